@@ -1,0 +1,306 @@
+// The loop on libuv: turns, timers, wakes, start and end. The order of a turn stands in io_uv_internal.h.
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "io/io_uv_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+// ---- clocks and chance
+uint64_t uv_now_us(struct io *io) {
+    struct timespec now;
+    int error = clock_gettime(CLOCK_MONOTONIC, &now);
+    ENSURE(error == 0);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static int64_t uv_unix_ms(struct io *io) {
+    struct timespec now;
+    int error = clock_gettime(CLOCK_REALTIME, &now);
+    ENSURE(error == 0);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void uv_random_bytes(struct io *io, void *bytes, size_t len) {
+    uint8_t *at = bytes;
+    while (len > 0) {
+        ssize_t n = getrandom(at, len, 0);
+        ENSURE(n > 0 || errno == EINTR); // before the kernel's pool is ready it waits, it does not fail
+        if (n <= 0) continue;
+        at += n;
+        len -= (size_t)n;
+    }
+}
+
+// ---- timers: a heap of our own, in microseconds
+struct timer_slot {
+    struct heap_item item; // first
+    struct io_timer *timer;
+};
+
+static void timer_start(struct io *base, struct io_timer *timer, uint64_t delay_us) {
+    struct uv_io *io = uv_io_of(base);
+    ENSURE(timer->fire != NULL);
+    struct timer_slot *slot = timer->impl;
+    if (slot == NULL) {
+        slot = pool_take(&io->timer_pool);
+        memset(slot, 0, sizeof *slot);
+        slot->timer = timer;
+        timer->impl = slot;
+    }
+    ENSURE(slot->timer == timer);
+    uint64_t now = uv_now_us(base);
+    uint64_t time = delay_us > UINT64_MAX - now ? UINT64_MAX : now + delay_us;
+    heap_set(&io->timers, &slot->item, time, io->timer_serial++);
+}
+
+static void timer_stop(struct io *base, struct io_timer *timer) {
+    struct uv_io *io = uv_io_of(base);
+    struct timer_slot *slot = timer->impl;
+    if (slot == NULL) return;
+    ENSURE(slot->timer == timer);
+    heap_remove(&io->timers, &slot->item);
+    timer->impl = NULL;
+    pool_give(&io->timer_pool, slot);
+}
+
+void uv_timer_begin(struct uv_io *io, struct io_timer *timer, void (*fire)(struct io_timer *), void *context,
+                    uint64_t delay_us) {
+    timer->fire = fire;
+    timer->context = context;
+    timer_start(&io->io, timer, delay_us);
+}
+
+void uv_timer_end(struct uv_io *io, struct io_timer *timer) {
+    timer_stop(&io->io, timer);
+}
+
+static void fire_timers(struct uv_io *io) {
+    struct heap_item *first = heap_first(&io->timers);
+    if (first == NULL) return;
+    // Read once: a timer that starts itself anew with no delay waits for the next turn.
+    uint64_t now = uv_now_us(&io->io), serial = io->timer_serial;
+    while (first != NULL && first->time <= now && first->tie < serial) {
+        struct timer_slot *slot = (struct timer_slot *)(void *)first;
+        struct io_timer *timer = slot->timer;
+        timer_stop(&io->io, timer);
+        timer->fire(timer);
+        first = heap_first(&io->timers);
+    }
+}
+
+// ---- wakes
+struct wake_slot {
+    uv_async_t async;
+    struct list link;
+    struct io_wake *wake; // NULL: closed
+};
+
+static void on_wake(uv_async_t *async) {
+    struct wake_slot *slot = async->data;
+    if (slot->wake != NULL) slot->wake->woken(slot->wake);
+}
+
+static int wake_init(struct io *base, struct io_wake *wake) {
+    struct uv_io *io = uv_io_of(base);
+    ENSURE(wake->woken != NULL);
+    struct wake_slot *slot = mem_zalloc(sizeof *slot);
+    int error = uv_async_init(&io->loop, &slot->async, on_wake);
+    if (error != 0) {
+        mem_free(slot);
+        return error;
+    }
+    slot->async.data = slot;
+    slot->wake = wake;
+    list_push_back(&io->wakes, &slot->link);
+    wake->io = base;
+    wake->impl = slot;
+    return 0;
+}
+
+static void wake_signal(struct io_wake *wake) {
+    struct wake_slot *slot = wake->impl;
+    uv_async_send(&slot->async);
+}
+
+static void on_wake_closed(uv_handle_t *handle) {
+    mem_free(handle->data);
+}
+
+static void wake_close(struct io_wake *wake) {
+    struct wake_slot *slot = wake->impl;
+    if (slot == NULL) return;
+    slot->wake = NULL;
+    wake->impl = NULL;
+    list_remove(&slot->link);
+    uv_close((uv_handle_t *)&slot->async, on_wake_closed);
+}
+
+// ---- turns
+static void set_turn_hook(struct io *base, void (*turn)(void *context), void *context) {
+    struct uv_io *io = uv_io_of(base);
+    io->turn = turn;
+    io->turn_context = context;
+}
+
+static void on_check(uv_check_t *check) {
+    struct uv_io *io = check->data;
+    if (io->closing) return;
+    fire_timers(io);
+    tls_handshakes(io);
+    if (io->turn != NULL) io->turn(io->turn_context);
+    conns_flush(io);
+}
+
+static void on_tick(uv_timer_t *tick) {} // it only ends the sleep
+
+static void on_prepare(uv_prepare_t *prepare) {
+    struct uv_io *io = prepare->data;
+    if (io->closing) return;
+    uint64_t sleep_ms = UV_SLEEP_MS_MAX;
+    const struct heap_item *first = heap_first(&io->timers);
+    if (!list_empty(&io->dirty) || !list_empty(&io->handshakes)) {
+        sleep_ms = 0;
+    } else if (first != NULL) {
+        uint64_t now = uv_now_us(&io->io);
+        uint64_t wait_us = first->time > now ? first->time - now : 0;
+        if (wait_us < UV_SLEEP_MS_MAX * 1000u)
+            sleep_ms = (wait_us + 999) / 1000; // up: epoll counts in ms, and never early
+    }
+    int error = uv_timer_start(&io->tick, on_tick, sleep_ms, 0);
+    ENSURE(error == 0);
+}
+
+static void on_stop(uv_async_t *async) {
+    uv_stop(async->loop);
+}
+static void on_completed(uv_async_t *async) {
+    disk_completed(async->data);
+}
+
+// ---- the table
+static const struct io_ops uv_ops = {
+    .now_us = uv_now_us,
+    .unix_ms = uv_unix_ms,
+    .random = uv_random_bytes,
+    .timer_start = timer_start,
+    .timer_stop = timer_stop,
+    .wake_init = wake_init,
+    .wake_signal = wake_signal,
+    .wake_close = wake_close,
+    .set_turn_hook = set_turn_hook,
+    .listen = uv_listen_address,
+    .listener_address = uv_listener_address,
+    .listener_close = uv_listener_close,
+    .connect = uv_connect_address,
+    .connect_cancel = uv_connect_cancel,
+    .conn_start = uv_conn_start,
+    .conn_context = uv_conn_context,
+    .conn_info = uv_conn_info,
+    .conn_write = uv_conn_write,
+    .conn_write_buf = uv_conn_write_buf,
+    .conn_pending = uv_conn_pending,
+    .conn_read_stop = uv_conn_read_stop,
+    .conn_read_start = uv_conn_read_start,
+    .conn_close = uv_conn_close,
+    .file_open = uv_file_open,
+    .file_close = uv_file_close,
+    .file_read = uv_file_read,
+    .file_write = uv_file_write,
+    .file_sync = uv_file_sync,
+    .file_truncate = uv_file_truncate,
+    .file_size = uv_file_size,
+    .file_lock = uv_file_lock,
+    .rename = uv_file_rename,
+    .unlink = uv_file_unlink,
+    .mkdir = uv_make_dir,
+    .sync_dir = uv_sync_dir,
+    .list_dir = uv_list_dir,
+    .free_bytes = uv_free_bytes,
+    .disk_submit = uv_disk_submit,
+    .fork = uv_fork_child,
+    .child_kill = uv_child_kill,
+};
+
+// ---- start and end
+static int init_handles(struct uv_io *io) {
+    int error = uv_prepare_init(&io->loop, &io->prepare);
+    if (error == 0) error = uv_check_init(&io->loop, &io->check);
+    if (error == 0) error = uv_timer_init(&io->loop, &io->tick);
+    ENSURE(error == 0); // these take nothing from the system
+    io->prepare.data = io->check.data = io->tick.data = io;
+    error = uv_async_init(&io->loop, &io->stop, on_stop);
+    if (error == 0) error = uv_async_init(&io->loop, &io->completed, on_completed);
+    if (error != 0) return error;
+    io->stop.data = io->completed.data = io;
+    uv_prepare_start(&io->prepare, on_prepare);
+    uv_check_start(&io->check, on_check);
+    return 0;
+}
+
+struct io *io_uv_new(const struct io_uv_options *options) {
+    ENSURE(options != NULL);
+    struct uv_io *io = mem_zalloc(sizeof *io);
+    io->io.ops = &uv_ops;
+    if (uv_loop_init(&io->loop) != 0) {
+        mem_free(io);
+        return NULL;
+    }
+    heap_init(&io->timers);
+    pool_init(&io->timer_pool, sizeof(struct timer_slot), 128);
+    pool_init(&io->requests, sizeof(struct disk_request), 16);
+    struct list *lists[] = {&io->conns, &io->dirty,    &io->handshakes, &io->listeners,
+                            &io->wakes, &io->connects, &io->children};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) list_init(lists[i]);
+    io->read_buf = mem_alloc(UV_READ_BYTES);
+    io->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int error = init_handles(io);
+    if (error == 0) error = disk_start(io, options->journal_thread_name);
+    if (error != 0 || io->reserve_fd < 0) {
+        io_uv_free(&io->io);
+        return NULL;
+    }
+    return &io->io;
+}
+
+void io_uv_run(struct io *base) {
+    struct uv_io *io = uv_io_of(base);
+    ENSURE(!io->closing);
+    uv_run(&io->loop, UV_RUN_DEFAULT);
+}
+
+void io_uv_stop(struct io *base) {
+    uv_async_send(&uv_io_of(base)->stop);
+}
+
+static void close_rest(uv_handle_t *handle, void *context) {
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+void io_uv_free(struct io *base) {
+    if (base == NULL) return;
+    struct uv_io *io = uv_io_of(base);
+    ENSURE(!io->closing);
+    io->closing = true;
+    while (!list_empty(&io->connects)) connect_drop((struct uv_connect *)(void *)io->connects.next);
+    while (!list_empty(&io->conns)) conn_destroy(CONTAINER_OF(io->conns.next, struct io_conn, link));
+    while (!list_empty(&io->listeners)) listener_shut(CONTAINER_OF(io->listeners.next, struct io_listener, link));
+    while (!list_empty(&io->wakes)) wake_close(CONTAINER_OF(io->wakes.next, struct wake_slot, link)->wake);
+    children_drop(io);
+    disk_stop(io);
+    uv_walk(&io->loop, close_rest, NULL);
+    uv_run(&io->loop, UV_RUN_DEFAULT); // closes the handles, and waits for what libuv's pool still does
+    int error = uv_loop_close(&io->loop);
+    ENSURE(error == 0);
+    if (io->reserve_fd >= 0) close(io->reserve_fd);
+    out_stock_free(&io->stock);
+    heap_free(&io->timers);
+    pool_free(&io->timer_pool);
+    pool_free(&io->requests);
+    mem_free(io->read_buf);
+    mem_free(io->clear_buf);
+    mem_free(io);
+}
