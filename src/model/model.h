@@ -1,0 +1,60 @@
+// What every model implements (rows in model/table.c), and what it is given. Models run on the service loop, on every
+// replica, in log order. They read no clock, draw nothing, do no I/O: time and seed come with the entry.
+#pragma once
+#include "base/bytes.h"
+#include "base/digest.h"
+#include "model/command.h"
+
+struct lease_table;
+
+struct apply { // the entry that is being applied
+    uint64_t index;
+    uint64_t log_time_ms; // never goes back
+    int64_t unix_ms;      // log time + the group's offset
+    uint64_t seed;        // of this command
+    uint32_t apply_level;
+    struct lease_table *leases;
+    // Tells this node what changed (watch tables, renewable deadlines). Called in order, before the command's result is
+    // given out. `event` points to the model's event struct, valid during the call.
+    void (*emit)(void *context, uint8_t model, const void *event);
+    void *emit_context;
+};
+
+struct result { // what apply or query gave; `value` is the model's result struct, valid during the call that hands it
+                // out
+    int error;  // 0, a command_error, or the model's own
+    uint8_t model, op;
+    const void *value;
+};
+
+struct save_cursor { // all zero at the start; the model's own use
+    uint64_t words[32];
+};
+
+struct model_ops {
+    const char *name;
+    uint8_t id;
+    void *(*create)(void); // an empty state
+    void (*destroy)(void *state);
+    // Applies one command; the session's lease has been checked (unless session is 0). Bytes of a command were made by
+    // a node of this cluster, but may be of an older version or damaged by a bug: bad ones give COMMAND_BAD_COMMAND,
+    // alike everywhere.
+    void (*apply)(void *state, struct apply *apply, const struct command *command, struct result *result);
+    void (*query)(const void *state, const void *query, struct result *result); // the model's query struct
+    void (*session_end)(void *state, struct apply *apply,
+                        uint64_t session); // ownership dies in this entry. May be NULL
+    uint64_t (*next_deadline_ms)(
+        const void *state); // earliest fixed deadline in log time; UINT64_MAX: none. May be NULL
+    size_t (*expire)(void *state, struct apply *apply,
+                     size_t max); // ends what is due at apply->log_time_ms, (deadline, creation) order; how many
+    // Pull iterator: writes at most `capacity` bytes of self-contained records into out; 0: done. No malloc (runs in a
+    // forked child). The state does not change between calls of one save.
+    size_t (*save)(const void *state, struct save_cursor *cursor, uint8_t *out, size_t capacity);
+    int (*load)(void *state, const uint8_t *data, size_t len); // a chunk as save gave it; 0 or -EBADMSG
+    struct digest (*digest)(const void *state);                // kept incrementally
+    struct digest (*digest_recount)(const void *state);        // from the items, for `check` and the simulator
+    uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's)
+};
+const struct model_ops *model_table(uint8_t id); // NULL: unknown. MODEL_LEASE, MODEL_TREE, ...
+
+#define SAVE_RECORD_BYTES_MAX (192u << 10) // save may split one item over records; every record fits in a chunk

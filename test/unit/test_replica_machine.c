@@ -1,0 +1,432 @@
+// The state machine of one group: streams (replication.md "Streams"), sessions' end, membership, digests, snapshots,
+// restore.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "base/prng.h"
+#include "model/tree/tree.h"
+#include "replica/machine.h"
+
+#define SELF 1u
+#define BOOT 7u
+
+struct told {
+    uint64_t own_seq[4096];
+    int own_error[4096];
+    size_t own_count, before_count, events;
+    uint64_t created_session, created_attach;
+};
+
+static void told_before(void *context, uint64_t seq) {
+    struct told *told = context;
+    assert_int_equal(told->before_count, told->own_count); // before, not after
+    told->before_count++;
+    (void)seq;
+}
+static void told_own(void *context, uint64_t seq, const struct result *result) {
+    struct told *told = context;
+    told->own_seq[told->own_count] = seq;
+    told->own_error[told->own_count] = result->error;
+    told->own_count++;
+    if (result->model == MODEL_LEASE && result->op == LEASE_ATTACH && result->error == 0) {
+        const struct lease_result *lease = result->value;
+        told->created_session = lease->session;
+        told->created_attach = lease->attach;
+    }
+}
+static void told_event(void *context, uint8_t model, const void *event) {
+    (void)model;
+    (void)event;
+    ((struct told *)context)->events++;
+}
+
+struct bench {
+    struct machine *machine;
+    struct told told;
+    uint64_t log_time;
+    struct raft_membership membership;
+};
+
+static void fill_incarnation(uint8_t out[INCARNATION_BYTES], uint32_t id) {
+    memset(out, (int)id + 0x40, INCARNATION_BYTES);
+}
+
+static void bench_start(struct bench *b) {
+    memset(b, 0, sizeof *b);
+    membership_init(&b->membership);
+    for (uint32_t id = 1; id <= 3; id++) {
+        struct member *member = membership_add(&b->membership, id);
+        fill_incarnation(member->incarnation, id);
+        member->role = MEMBER_VOTER;
+        member->apply_level_max = APPLY_LEVEL_NEWEST;
+        snprintf(member->address[ADVERTISED_PEER], ADDRESS_TEXT_MAX, "host%u:7451", id);
+        snprintf(member->address[ADVERTISED_ZOOKEEPER], ADDRESS_TEXT_MAX, "host%u:2181", id);
+    }
+    struct machine_sink sink = {.before_own = told_before, .own = told_own, .event = told_event, .context = &b->told};
+    b->machine = machine_new(SELF, BOOT, &sink);
+    machine_genesis(b->machine, 1, 1, 1000, 1700000000000, &b->membership);
+    b->log_time = 1000;
+}
+static void bench_end(struct bench *b) {
+    machine_free(b->machine);
+    membership_free(&b->membership);
+}
+
+static int apply_body(struct bench *b, enum batch_kind kind, struct bytes body, uint32_t count) {
+    struct batch_header header = {.kind = kind,
+                                  .count = count,
+                                  .body_bytes = (uint32_t)body.len,
+                                  .first_index = machine_applied(b->machine) + 1,
+                                  .term = 1,
+                                  .log_time_ms = b->log_time,
+                                  .seed = machine_applied(b->machine) * 77};
+    struct batch_ref batch = batch_make(&header, body);
+    char error[256] = "";
+    int result = machine_apply(b->machine, &batch, error);
+    batch_ref_release(&batch);
+    return result;
+}
+
+// One command in a section of its own.
+static int send_one(struct bench *b, uint32_t origin, uint64_t boot, uint64_t seq, struct writer *command) {
+    struct writer framed, body;
+    writer_init(&framed);
+    writer_init(&body);
+    write_u32_le(&framed, (uint32_t)command->len);
+    write_span(&framed, bytes_of(command->data, command->len));
+    struct section section = {origin, boot, seq, 1, bytes_of(framed.data, framed.len)};
+    section_write(&body, &section);
+    int result = apply_body(b, BATCH_COMMANDS, bytes_of(body.data, body.len), 1);
+    writer_free(&framed);
+    writer_free(&body);
+    writer_clear(command);
+    return result;
+}
+
+static void open_stream(struct bench *b, uint32_t origin, uint8_t incarnation_of, uint64_t boot) {
+    struct writer w;
+    writer_init(&w);
+    uint8_t incarnation[INCARNATION_BYTES];
+    fill_incarnation(incarnation, incarnation_of);
+    group_write_stream_open(&w, incarnation, origin, boot);
+    assert_int_equal(send_one(b, origin, boot, 1, &w), 0);
+    writer_free(&w);
+}
+
+static void write_create(struct writer *w, const char *path, uint64_t session, uint64_t attach, uint8_t flags) {
+    command_write_head(w, MODEL_TREE, TREE_OP_CREATE, session, attach);
+    write_blob(w, bytes_of(NULL, 0)); // no identities
+    struct tree_acl_entry open = {TREE_ALL, bytes_of_text("world"), bytes_of_text("anyone")};
+    struct bytes data = bytes_of_text("x");
+    tree_write_create(w, bytes_of_text(path), &data, &open, 1, flags, 0);
+}
+
+static int tree_exists(struct bench *b, const char *path) {
+    struct tree_query query = {.op = TREE_EXISTS, .path = bytes_of_text(path)};
+    struct result result;
+    machine_query(b->machine, MODEL_TREE, &query, &result);
+    return result.error;
+}
+
+static uint64_t stream_seq(struct bench *b, uint32_t member) {
+    struct machine_stream streams[8];
+    size_t count = machine_streams(b->machine, streams, 8);
+    for (size_t i = 0; i < count; i++)
+        if (streams[i].member == member) return streams[i].last_seq;
+    return UINT64_MAX;
+}
+
+// A duplicate and a gap are skipped; only last_seq + 1 is taken; every one of them takes an index.
+static void stream_takes_only_the_next(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    write_create(&w, "/a", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 2, &w);
+    write_create(&w, "/dup", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 2, &w);
+    write_create(&w, "/gap", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 4, &w);
+    write_create(&w, "/b", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 3, &w);
+    assert_int_equal(tree_exists(&b, "/a"), 0);
+    assert_int_equal(tree_exists(&b, "/b"), 0);
+    assert_int_equal(tree_exists(&b, "/dup"), TREE_NONODE);
+    assert_int_equal(tree_exists(&b, "/gap"), TREE_NONODE);
+    assert_int_equal(machine_applied(b.machine), 6);
+    assert_int_equal(stream_seq(&b, SELF), 3);
+    assert_int_equal(b.told.own_count, 3); // the opening, a, b
+    assert_int_equal(b.told.own_seq[2], 3);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+// An old boot's commands are shut out by the opening of a newer one; a lower or equal boot opens nothing.
+static void old_boot_is_shut_out(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, 2, 2, 5);
+    open_stream(&b, 2, 2, 6);
+    write_create(&w, "/old", 0, 0, 0);
+    send_one(&b, 2, 5, 2, &w);
+    assert_int_equal(tree_exists(&b, "/old"), TREE_NONODE);
+    open_stream(&b, 2, 2, 6); // again: void, the numbers go on
+    write_create(&w, "/new", 0, 0, 0);
+    send_one(&b, 2, 6, 2, &w);
+    assert_int_equal(tree_exists(&b, "/new"), 0);
+    open_stream(&b, 2, 2, 4);
+    write_create(&w, "/new2", 0, 0, 0);
+    send_one(&b, 2, 6, 3, &w);
+    assert_int_equal(tree_exists(&b, "/new2"), 0);
+    open_stream(&b, 2, 9, 99); // an incarnation that the membership does not name
+    assert_int_equal(stream_seq(&b, 2), 3);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static void session_end_takes_its_ephemerals_in_the_same_entry(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    uint8_t password[LEASE_PASSWORD_BYTES] = {1, 2, 3};
+    lease_write_attach(&w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
+    send_one(&b, SELF, BOOT, 2, &w);
+    uint64_t session = b.told.created_session, attach = b.told.created_attach;
+    assert_int_equal(session, machine_applied(b.machine));
+    write_create(&w, "/e", session, attach, TREE_EPHEMERAL);
+    send_one(&b, SELF, BOOT, 3, &w);
+    assert_int_equal(tree_exists(&b, "/e"), 0);
+    lease_write_expire(&w, session, attach + 1); // judged another attachment: void
+    send_one(&b, 0, 0, 0, &w);
+    assert_int_equal(tree_exists(&b, "/e"), 0);
+    lease_write_expire(&w, session, attach);
+    send_one(&b, 0, 0, 0, &w);
+    assert_int_equal(tree_exists(&b, "/e"), TREE_NONODE);
+    write_create(&w, "/late", session, attach, 0);
+    send_one(&b, SELF, BOOT, 4, &w);
+    assert_int_equal(b.told.own_error[b.told.own_count - 1], COMMAND_SESSION_EXPIRED);
+    assert_int_equal(tree_exists(&b, "/late"), TREE_NONODE);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static void command_of_an_older_attachment_is_moved(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    uint8_t password[LEASE_PASSWORD_BYTES] = {9};
+    lease_write_attach(&w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
+    send_one(&b, SELF, BOOT, 2, &w);
+    uint64_t session = b.told.created_session, attach = b.told.created_attach;
+    lease_write_attach(&w, session, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
+    send_one(&b, SELF, BOOT, 3, &w);
+    assert_int_equal(b.told.created_session, session);
+    assert_true(b.told.created_attach > attach);
+    write_create(&w, "/m", session, attach, 0);
+    send_one(&b, SELF, BOOT, 4, &w);
+    assert_int_equal(b.told.own_error[b.told.own_count - 1], COMMAND_SESSION_MOVED);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static void void_takes_a_number_and_gives_its_error(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    group_write_void(&w, COMMAND_FULL);
+    send_one(&b, SELF, BOOT, 2, &w);
+    assert_int_equal(b.told.own_error[1], COMMAND_FULL);
+    assert_int_equal(stream_seq(&b, SELF), 2);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static void unknown_model_or_level_stops_the_node(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    group_write_apply_level(&w, APPLY_LEVEL_NEWEST + 1);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), COMMAND_BAD_COMMAND);
+    command_write_head(&w, 200, 1, 0, 0);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), COMMAND_BAD_COMMAND);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static void membership_change_drops_the_stream_of_who_left(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    open_stream(&b, 2, 2, 5);
+    open_stream(&b, 3, 3, 5);
+    membership_remove(&b.membership, 3);
+    struct writer w;
+    writer_init(&w);
+    membership_encode(&b.membership, &w);
+    assert_int_equal(apply_body(&b, BATCH_MEMBERSHIP, bytes_of(w.data, w.len), 1), 0);
+    assert_true(stream_seq(&b, 3) == UINT64_MAX);
+    assert_int_equal(stream_seq(&b, 2), 1);
+    assert_int_equal(machine_membership(b.machine)->count, 2);
+    struct tree_query query = {.op = TREE_GET, .path = bytes_of_text("/zookeeper/config")};
+    struct result result;
+    machine_query(b.machine, MODEL_TREE, &query, &result);
+    const struct tree_answer *answer = result.value;
+    const char *want =
+        "server.1=host1:7451:7451:participant;host1:2181\nserver.2=host2:7451:7451:participant;host2:2181\nversion=";
+    assert_true(answer->data.len > strlen(want));
+    assert_memory_equal(answer->data.data, want, strlen(want));
+    writer_free(&w);
+    bench_end(&b);
+}
+
+// Random work; then a second machine is loaded from a snapshot in the middle and must agree with the first ever after.
+static void restored_machine_agrees_ever_after(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct prng prng;
+        prng_seed(&prng, seed);
+        struct bench a, c;
+        bench_start(&a);
+        struct writer w;
+        writer_init(&w);
+        open_stream(&a, SELF, SELF, BOOT);
+        uint64_t seq = 2, session = 0, attach = 0;
+        bool restored = false;
+        for (int i = 0; i < 1500; i++) {
+            char path[32];
+            snprintf(path, sizeof path, "/n%llu", (unsigned long long)prng_below(&prng, 40));
+            a.log_time += prng_below(&prng, 50);
+            c.log_time = a.log_time;
+            uint64_t kind = prng_below(&prng, 10);
+            uint8_t password[LEASE_PASSWORD_BYTES] = {5};
+            uint32_t origin = SELF;
+            if (session == 0 || kind == 0)
+                lease_write_attach(&w, session, password, 8000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
+            else if (kind == 1) {
+                lease_write_expire(&w, session, attach);
+                origin = 0;
+            } else if (kind == 2) {
+                group_write_time(&w);
+                origin = 0;
+            } else if (kind < 6)
+                write_create(&w, path, session, attach, kind == 3 ? TREE_EPHEMERAL : kind == 4 ? TREE_SEQUENTIAL : 0);
+            else {
+                command_write_head(&w, MODEL_TREE, TREE_OP_DELETE, session, attach);
+                write_blob(&w, bytes_of(NULL, 0));
+                tree_write_delete(&w, bytes_of_text(path), -1);
+            }
+            struct writer copy;
+            writer_init(&copy);
+            write_span(&copy, bytes_of(w.data, w.len));
+            uint64_t number = origin == 0 ? 0 : seq++;
+            send_one(&a, origin, origin ? BOOT : 0, number, &w);
+            if (restored) send_one(&c, origin, origin ? BOOT : 0, number, &copy);
+            writer_free(&copy);
+            if (kind == 1 && origin == 0)
+                session = 0;
+            else if (a.told.created_session != 0)
+                session = a.told.created_session, attach = a.told.created_attach;
+            if (kind == 1 && origin == 0) a.told.created_session = 0;
+            if (i == 700) {
+                struct machine_sink sink = {.own = told_own, .context = &c.told};
+                memset(&c, 0, sizeof c);
+                membership_init(&c.membership);
+                c.machine = machine_new(SELF, BOOT, &sink);
+                struct machine_cursor cursor = {0};
+                uint8_t model;
+                static uint8_t chunk[256u << 10];
+                size_t len;
+                while ((len = machine_save(a.machine, &cursor, &model, chunk, sizeof chunk)) > 0)
+                    assert_int_equal(machine_load(c.machine, model, chunk, len), 0);
+                struct writer m;
+                writer_init(&m);
+                membership_encode(machine_membership(a.machine), &m);
+                assert_int_equal(machine_load_finish(c.machine, machine_applied(a.machine), 1, a.log_time,
+                                                     bytes_of(m.data, m.len), machine_digest(a.machine)),
+                                 0);
+                writer_free(&m);
+                c.log_time = a.log_time;
+                restored = true;
+            }
+            if (restored) assert_true(digest_equal(machine_digest(a.machine), machine_digest(c.machine)));
+        }
+        assert_true(digest_equal(machine_digest(a.machine), machine_digest_recount(a.machine)));
+        assert_true(digest_equal(machine_digest(c.machine), machine_digest_recount(c.machine)));
+        const struct machine_sample *sample = machine_newest_sample(a.machine);
+        struct digest found;
+        assert_non_null(sample);
+        assert_true(machine_sample_at(c.machine, sample->index, &found));
+        assert_true(digest_equal(found, sample->digest));
+        writer_free(&w);
+        bench_end(&a);
+        bench_end(&c);
+    }
+}
+
+static void restore_ends_all_sessions_and_jumps(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    uint8_t password[LEASE_PASSWORD_BYTES] = {1};
+    lease_write_attach(&w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
+    send_one(&b, SELF, BOOT, 2, &w);
+    write_create(&w, "/kept", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 3, &w);
+    write_create(&w, "/gone", b.told.created_session, b.told.created_attach, TREE_EPHEMERAL);
+    send_one(&b, SELF, BOOT, 4, &w);
+    uint64_t index = machine_applied(b.machine) + RESTORE_INDEX_JUMP;
+    membership_remove(&b.membership, 2);
+    membership_remove(&b.membership, 3);
+    machine_reset(b.machine, index, 2, &b.membership);
+    assert_int_equal(machine_applied(b.machine), index);
+    assert_int_equal(lease_count(machine_leases(b.machine)), 0);
+    assert_int_equal(tree_exists(&b, "/kept"), 0);
+    assert_int_equal(tree_exists(&b, "/gone"), TREE_NONODE);
+    assert_true(stream_seq(&b, SELF) == UINT64_MAX);
+    assert_int_equal(machine_membership(b.machine)->count, 1);
+    assert_true(digest_equal(machine_digest(b.machine), machine_digest_recount(b.machine)));
+    writer_free(&w);
+    bench_end(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stream_takes_only_the_next),
+        cmocka_unit_test(old_boot_is_shut_out),
+        cmocka_unit_test(session_end_takes_its_ephemerals_in_the_same_entry),
+        cmocka_unit_test(command_of_an_older_attachment_is_moved),
+        cmocka_unit_test(void_takes_a_number_and_gives_its_error),
+        cmocka_unit_test(unknown_model_or_level_stops_the_node),
+        cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
+        cmocka_unit_test(restored_machine_agrees_ever_after),
+        cmocka_unit_test(restore_ends_all_sessions_and_jumps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
