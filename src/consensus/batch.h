@@ -1,16 +1,17 @@
-// A batch: consecutive commands that share a term and a log time, encoded once. The same bytes stand in the journal, in peer
-// messages and in apply's queue. One command has one index. A batch is never split: within a term only its leader makes
-// batches, so (last index, term) names the same bytes on every node, and logs are cut only between batches.
+// A batch: consecutive commands that share a term and a log time, encoded once. The same bytes stand in the journal, in
+// peer messages and in apply's queue. One command has one index. A batch is never split: within a term only its leader
+// makes batches, so (last index, term) names the same bytes on every node, and logs are cut only between batches.
 //
 //   header, BATCH_HEADER_BYTES, little-endian:
 //     0 crc32c u32 (of all behind it)   4 magic u32   8 group u32   12 kind u16   14 version u16
 //     16 body_bytes u32   20 count u32   24 first_index u64   32 term u64   40 log_time_ms u64   48 seed u64
-//   body of BATCH_COMMANDS: sections; a section is the commands of one origin in their stream's order (see section below).
-//   body of BATCH_MEMBERSHIP: an encoded raft_membership (count is 1). BATCH_EMPTY: nothing (count is 1; a new leader's first entry).
+//   body of BATCH_COMMANDS: sections; a section is the commands of one origin in their stream's order (see section
+//   below). body of BATCH_MEMBERSHIP: an encoded raft_membership (count is 1). BATCH_EMPTY: nothing (count is 1; a new
+//   leader's first entry).
 #pragma once
-#include <stdbool.h>
 #include "base/buf.h"
 #include "base/bytes.h"
+#include <stdbool.h>
 
 #define BATCH_HEADER_BYTES 56u
 #define BATCH_MAGIC 0x504c5942u // "BYLP"
@@ -35,7 +36,8 @@ void batch_ref_release(struct batch_ref *batch); // unrefs
 bool batch_decode(const void *data, size_t len, struct batch_header *header);
 void batch_encode_header(uint8_t *at, const struct batch_header *header); // fills all but the crc
 void batch_seal(struct buf *buf);                                         // computes and writes the crc
-struct batch_ref batch_make(const struct batch_header *header, struct bytes body); // encodes, seals; the caller owns the reference
+struct batch_ref batch_make(const struct batch_header *header,
+                            struct bytes body); // encodes, seals; the caller owns the reference
 static inline struct bytes batch_body(const struct batch_ref *b) {
     return bytes_of(b->buf->data + BATCH_HEADER_BYTES, b->buf->len - BATCH_HEADER_BYTES);
 }
@@ -49,5 +51,6 @@ struct section {
     uint32_t count;
     struct bytes commands;
 };
-bool section_read(struct reader *reader, struct section *section); // false at the end or on bad bytes (reader->failed tells)
+bool section_read(struct reader *reader,
+                  struct section *section); // false at the end or on bad bytes (reader->failed tells)
 void section_write(struct writer *writer, const struct section *section);
