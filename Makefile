@@ -5,7 +5,7 @@ DESTDIR ?=
 S ?= 20
 SEED ?= 1
 
-STANDARD := -std=gnu17 -D_GNU_SOURCE -Isrc -I. -g
+STANDARD := -std=gnu17 -D_GNU_SOURCE -Isrc -I. -Itest/unit -g
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wno-unused-parameter -Wno-sign-conversion
 LIBS := -luv -lssl -lcrypto -lzstd -lhttp_parser -ljansson -lpthread
 
@@ -33,6 +33,7 @@ CORE_SOURCES := $(filter-out $(MAIN),$(SOURCES))
 CORE_OBJECTS := $(CORE_SOURCES:%.c=$(OUT)/%.o)
 ARCHIVE := $(OUT)/libparley-core.a
 UNIT_TESTS := $(patsubst test/unit/%.c,$(OUT)/test/unit/%,$(sort $(wildcard test/unit/test_*.c)))
+SUPPORT_ARCHIVE := $(OUT)/test/unit/support.a
 SUPPORT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/unit/support/*.c)))
 SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard sim/*.c sim/check/*.c)))
 
@@ -54,8 +55,13 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(dir $@)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
 
-$(OUT)/test/unit/%: $(OUT)/test/unit/%.o $(SUPPORT_OBJECTS) $(ARCHIVE)
-	@$(CC) $(FLAGS) -o $@ $< $(SUPPORT_OBJECTS) $(ARCHIVE) $(LIBS) -lcmocka
+# Each test takes from the support archive only what it names.
+$(SUPPORT_ARCHIVE): $(SUPPORT_OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(OUT)/test/unit/%: $(OUT)/test/unit/%.o $(SUPPORT_ARCHIVE) $(ARCHIVE)
+	@$(CC) $(FLAGS) -o $@ $< $(SUPPORT_ARCHIVE) $(ARCHIVE) $(LIBS) -lcmocka
 
 $(OUT)/simulator: $(SIM_OBJECTS) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SIM_OBJECTS) $(ARCHIVE) $(LIBS)

@@ -42,17 +42,17 @@ static struct faults draw(struct prng *p) {
     return f;
 }
 
-static bool chance(struct cluster *c, uint64_t per_mille) {
+static bool chance(struct rafts *c, uint64_t per_mille) {
     return prng_below(&c->prng, 1000) < per_mille;
 }
-static uint32_t any_node(struct cluster *c) {
+static uint32_t any_node(struct rafts *c) {
     return (uint32_t)prng_below(&c->prng, CLUSTER_NODES - 1) + 1;
 }
 
-static uint32_t wiped_voter(const struct cluster *c, const struct raft_membership *m) { // named, but its disk is gone
+static uint32_t wiped_voter(const struct rafts *c, const struct raft_membership *m) { // named, but its disk is gone
     for (uint32_t i = 0; i < m->count; i++) {
         const struct member *member = &m->members[i];
-        const struct cluster_node *node = &c->nodes[member->id];
+        const struct rafts_node *node = &c->nodes[member->id];
         if (raft_counts(member->role) && memcmp(member->incarnation, node->incarnation, INCARNATION_BYTES) != 0)
             return member->id;
     }
@@ -72,7 +72,7 @@ static uint32_t new_voters(const struct raft_membership *m) {
     return count;
 }
 
-static void change(struct cluster *c, uint32_t id) {
+static void change(struct rafts *c, uint32_t id) {
     const struct raft_membership *now = raft_membership(c->nodes[id].raft);
     if (raft_role(c->nodes[id].raft) != RAFT_LEADER) return;
     struct raft_membership next;
@@ -102,7 +102,7 @@ static void change(struct cluster *c, uint32_t id) {
     set_joint(&next);
     uint32_t least = chance(c, 200) ? 1 : 3;
     if (lost != 0 || new_voters(&next) >= least) {
-        int refused = cluster_change(c, id, &next);
+        int refused = rafts_change(c, id, &next);
         ENSURE(refused == RAFT_OK || refused == RAFT_BUSY || refused == RAFT_TRANSFERRING || now->joint ||
                new_voters(&next) == 0);
     }
@@ -110,7 +110,7 @@ static void change(struct cluster *c, uint32_t id) {
 }
 
 // May this node lose its disk? At most one at a time does, and only where every majority that counts it can do without.
-static bool may_wipe(const struct cluster *c, uint32_t id) {
+static bool may_wipe(const struct rafts *c, uint32_t id) {
     for (uint32_t n = 1; n < CLUSTER_NODES; n++) {
         if (c->nodes[n].raft == NULL) return false;
         const struct raft *raft = c->nodes[n].raft;
@@ -127,133 +127,133 @@ static bool may_wipe(const struct cluster *c, uint32_t id) {
     return true;
 }
 
-static void persist_some(struct cluster *c, const struct faults *f) {
+static void persist_some(struct rafts *c, const struct faults *f) {
     uint32_t id = any_node(c);
-    if (!chance(c, f->slow_disk)) cluster_persist(c, id);
+    if (!chance(c, f->slow_disk)) rafts_persist(c, id);
 }
 
-static void network(struct cluster *c, const struct faults *f) {
+static void network(struct rafts *c, const struct faults *f) {
     if (c->flight_count == 0) return;
     size_t place = chance(c, f->reorder) ? (size_t)prng_below(&c->prng, c->flight_count) : 0;
     if (chance(c, f->drop) || c->flight_count > 400)
-        cluster_drop(c, place);
+        rafts_drop(c, place);
     else if (chance(c, f->duplicate))
-        cluster_duplicate(c, place);
+        rafts_duplicate(c, place);
     else
-        cluster_deliver(c, place);
+        rafts_deliver(c, place);
 }
 
-static void time_passes(struct cluster *c) {
+static void time_passes(struct rafts *c) {
     c->now_ms += prng_below(&c->prng, 30);
     for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
         const struct raft *raft = c->nodes[id].raft;
-        if (raft != NULL && raft_next_deadline_ms(raft) <= c->now_ms && !chance(c, 100)) cluster_tick(c, id);
+        if (raft != NULL && raft_next_deadline_ms(raft) <= c->now_ms && !chance(c, 100)) rafts_tick(c, id);
     }
 }
 
-static void peer_event(struct cluster *c, enum raft_event_type type, uint32_t id, uint32_t peer, bool ok) {
-    struct raft_event e = cluster_no_event(type);
+static void peer_event(struct rafts *c, enum raft_event_type type, uint32_t id, uint32_t peer, bool ok) {
+    struct raft_event e = rafts_no_event(type);
     e.peer = peer;
     e.ok = ok;
-    cluster_step(c, id, &e);
+    rafts_step(c, id, &e);
 }
 
-static void client(struct cluster *c) {
+static void client(struct rafts *c) {
     uint32_t id = any_node(c);
     if (c->nodes[id].raft == NULL) return;
     if (chance(c, 300)) {
-        cluster_read_ask(c, id);
+        rafts_read_ask(c, id);
         return;
     }
-    int refused = cluster_propose(c, id, (uint32_t)prng_below(&c->prng, 3) + 1, (size_t)prng_below(&c->prng, 200));
+    int refused = rafts_propose(c, id, (uint32_t)prng_below(&c->prng, 3) + 1, (size_t)prng_below(&c->prng, 200));
     ENSURE((refused == RAFT_NOT_LEADER) == (raft_role(c->nodes[id].raft) != RAFT_LEADER));
 }
 
-static void lose_a_disk(struct cluster *c, uint32_t id) {
+static void lose_a_disk(struct rafts *c, uint32_t id) {
     for (uint32_t n = 1; n < CLUSTER_NODES; n++)
-        if (c->nodes[n].raft == NULL) cluster_start(c, n); // what they know decides whether it is allowed
+        if (c->nodes[n].raft == NULL) rafts_start(c, n); // what they know decides whether it is allowed
     if (!may_wipe(c, id)) return;
-    cluster_wipe(c, id);
-    if (chance(c, 700)) cluster_start(c, id);
+    rafts_wipe(c, id);
+    if (chance(c, 700)) rafts_start(c, id);
 }
 
-static void crash_or_start(struct cluster *c) {
+static void crash_or_start(struct rafts *c) {
     uint32_t id = any_node(c);
-    struct cluster_node *node = &c->nodes[id];
+    struct rafts_node *node = &c->nodes[id];
     if (node->raft == NULL)
-        cluster_start(c, id);
+        rafts_start(c, id);
     else
-        cluster_crash(c, id, (size_t)prng_below(&c->prng, node->write_count + 1));
+        rafts_crash(c, id, (size_t)prng_below(&c->prng, node->write_count + 1));
 }
 
-static void fault(struct cluster *c, const struct faults *f) {
+static void fault(struct rafts *c, const struct faults *f) {
     uint32_t id = any_node(c), other = any_node(c);
     bool up = c->nodes[id].raft != NULL;
     if (chance(c, f->crash)) crash_or_start(c);
     if (chance(c, f->wipe)) lose_a_disk(c, id);
-    if (chance(c, 60) && c->nodes[other].raft == NULL) cluster_start(c, other);
+    if (chance(c, 60) && c->nodes[other].raft == NULL) rafts_start(c, other);
     up = c->nodes[id].raft != NULL;
     if (chance(c, f->partition)) {
         if (chance(c, 300))
-            cluster_isolate(c, id, true);
+            rafts_isolate(c, id, true);
         else if (id != other)
             c->cut[id][other] = true;
     }
     if (chance(c, 10)) memset(c->cut, 0, sizeof c->cut);
     if (!up) return;
     if (chance(c, f->change)) {
-        uint32_t leader = cluster_leader(c);
+        uint32_t leader = rafts_leader(c);
         change(c, leader != 0 ? leader : id);
     }
     if (chance(c, f->transfer)) peer_event(c, RAFT_EVENT_TRANSFER, id, chance(c, 500) ? other : 0, true);
-    if (chance(c, f->snapshot)) cluster_snapshot(c, id, chance(c, 600));
+    if (chance(c, f->snapshot)) rafts_snapshot(c, id, chance(c, 600));
     if (chance(c, f->hint)) {
         peer_event(c, RAFT_EVENT_PEER_LOST, id, other, true);
         if (chance(c, 500)) peer_event(c, RAFT_EVENT_PEER_BACK, id, other, true);
     }
     if (chance(c, f->disk)) peer_event(c, RAFT_EVENT_DISK, id, 0, chance(c, 600));
-    if (chance(c, 2)) cluster_event(c, id, RAFT_EVENT_CAMPAIGN);
+    if (chance(c, 2)) rafts_event(c, id, RAFT_EVENT_CAMPAIGN);
 }
 
 // The faults end: a leader, a new entry on every member that can have it, and a read, within bounded time.
-static void heal(struct cluster *c) {
+static void heal(struct rafts *c) {
     memset(c->cut, 0, sizeof c->cut);
     for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
-        if (c->nodes[id].raft == NULL) cluster_start(c, id);
+        if (c->nodes[id].raft == NULL) rafts_start(c, id);
         peer_event(c, RAFT_EVENT_DISK, id, 0, true);
     }
     uint32_t leader = 0;
     for (int turn = 0; turn < 60 && (leader == 0 || !raft_term_committed(c->nodes[leader].raft)); turn++) {
-        cluster_run(c, 500);
-        leader = cluster_leader(c);
+        rafts_run(c, 500);
+        leader = rafts_leader(c);
     }
     ENSURE(leader != 0 && raft_term_committed(c->nodes[leader].raft));
-    cluster_run(c, 3000); // a joint membership is left, transfers end
-    leader = cluster_leader(c);
+    rafts_run(c, 3000); // a joint membership is left, transfers end
+    leader = rafts_leader(c);
     ENSURE(leader != 0);
     ENSURE(!raft_membership(c->nodes[leader].raft)->joint);
-    ENSURE(cluster_propose(c, leader, 1, 10) == RAFT_OK);
+    ENSURE(rafts_propose(c, leader, 1, 10) == RAFT_OK);
     uint64_t reads = c->reads_done, last = raft_last_index(c->nodes[leader].raft);
-    ENSURE(cluster_read_ask(c, leader) != 0);
-    cluster_snapshot(c, leader, false); // for whoever needs one
-    cluster_run(c, 4000);
+    ENSURE(rafts_read_ask(c, leader) != 0);
+    rafts_snapshot(c, leader, false); // for whoever needs one
+    rafts_run(c, 4000);
     ENSURE(c->reads_done > reads);
     const struct raft_membership *m = raft_membership(c->nodes[leader].raft);
     for (uint32_t i = 0; i < m->count; i++) {
-        const struct cluster_node *node = &c->nodes[m->members[i].id];
+        const struct rafts_node *node = &c->nodes[m->members[i].id];
         if (memcmp(node->incarnation, m->members[i].incarnation, INCARNATION_BYTES) != 0) continue;
         ENSURE(raft_commit(node->raft) >= last);
         ENSURE(node->applied >= last);
     }
-    cluster_check_logs(c);
+    rafts_check_logs(c);
 }
 
-static struct cluster *run_seed(uint64_t seed, uint64_t steps) {
+static struct rafts *run_seed(uint64_t seed, uint64_t steps) {
     running_seed = seed;
-    struct cluster *c = cluster_new((uint32_t)(seed % 5) + 1, seed);
+    struct rafts *c = rafts_new((uint32_t)(seed % 5) + 1, seed);
     struct faults f = draw(&c->prng);
     for (uint32_t id = 1; id < CLUSTER_NODES; id++)
-        if (c->nodes[id].raft == NULL && chance(c, 700)) cluster_start(c, id);
+        if (c->nodes[id].raft == NULL && chance(c, 700)) rafts_start(c, id);
     for (uint64_t checked = 0; c->steps < steps;) {
         switch (prng_below(&c->prng, 10)) {
         case 0:
@@ -270,10 +270,10 @@ static struct cluster *run_seed(uint64_t seed, uint64_t steps) {
             persist_some(c, &f);
             break;
         case 5:
-            cluster_answer_need(c, any_node(c));
+            rafts_answer_need(c, any_node(c));
             break;
         case 6:
-            cluster_send_snapshot(c, any_node(c), chance(c, 700));
+            rafts_send_snapshot(c, any_node(c), chance(c, 700));
             break;
         default:
             network(c, &f);
@@ -281,7 +281,7 @@ static struct cluster *run_seed(uint64_t seed, uint64_t steps) {
         }
         if (c->steps < checked + 200) continue;
         checked = c->steps;
-        cluster_check_logs(c);
+        rafts_check_logs(c);
     }
     heal(c);
     return c;
@@ -293,15 +293,15 @@ static void random_schedules_keep_every_promise(void **state) {
     uint64_t count = one != NULL ? 1 : many != NULL ? strtoull(many, NULL, 10) : 60;
     uint64_t commits = 0, reads = 0, installs = 0, elections = 0, changes = 0, wipes = 0, steps = 0;
     for (uint64_t seed = first; seed < first + count; seed++) {
-        struct cluster *c = run_seed(seed, 20000);
-        commits += cluster_commit_max(c);
+        struct rafts *c = run_seed(seed, 20000);
+        commits += rafts_commit_max(c);
         reads += c->reads_done;
         installs += c->installs;
         elections += c->elections;
         changes += c->changes;
         wipes += c->wipes;
         steps += c->steps;
-        cluster_free(c);
+        rafts_free(c);
     }
     print_message("%llu seeds: %llu steps, %llu committed, %llu reads, %llu elections, %llu installs, %llu memberships "
                   "applied, %llu wipes\n",
@@ -313,12 +313,12 @@ static void random_schedules_keep_every_promise(void **state) {
 }
 
 static void same_seed_same_run(void **state) { // else no failure could be repeated
-    struct cluster *a = run_seed(7, 5000), *b = run_seed(7, 5000);
+    struct rafts *a = run_seed(7, 5000), *b = run_seed(7, 5000);
     assert_int_equal(a->steps, b->steps);
     assert_int_equal(a->commit_count, b->commit_count);
     assert_memory_equal(a->sent, b->sent, sizeof a->sent);
-    cluster_free(a);
-    cluster_free(b);
+    rafts_free(a);
+    rafts_free(b);
 }
 
 int main(void) {

@@ -17,20 +17,20 @@ static struct batch_ref ref(const struct batch_ref *b) {
     return copy;
 }
 
-uint64_t cluster_commit_max(const struct cluster *c) {
+uint64_t rafts_commit_max(const struct rafts *c) {
     return c->commit_count == 0 ? 0 : c->commits[c->commit_count - 1].last;
 }
 
 // ---- the network ----
 
-static void send_message(struct cluster *c, const struct cluster_node *node, struct raft_message *m) {
+static void send_message(struct rafts *c, const struct rafts_node *node, struct raft_message *m) {
     c->sent[m->type]++;
     if (c->cut[m->from][m->to]) {
         raft_message_release(m);
         return;
     }
     GROW(c->flight, c->flight_count, c->flight_capacity);
-    struct cluster_message *flying = &c->flight[c->flight_count++];
+    struct rafts_message *flying = &c->flight[c->flight_count++];
     flying->m = *m;
     memcpy(flying->from_incarnation, node->incarnation, INCARNATION_BYTES);
     m->batches = NULL;
@@ -44,20 +44,20 @@ static struct raft_message copy_message(const struct raft_message *m) {
     return copy;
 }
 
-static struct cluster_message take_flight(struct cluster *c, size_t place) {
+static struct rafts_message take_flight(struct rafts *c, size_t place) {
     ENSURE(place < c->flight_count);
-    struct cluster_message taken = c->flight[place];
+    struct rafts_message taken = c->flight[place];
     c->flight_count--;
     memmove(&c->flight[place], &c->flight[place + 1], (c->flight_count - place) * sizeof *c->flight);
     return taken;
 }
 
-void cluster_drop(struct cluster *c, size_t place) {
-    struct cluster_message taken = take_flight(c, place);
+void rafts_drop(struct rafts *c, size_t place) {
+    struct rafts_message taken = take_flight(c, place);
     raft_message_release(&taken.m);
 }
 
-void cluster_duplicate(struct cluster *c, size_t place) {
+void rafts_duplicate(struct rafts *c, size_t place) {
     GROW(c->flight, c->flight_count, c->flight_capacity);
     c->flight[c->flight_count] = c->flight[place];
     c->flight[c->flight_count++].m = copy_message(&c->flight[place].m);
@@ -80,22 +80,22 @@ static void through_codec(struct raft_message *m) { // what arrives is what was 
     *m = back;
 }
 
-void cluster_deliver(struct cluster *c, size_t place) {
-    struct cluster_message taken = take_flight(c, place);
-    struct cluster_node *to = &c->nodes[taken.m.to];
+void rafts_deliver(struct rafts *c, size_t place) {
+    struct rafts_message taken = take_flight(c, place);
+    struct rafts_node *to = &c->nodes[taken.m.to];
     if ((c->steps & 3) == 0) through_codec(&taken.m);
     if (to->raft != NULL && !c->cut[taken.m.from][taken.m.to]) {
-        struct raft_event e = cluster_no_event(RAFT_EVENT_MESSAGE);
+        struct raft_event e = rafts_no_event(RAFT_EVENT_MESSAGE);
         e.message = &taken.m;
         e.from_incarnation = taken.from_incarnation;
-        cluster_step(c, taken.m.to, &e);
+        rafts_step(c, taken.m.to, &e);
     }
     raft_message_release(&taken.m);
 }
 
 // ---- disks ----
 
-static void disk_free(struct cluster_disk *d) {
+static void disk_free(struct rafts_disk *d) {
     for (size_t i = 0; i < d->count; i++) batch_ref_release(&d->batches[i]);
     mem_free(d->batches);
     membership_free(&d->start_membership);
@@ -103,11 +103,11 @@ static void disk_free(struct cluster_disk *d) {
     memset(d, 0, sizeof *d);
 }
 
-static uint64_t disk_last(const struct cluster_disk *d) {
+static uint64_t disk_last(const struct rafts_disk *d) {
     return d->count == 0 ? d->start_index : d->batches[d->count - 1].last;
 }
 
-static const struct batch_ref *disk_find(const struct cluster_disk *d, uint64_t index) {
+static const struct batch_ref *disk_find(const struct rafts_disk *d, uint64_t index) {
     size_t low = 0, high = d->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -119,13 +119,13 @@ static const struct batch_ref *disk_find(const struct cluster_disk *d, uint64_t 
     return low < d->count && d->batches[low].first <= index ? &d->batches[low] : NULL;
 }
 
-static bool disk_has(const struct cluster_disk *d, uint64_t index, uint64_t term) {
+static bool disk_has(const struct rafts_disk *d, uint64_t index, uint64_t term) {
     if (index <= d->start_index) return true;
     const struct batch_ref *b = disk_find(d, index);
     return b != NULL && b->term == term;
 }
 
-static void disk_apply(struct cluster_disk *d, const struct cluster_write *w) {
+static void disk_apply(struct rafts_disk *d, const struct rafts_write *w) {
     if (w->hard) d->term = w->term, d->voted_for = w->voted_for;
     if (w->installed) {
         for (size_t i = 0; i < d->count; i++) batch_ref_release(&d->batches[i]);
@@ -147,7 +147,7 @@ static void disk_apply(struct cluster_disk *d, const struct cluster_write *w) {
     }
 }
 
-static void write_free(struct cluster_write *w) {
+static void write_free(struct rafts_write *w) {
     for (size_t i = 0; i < w->append_count; i++) batch_ref_release(&w->append[i]);
     for (size_t i = 0; i < w->after_count; i++) raft_message_release(&w->after[i]);
     mem_free(w->append);
@@ -155,32 +155,32 @@ static void write_free(struct cluster_write *w) {
     membership_free(&w->membership);
 }
 
-bool cluster_persist(struct cluster *c, uint32_t id) {
-    struct cluster_node *node = &c->nodes[id];
+bool rafts_persist(struct rafts *c, uint32_t id) {
+    struct rafts_node *node = &c->nodes[id];
     if (node->raft == NULL || node->write_count == 0) return false;
-    struct cluster_write w = node->writes[0];
+    struct rafts_write w = node->writes[0];
     node->write_count--;
     memmove(node->writes, node->writes + 1, node->write_count * sizeof *node->writes);
     disk_apply(&node->disk, &w);
     bool tell_first = (c->steps & 1) == 0; // either order must do
-    struct raft_event e = cluster_no_event(RAFT_EVENT_PERSISTED);
+    struct raft_event e = rafts_no_event(RAFT_EVENT_PERSISTED);
     e.number = w.number;
-    if (w.number != 0 && tell_first) cluster_step(c, id, &e);
+    if (w.number != 0 && tell_first) rafts_step(c, id, &e);
     for (size_t i = 0; i < w.after_count; i++) send_message(c, node, &w.after[i]);
-    if (w.number != 0 && !tell_first) cluster_step(c, id, &e);
+    if (w.number != 0 && !tell_first) rafts_step(c, id, &e);
     write_free(&w);
     return true;
 }
 
 // ---- observers ----
 
-static bool durable_on(const struct cluster *c, const struct member *member, uint64_t index, uint64_t term) {
-    const struct cluster_node *node = &c->nodes[member->id];
+static bool durable_on(const struct rafts *c, const struct member *member, uint64_t index, uint64_t term) {
+    const struct rafts_node *node = &c->nodes[member->id];
     if (memcmp(node->incarnation, member->incarnation, INCARNATION_BYTES) != 0) return true; // wiped since
     return disk_has(&node->disk, index, term);
 }
 
-static void check_durable(const struct cluster *c, const struct cluster_node *node, uint64_t index, uint64_t term) {
+static void check_durable(const struct rafts *c, const struct rafts_node *node, uint64_t index, uint64_t term) {
     const struct raft_membership *m = raft_membership(node->raft);
     uint32_t old_size = 0, old_has = 0, new_size = 0, new_has = 0;
     for (uint32_t i = 0; i < m->count; i++) {
@@ -194,7 +194,7 @@ static void check_durable(const struct cluster *c, const struct cluster_node *no
     ENSURE(new_has > new_size / 2);
 }
 
-static const struct cluster_commit *commit_at(const struct cluster *c, uint64_t index) {
+static const struct rafts_commit *commit_at(const struct rafts *c, uint64_t index) {
     size_t low = 0, high = c->commit_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -206,13 +206,13 @@ static const struct cluster_commit *commit_at(const struct cluster *c, uint64_t 
     return low < c->commit_count && c->commits[low].first <= index ? &c->commits[low] : NULL;
 }
 
-static void apply_one(struct cluster *c, struct cluster_node *node, const struct batch_ref *b) {
+static void apply_one(struct rafts *c, struct rafts_node *node, const struct batch_ref *b) {
     ENSURE(b->first == node->applied + 1);
-    const struct cluster_commit *known = commit_at(c, b->first);
+    const struct rafts_commit *known = commit_at(c, b->first);
     if (known == NULL) {
-        ENSURE(b->first == cluster_commit_max(c) + 1);
+        ENSURE(b->first == rafts_commit_max(c) + 1);
         GROW(c->commits, c->commit_count, c->commit_capacity);
-        c->commits[c->commit_count++] = (struct cluster_commit){b->first, b->last, b->term, buf_ref(b->buf)};
+        c->commits[c->commit_count++] = (struct rafts_commit){b->first, b->last, b->term, buf_ref(b->buf)};
     } else { // State Machine Safety
         ENSURE(known->first == b->first && known->last == b->last && known->term == b->term);
         ENSURE(known->buf->len == b->buf->len && memcmp(known->buf->data, b->buf->data, b->buf->len) == 0);
@@ -227,7 +227,7 @@ static void apply_one(struct cluster *c, struct cluster_node *node, const struct
     }
 }
 
-static void apply(struct cluster *c, struct cluster_node *node) {
+static void apply(struct rafts *c, struct rafts_node *node) {
     uint64_t commit = raft_commit(node->raft);
     while (node->applied < commit) {
         struct batch_ref out[4];
@@ -240,7 +240,7 @@ static void apply(struct cluster *c, struct cluster_node *node) {
     }
 }
 
-static void check_leader(struct cluster *c, const struct cluster_node *node, bool fresh) {
+static void check_leader(struct rafts *c, const struct rafts_node *node, bool fresh) {
     uint64_t term = raft_term(node->raft), own = 0;
     while (c->leaders_count <= term) {
         c->leaders = mem_realloc(c->leaders, (c->leaders_count + 1) * sizeof *c->leaders);
@@ -250,14 +250,14 @@ static void check_leader(struct cluster *c, const struct cluster_node *node, boo
     c->leaders[term] = node->id;
     if (!fresh || c->commit_count == 0) return;
     c->elections++;
-    const struct cluster_commit *newest = &c->commits[c->commit_count - 1]; // Leader Completeness
+    const struct rafts_commit *newest = &c->commits[c->commit_count - 1]; // Leader Completeness
     ENSURE(raft_last_index(node->raft) >= newest->last);
     ENSURE(!raft_term_at(node->raft, newest->last, &own) || own == newest->term);
 }
 
-static void check_reads(struct cluster *c, const struct cluster_node *node, const struct raft_update *u) {
+static void check_reads(struct rafts *c, const struct rafts_node *node, const struct raft_update *u) {
     for (size_t i = 0; i < c->read_count;) {
-        struct cluster_read *r = &c->reads[i];
+        struct rafts_read *r = &c->reads[i];
         bool gone = r->node == node->id && (raft_role(node->raft) != RAFT_LEADER || raft_term(node->raft) != r->term);
         for (size_t k = 0; k < u->reads_ready_count && r->node == node->id && !gone; k++) {
             if (r->round > u->reads_ready[k].round) continue;
@@ -273,7 +273,7 @@ static void check_reads(struct cluster *c, const struct cluster_node *node, cons
     }
 }
 
-void cluster_check_logs(struct cluster *c) {
+void rafts_check_logs(struct rafts *c) {
     for (uint32_t a = 1; a < CLUSTER_NODES; a++) {
         for (uint32_t b = a + 1; b < CLUSTER_NODES; b++) {
             const struct raft *x = c->nodes[a].raft, *y = c->nodes[b].raft;
@@ -299,15 +299,15 @@ void cluster_check_logs(struct cluster *c) {
 
 // ---- steps ----
 
-struct raft_event cluster_no_event(enum raft_event_type type) {
+struct raft_event rafts_no_event(enum raft_event_type type) {
     struct raft_event e = {0};
     e.type = type;
     return e;
 }
 
-static void queue_write(struct cluster_node *node, const struct raft_update *u) {
+static void queue_write(struct rafts_node *node, const struct raft_update *u) {
     if (u->persist_number == 0 && u->send_after_count == 0) return;
-    struct cluster_write w = {0};
+    struct rafts_write w = {0};
     w.number = u->persist_number;
     w.hard = u->hard_changed;
     w.term = u->term;
@@ -327,8 +327,8 @@ static void queue_write(struct cluster_node *node, const struct raft_update *u) 
     node->writes[node->write_count++] = w;
 }
 
-const struct raft_update *cluster_step(struct cluster *c, uint32_t id, struct raft_event *event) {
-    struct cluster_node *node = &c->nodes[id];
+const struct raft_update *rafts_step(struct rafts *c, uint32_t id, struct raft_event *event) {
+    struct rafts_node *node = &c->nodes[id];
     ENSURE(node->raft != NULL);
     bool led = raft_role(node->raft) == RAFT_LEADER;
     uint64_t term_before = raft_term(node->raft), commit_before = raft_commit(node->raft);
@@ -346,7 +346,7 @@ const struct raft_update *cluster_step(struct cluster *c, uint32_t id, struct ra
         membership_copy(&node->applied_membership, &node->installing);
         c->installs++;
     }
-    if (u->commit_changed && leads && u->commit > cluster_commit_max(c)) {
+    if (u->commit_changed && leads && u->commit > rafts_commit_max(c)) {
         uint64_t term = 0;
         ENSURE(raft_term_at(node->raft, u->commit, &term) && term == raft_term(node->raft));
         check_durable(c, node, u->commit, term);
@@ -371,16 +371,16 @@ const struct raft_update *cluster_step(struct cluster *c, uint32_t id, struct ra
     return u;
 }
 
-const struct raft_update *cluster_event(struct cluster *c, uint32_t id, enum raft_event_type type) {
-    struct raft_event e = cluster_no_event(type);
-    return cluster_step(c, id, &e);
+const struct raft_update *rafts_event(struct rafts *c, uint32_t id, enum raft_event_type type) {
+    struct raft_event e = rafts_no_event(type);
+    return rafts_step(c, id, &e);
 }
 
-void cluster_tick(struct cluster *c, uint32_t id) {
-    cluster_event(c, id, RAFT_EVENT_TICK);
+void rafts_tick(struct rafts *c, uint32_t id) {
+    rafts_event(c, id, RAFT_EVENT_TICK);
 }
 
-int cluster_propose(struct cluster *c, uint32_t id, uint32_t count, size_t bytes) {
+int rafts_propose(struct rafts *c, uint32_t id, uint32_t count, size_t bytes) {
     const struct raft *raft = c->nodes[id].raft;
     uint8_t body[4096];
     ENSURE(bytes <= sizeof body);
@@ -389,19 +389,19 @@ int cluster_propose(struct cluster *c, uint32_t id, uint32_t count, size_t bytes
         .kind = BATCH_COMMANDS, .count = count, .first_index = raft_next_index(raft), .term = raft_term(raft)};
     if (raft_role(raft) != RAFT_LEADER) h.term = 1;
     struct batch_ref batch = batch_make(&h, bytes_of(body, bytes));
-    struct raft_event e = cluster_no_event(RAFT_EVENT_PROPOSE);
+    struct raft_event e = rafts_no_event(RAFT_EVENT_PROPOSE);
     e.batches = &batch;
     e.batch_count = 1;
-    return cluster_step(c, id, &e)->refused;
+    return rafts_step(c, id, &e)->refused;
 }
 
-uint64_t cluster_read_ask(struct cluster *c, uint32_t id) {
-    uint64_t floor = cluster_commit_max(c), term = raft_term(c->nodes[id].raft);
+uint64_t rafts_read_ask(struct rafts *c, uint32_t id) {
+    uint64_t floor = rafts_commit_max(c), term = raft_term(c->nodes[id].raft);
     uint64_t done = c->reads_done;
     GROW(c->reads, c->read_count, c->read_capacity);
     // Entered before the step with a round that no ready can reach, as a node alone answers within the step.
-    c->reads[c->read_count++] = (struct cluster_read){id, term, UINT64_MAX, floor};
-    const struct raft_update *u = cluster_event(c, id, RAFT_EVENT_READ);
+    c->reads[c->read_count++] = (struct rafts_read){id, term, UINT64_MAX, floor};
+    const struct raft_update *u = rafts_event(c, id, RAFT_EVENT_READ);
     ENSURE(c->reads_done == done || u->reads_ready_count > 0);
     for (size_t i = 0; i < c->read_count; i++) {
         if (c->reads[i].round != UINT64_MAX) continue;
@@ -418,14 +418,14 @@ uint64_t cluster_read_ask(struct cluster *c, uint32_t id) {
     return u->read_round;
 }
 
-int cluster_change(struct cluster *c, uint32_t id, const struct raft_membership *next) {
-    struct raft_event e = cluster_no_event(RAFT_EVENT_MEMBERSHIP);
+int rafts_change(struct rafts *c, uint32_t id, const struct raft_membership *next) {
+    struct raft_event e = rafts_no_event(RAFT_EVENT_MEMBERSHIP);
     e.membership = next;
-    return cluster_step(c, id, &e)->refused;
+    return rafts_step(c, id, &e)->refused;
 }
 
-bool cluster_answer_need(struct cluster *c, uint32_t id) {
-    struct cluster_node *node = &c->nodes[id];
+bool rafts_answer_need(struct rafts *c, uint32_t id) {
+    struct rafts_node *node = &c->nodes[id];
     if (node->raft == NULL || node->need_count == 0) return false;
     struct raft_need need = node->needs[0];
     node->need_count--;
@@ -438,17 +438,17 @@ bool cluster_answer_need(struct cluster *c, uint32_t id) {
         bytes += b->buf->len;
         found[count++] = ref(b);
     }
-    struct raft_event e = cluster_no_event(RAFT_EVENT_ENTRIES);
+    struct raft_event e = rafts_no_event(RAFT_EVENT_ENTRIES);
     e.peer = need.peer;
     e.batches = found;
     e.batch_count = count;
-    cluster_step(c, id, &e);
+    rafts_step(c, id, &e);
     return true;
 }
 
-void cluster_snapshot(struct cluster *c, uint32_t id, bool cut) {
-    struct cluster_node *node = &c->nodes[id];
-    struct cluster_disk *d = &node->disk;
+void rafts_snapshot(struct rafts *c, uint32_t id, bool cut) {
+    struct rafts_node *node = &c->nodes[id];
+    struct rafts_disk *d = &node->disk;
     if (node->raft == NULL || node->applied <= d->start_index || node->applied <= d->snapshot_index) return;
     if (!disk_has(d, node->applied, node->applied_term)) return; // applied before its own disk has it
     d->snapshot_index = node->applied;
@@ -465,21 +465,21 @@ void cluster_snapshot(struct cluster *c, uint32_t id, bool cut) {
         membership_free(&d->start_membership);
         membership_copy(&d->start_membership, &d->snapshot_membership);
     }
-    struct raft_event e = cluster_no_event(RAFT_EVENT_SNAPSHOT_MADE);
+    struct raft_event e = rafts_no_event(RAFT_EVENT_SNAPSHOT_MADE);
     e.index = d->snapshot_index;
     e.term = d->snapshot_term;
-    cluster_step(c, id, &e);
+    rafts_step(c, id, &e);
 }
 
-bool cluster_send_snapshot(struct cluster *c, uint32_t id, bool arrives) {
-    struct cluster_node *node = &c->nodes[id];
+bool rafts_send_snapshot(struct rafts *c, uint32_t id, bool arrives) {
+    struct rafts_node *node = &c->nodes[id];
     if (node->raft == NULL || node->snapshot_count == 0) return false;
     uint32_t peer = node->snapshots[0];
     node->snapshot_count--;
     memmove(node->snapshots, node->snapshots + 1, node->snapshot_count * sizeof *node->snapshots);
-    struct cluster_node *to = &c->nodes[peer];
+    struct rafts_node *to = &c->nodes[peer];
     const struct member *named = membership_find(raft_membership(node->raft), peer);
-    struct cluster_disk *from = &node->disk;
+    struct rafts_disk *from = &node->disk;
     bool ok = arrives && to->raft != NULL && from->snapshot_index > 0 && !c->cut[id][peer] && !c->cut[peer][id] &&
               named != NULL && memcmp(named->incarnation, to->incarnation, INCARNATION_BYTES) == 0 &&
               from->snapshot_index > to->disk.snapshot_index;
@@ -490,30 +490,30 @@ bool cluster_send_snapshot(struct cluster *c, uint32_t id, bool arrives) {
         membership_copy(&to->disk.snapshot_membership, &from->snapshot_membership);
         membership_free(&to->installing);
         membership_copy(&to->installing, &from->snapshot_membership);
-        struct raft_event e = cluster_no_event(RAFT_EVENT_INSTALL);
+        struct raft_event e = rafts_no_event(RAFT_EVENT_INSTALL);
         e.index = from->snapshot_index;
         e.term = from->snapshot_term;
         e.membership = &to->installing;
-        cluster_step(c, peer, &e);
+        rafts_step(c, peer, &e);
     }
-    struct raft_event e = cluster_no_event(RAFT_EVENT_SNAPSHOT_SENT);
+    struct raft_event e = rafts_no_event(RAFT_EVENT_SNAPSHOT_SENT);
     e.peer = peer;
     e.ok = ok;
     e.index = from->snapshot_index;
     e.term = from->snapshot_term;
-    cluster_step(c, id, &e);
+    rafts_step(c, id, &e);
     return true;
 }
 
 // ---- life ----
 
-void cluster_start(struct cluster *c, uint32_t id) {
-    struct cluster_node *node = &c->nodes[id];
-    struct cluster_disk *d = &node->disk;
+void rafts_start(struct rafts *c, uint32_t id) {
+    struct rafts_node *node = &c->nodes[id];
+    struct rafts_disk *d = &node->disk;
     ENSURE(node->raft == NULL);
     if (d->snapshot_index > d->start_index && !(disk_has(d, d->snapshot_index, d->snapshot_term))) {
         // A snapshot was complete, its new start of the log was not: the log cannot hold what follows it.
-        struct cluster_write w = {.installed = true, .start_index = d->snapshot_index, .start_term = d->snapshot_term};
+        struct rafts_write w = {.installed = true, .start_index = d->snapshot_index, .start_term = d->snapshot_term};
         membership_copy(&w.membership, &d->snapshot_membership);
         disk_apply(d, &w);
         membership_free(&w.membership);
@@ -540,8 +540,8 @@ void cluster_start(struct cluster *c, uint32_t id) {
     raft_check(node->raft);
 }
 
-void cluster_crash(struct cluster *c, uint32_t id, size_t writes_done) {
-    struct cluster_node *node = &c->nodes[id];
+void rafts_crash(struct rafts *c, uint32_t id, size_t writes_done) {
+    struct rafts_node *node = &c->nodes[id];
     if (node->raft == NULL) return;
     for (size_t i = 0; i < node->write_count; i++) {
         if (i < writes_done) disk_apply(&node->disk, &node->writes[i]);
@@ -558,9 +558,9 @@ void cluster_crash(struct cluster *c, uint32_t id, size_t writes_done) {
     }
 }
 
-void cluster_wipe(struct cluster *c, uint32_t id) {
-    struct cluster_node *node = &c->nodes[id];
-    cluster_crash(c, id, 0);
+void rafts_wipe(struct rafts *c, uint32_t id) {
+    struct rafts_node *node = &c->nodes[id];
+    rafts_crash(c, id, 0);
     disk_free(&node->disk);
     memcpy(node->old_incarnation, node->incarnation, INCARNATION_BYTES);
     put_u64_le(node->incarnation + 8, prng_next(&c->prng));
@@ -568,8 +568,8 @@ void cluster_wipe(struct cluster *c, uint32_t id) {
     c->wipes++;
 }
 
-struct cluster *cluster_new(uint32_t voters, uint64_t seed) {
-    struct cluster *c = mem_zalloc(sizeof *c);
+struct rafts *rafts_new(uint32_t voters, uint64_t seed) {
+    struct rafts *c = mem_zalloc(sizeof *c);
     c->seed = seed;
     prng_seed(&c->prng, seed);
     c->now_ms = 1000;
@@ -582,7 +582,7 @@ struct cluster *cluster_new(uint32_t voters, uint64_t seed) {
     struct raft_membership m;
     membership_init(&m);
     for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
-        struct cluster_node *node = &c->nodes[id];
+        struct rafts_node *node = &c->nodes[id];
         node->id = id;
         put_u64_le(node->incarnation, id);
         put_u64_le(node->incarnation + 8, prng_next(&c->prng));
@@ -593,23 +593,23 @@ struct cluster *cluster_new(uint32_t voters, uint64_t seed) {
     }
     for (uint32_t id = 1; id <= voters; id++) {
         membership_copy(&c->nodes[id].disk.start_membership, &m);
-        cluster_start(c, id);
+        rafts_start(c, id);
     }
     membership_free(&m);
     return c;
 }
 
-void cluster_free(struct cluster *c) {
+void rafts_free(struct rafts *c) {
     for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
-        struct cluster_node *node = &c->nodes[id];
-        cluster_crash(c, id, 0);
+        struct rafts_node *node = &c->nodes[id];
+        rafts_crash(c, id, 0);
         disk_free(&node->disk);
         membership_free(&node->applied_membership);
         membership_free(&node->installing);
         mem_free(node->writes);
         mem_free(node->needs);
     }
-    while (c->flight_count > 0) cluster_drop(c, c->flight_count - 1);
+    while (c->flight_count > 0) rafts_drop(c, c->flight_count - 1);
     for (size_t i = 0; i < c->commit_count; i++) buf_unref(c->commits[i].buf);
     mem_free(c->commits);
     mem_free(c->flight);
@@ -620,23 +620,23 @@ void cluster_free(struct cluster *c) {
 
 // ---- scenarios ----
 
-void cluster_settle(struct cluster *c) {
+void rafts_settle(struct rafts *c) {
     for (size_t idle = 0, turns = 0; idle < 2; turns++) {
         ENSURE(turns < 100000); // else messages go round for ever
         bool busy = c->flight_count > 0;
-        if (busy) cluster_deliver(c, 0);
+        if (busy) rafts_deliver(c, 0);
         for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
-            if (cluster_persist(c, id)) busy = true;
-            if (cluster_answer_need(c, id)) busy = true;
-            if (cluster_send_snapshot(c, id, true)) busy = true;
+            if (rafts_persist(c, id)) busy = true;
+            if (rafts_answer_need(c, id)) busy = true;
+            if (rafts_send_snapshot(c, id, true)) busy = true;
         }
         idle = busy ? 0 : idle + 1;
     }
 }
 
-void cluster_run(struct cluster *c, uint64_t ms) {
+void rafts_run(struct rafts *c, uint64_t ms) {
     uint64_t until = c->now_ms + ms;
-    cluster_settle(c);
+    rafts_settle(c);
     for (;;) {
         uint64_t at = UINT64_MAX;
         for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
@@ -648,19 +648,19 @@ void cluster_run(struct cluster *c, uint64_t ms) {
         if (at > c->now_ms) c->now_ms = at;
         for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
             if (c->nodes[id].raft == NULL || raft_next_deadline_ms(c->nodes[id].raft) > c->now_ms) continue;
-            cluster_tick(c, id);
+            rafts_tick(c, id);
             ENSURE(raft_next_deadline_ms(c->nodes[id].raft) > c->now_ms); // a deadline that was met is gone
         }
-        cluster_settle(c);
+        rafts_settle(c);
     }
     c->now_ms = until;
 }
 
-void cluster_isolate(struct cluster *c, uint32_t id, bool isolated) {
+void rafts_isolate(struct rafts *c, uint32_t id, bool isolated) {
     for (uint32_t other = 1; other < CLUSTER_NODES; other++) c->cut[id][other] = c->cut[other][id] = isolated;
 }
 
-uint32_t cluster_leader(const struct cluster *c) {
+uint32_t rafts_leader(const struct rafts *c) {
     uint32_t leader = 0;
     uint64_t term = 0;
     for (uint32_t id = 1; id < CLUSTER_NODES; id++) {
@@ -672,13 +672,13 @@ uint32_t cluster_leader(const struct cluster *c) {
     return leader;
 }
 
-void cluster_elect(struct cluster *c, uint32_t id) {
-    cluster_event(c, id, RAFT_EVENT_CAMPAIGN);
-    cluster_settle(c);
-    ENSURE(cluster_leader(c) == id);
+void rafts_elect(struct rafts *c, uint32_t id) {
+    rafts_event(c, id, RAFT_EVENT_CAMPAIGN);
+    rafts_settle(c);
+    ENSURE(rafts_leader(c) == id);
 }
 
-size_t cluster_find(const struct cluster *c, enum raft_message_type type, uint32_t from, uint32_t to) {
+size_t rafts_find(const struct rafts *c, enum raft_message_type type, uint32_t from, uint32_t to) {
     for (size_t i = 0; i < c->flight_count; i++) {
         const struct raft_message *m = &c->flight[i].m;
         if (m->type == type && (from == 0 || m->from == from) && (to == 0 || m->to == to)) return i;
