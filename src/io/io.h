@@ -142,7 +142,9 @@ struct io_ops {
     // background.
     void (*conn_close)(struct io_conn *conn, bool flush);
 
-    int (*file_open)(struct io *io, const char *path, int flags, unsigned mode, struct io_file **file); // open(2) flags
+    // open(2) flags. O_DIRECT is a wish: disk jobs that write whole sectors go past the page cache where that is
+    // possible.
+    int (*file_open)(struct io *io, const char *path, int flags, unsigned mode, struct io_file **file);
     void (*file_close)(struct io_file *file);
     int64_t (*file_read)(struct io_file *file, void *data, size_t len, uint64_t offset); // bytes read; short at the end
     int64_t (*file_write)(struct io_file *file, const void *data, size_t len,

@@ -1,8 +1,7 @@
 // Disk jobs: one journal thread for what must become durable in order, libuv's pool for reads.
 //
 //   loop --todo--> journal thread --done--> loop        both ways a lock-free mailbox; the thread sleeps on a futex,
-//   the
-//                                                       loop is woken by one eventfd write for all that is done
+//                                                       the loop is told by its bell (io_uv.c)
 // Spinning before the sleep was weighed and left out: with two cores a spinning journal thread takes the time that the
 // replication loop needs to make its next batch.
 #include "base/alloc.h"
@@ -44,6 +43,56 @@ static int64_t write_all(int fd, const struct iovec *iov, int count, uint64_t of
     return written;
 }
 
+static bool whole_sectors(uint64_t n) {
+    return n % UV_DIRECT_UNIT == 0;
+}
+
+// Copies from iov[*at] + *skip on until `room` is full or iov ends.
+static size_t bounce_fill(uint8_t *bounce, const struct iovec *iov, int count, int *at, size_t *skip) {
+    size_t filled = 0;
+    while (*at < count && filled < UV_BOUNCE_BYTES) {
+        size_t len = iov[*at].iov_len - *skip;
+        if (len > UV_BOUNCE_BYTES - filled) len = UV_BOUNCE_BYTES - filled;
+        memcpy(bounce + filled, (const uint8_t *)iov[*at].iov_base + *skip, len);
+        filled += len;
+        *skip += len;
+        if (*skip == iov[*at].iov_len) {
+            ++*at;
+            *skip = 0;
+        }
+    }
+    return filled;
+}
+
+// Past the page cache: a write there costs the kernel a copy, a fresh page and a walk of the dirty ones, twice for a
+// journal that is filled with zeros first. One copy in cached memory is less, and zeros, which are aligned, need none.
+// -EINVAL, and nothing written: this file does not take it; then the page cache does.
+static int64_t write_direct(int fd, uint8_t *bounce, const struct iovec *iov, int count, uint64_t offset) {
+    if (count == 1 && (uintptr_t)iov[0].iov_base % UV_DIRECT_UNIT == 0) return write_all(fd, iov, count, offset);
+    int64_t written = 0;
+    size_t skip = 0;
+    for (int at = 0; at < count;) {
+        size_t filled = bounce_fill(bounce, iov, count, &at, &skip);
+        struct iovec piece = {.iov_base = bounce, .iov_len = filled};
+        int64_t n = filled == 0 ? 0 : write_all(fd, &piece, 1, offset + (uint64_t)written);
+        if (n < 0) return n == -EINVAL && written > 0 ? -EIO : n;
+        written += n;
+    }
+    return written;
+}
+
+static int64_t write_job(struct io_disk_job *job) {
+    struct io_file *file = job->file;
+    uint8_t *bounce = file->io->journal.bounce;
+    uint64_t bytes = 0;
+    for (int i = 0; i < job->iov_count; i++) bytes += job->iov[i].iov_len;
+    if (file->direct_fd >= 0 && bounce != NULL && whole_sectors(job->offset) && whole_sectors(bytes)) {
+        int64_t result = write_direct(file->direct_fd, bounce, job->iov, job->iov_count, job->offset);
+        if (result != -EINVAL) return result;
+    }
+    return write_all(file->fd, job->iov, job->iov_count, job->offset);
+}
+
 static int sync_data(int fd, uint64_t *duration_us) {
     uint64_t begin = uv_now_us(NULL);
     int error = fdatasync(fd) != 0 ? -errno : 0; // EINTR too is a failed sync: what was dropped cannot be known
@@ -64,7 +113,7 @@ static int64_t carry_out(struct io_disk_job *job) {
     if (job->op == IO_DISK_READ) return read_some(job);
     if (job->op == IO_DISK_WRITE || job->op == IO_DISK_WRITE_SYNC) {
         ENSURE(job->offset <= INT64_MAX);
-        result = write_all(fd, job->iov, job->iov_count, job->offset);
+        result = write_job(job);
         if (result < 0 || job->op == IO_DISK_WRITE) return result < 0 ? result : 0;
     }
     result = sync_data(fd, &job->duration_us);
@@ -130,7 +179,7 @@ static void *journal_main(void *context) {
             struct mail *next = mail->next;
             struct disk_request *request = CONTAINER_OF(mail, struct disk_request, mail);
             request->result = carry_out(request->job);
-            if (mailbox_push(&io->journal.done, mail)) uv_async_send(&io->completed);
+            if (mailbox_push(&io->journal.done, mail)) bell_ring(io);
             mail = next;
         }
     }
@@ -142,6 +191,7 @@ int disk_start(struct uv_io *io, const char *journal_thread_name) {
     mailbox_init(&journal->todo);
     mailbox_init(&journal->done);
     if (journal_thread_name == NULL) return 0;
+    journal->bounce = mem_zpages(UV_BOUNCE_BYTES); // page-aligned
     snprintf(journal->name, sizeof journal->name, "%s", journal_thread_name);
     sigset_t all, before; // signals are for the loops' threads
     sigfillset(&all);
@@ -160,6 +210,8 @@ void disk_stop(struct uv_io *io) {
         pthread_join(io->journal.thread, NULL);
         io->journal.started = false;
     }
+    mem_zpages_free(io->journal.bounce, UV_BOUNCE_BYTES);
+    io->journal.bounce = NULL;
     disk_completed(io);
 }
 

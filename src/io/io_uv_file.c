@@ -15,16 +15,25 @@
 
 #define FILE_MAGIC 0x656c6966u
 
-int uv_file_open(struct io *io, const char *path, int flags, unsigned mode, struct io_file **out) {
-    ENSURE(path != NULL && out != NULL);
+static int open_again(const char *path, int flags, unsigned mode) {
     int fd;
     do {
         fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
     } while (fd < 0 && errno == EINTR);
-    if (fd < 0) return -errno;
+    return fd < 0 ? -errno : fd;
+}
+
+int uv_file_open(struct io *io, const char *path, int flags, unsigned mode, struct io_file **out) {
+    ENSURE(path != NULL && out != NULL);
+    // O_DIRECT is a second opening beside the first: only disk jobs that write whole sectors take it, all else (and a
+    // filesystem without it) goes through the page cache.
+    int fd = open_again(path, flags & ~O_DIRECT, mode), direct_fd = -1;
+    if (fd < 0) return fd;
+    if (flags & O_DIRECT) direct_fd = open_again(path, O_RDWR | O_DIRECT, mode);
     struct io_file *file = mem_zalloc(sizeof *file);
     file->magic = FILE_MAGIC;
     file->fd = fd;
+    file->direct_fd = direct_fd < 0 ? -1 : direct_fd;
     file->io = uv_io_of(io);
     *out = file;
     return 0;
@@ -35,6 +44,7 @@ void uv_file_close(struct io_file *file) {
     ENSURE(file->magic == FILE_MAGIC);
     ENSURE(file->jobs == 0);
     close(file->fd);
+    if (file->direct_fd >= 0) close(file->direct_fd);
     file->magic = 0;
     mem_free(file);
 }

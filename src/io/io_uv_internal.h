@@ -15,6 +15,7 @@
 #include "io/io.h"
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #define UV_SLEEP_MS_MAX 100u        // replication.md "Time": the loop never sleeps longer
@@ -34,6 +35,8 @@
 #define UV_FLUSH_US 5000000u        // a closed connection may send what is queued for so long
 #define UV_LINGER_US 1000000u       // and then waits so long for the other side's end of file
 #define UV_ACCEPT_PAUSE_US 100000u  // no descriptors even for the reserve: the listener rests
+#define UV_DIRECT_UNIT 512u         // what O_DIRECT wants of offsets, lengths and memory; else the page cache is used
+#define UV_BOUNCE_BYTES (1u << 20)  // copied and written at once
 #define UV_ADDRESSES_MAX 8u         // addresses of one name that are bound or tried
 
 struct uv_io;
@@ -179,6 +182,7 @@ struct disk_request {
 struct io_file {
     uint32_t magic; // tells our files from another implementation's (io_file_fd)
     int fd;
+    int direct_fd; // the same file past the page cache, for disk jobs that write; -1: none
     struct uv_io *io;
     size_t jobs; // under way
 };
@@ -190,6 +194,7 @@ struct journal_thread {
     _Atomic uint32_t signal; // raised with each hand-over; the thread sleeps on it (futex)
     _Atomic uint32_t sleeping;
     _Atomic bool quit;
+    uint8_t *bounce; // whole sectors on their way to a direct_fd
 };
 
 struct uv_io {
@@ -198,7 +203,14 @@ struct uv_io {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t tick; // bounds the sleep
-    uv_async_t stop, completed;
+    struct uv_bell { // how other threads reach this loop (io_uv.c); its eventfd is written only while the loop sleeps
+        uv_poll_t poll;
+        int fd;
+        _Atomic bool rung;     // a wake, a completion or the stop waits
+        _Atomic bool sleeping; // the loop is in epoll_wait, or about to look at `rung` for the last time before it
+        _Atomic bool stop;
+        uint64_t rounds;
+    } bell;
     void (*turn)(void *context);
     void *turn_context;
     struct heap timers;
@@ -219,6 +231,7 @@ static inline struct uv_io *uv_io_of(struct io *io) {
 
 // ---- the operations, by file
 uint64_t uv_now_us(struct io *io);
+void bell_ring(struct uv_io *io); // from any thread, after what it announces was stored
 void uv_timer_begin(struct uv_io *io, struct io_timer *timer, void (*fire)(struct io_timer *), void *context,
                     uint64_t delay_us);
 void uv_timer_end(struct uv_io *io, struct io_timer *timer);

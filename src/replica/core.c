@@ -620,7 +620,10 @@ static void raft_frame(struct core *core, uint32_t peer, struct bytes frame) {
     if (m.from == peer && m.to == core->options.id) {
         uint64_t log_time = m.log_time_ms, term = m.term;
         bool timed = m.type == RAFT_MSG_HEARTBEAT || m.type == RAFT_MSG_APPEND;
-        struct raft_event event = {.type = RAFT_EVENT_MESSAGE, .message = &m};
+        const struct peer_state *link = core_peer(core, peer);
+        struct raft_event event = {.type = RAFT_EVENT_MESSAGE,
+                                   .message = &m,
+                                   .from_incarnation = link == NULL ? NULL : link->incarnation};
         core_step(core, &event);
         if (timed) core_time_seen(core, log_time, term);
     }

@@ -95,7 +95,7 @@ static void release(struct journal *j) {
     mem_free(j->segments);
     mem_free(j->iov);
     mem_free(j->prepare.header);
-    mem_free(j->zeros);
+    mem_zpages_free(j->zeros, JOURNAL_PREPARE_STEP);
     mem_free(j->cut.numbers);
     mem_free(j->folder);
     mem_free(j->torn_folder);
@@ -128,7 +128,7 @@ int journal_open(const struct journal_options *options, void (*batch)(void *cont
     j->queue_end = &j->queue;
     list_init(&j->reads);
     j->iov = mem_alloc(JOURNAL_IOV_MAX * sizeof *j->iov);
-    j->zeros = mem_zalloc(JOURNAL_PREPARE_STEP);
+    j->zeros = mem_zpages(JOURNAL_PREPARE_STEP); // page-aligned, as O_DIRECT wants it
     j->prepare.header = mem_zalloc(JOURNAL_ALIGN_MAX);
     j->vouch_timer = (struct io_timer){.fire = vouch_fire, .context = j};
     j->defer_timer = (struct io_timer){.fire = defer_fire, .context = j};

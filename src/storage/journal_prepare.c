@@ -29,7 +29,8 @@ static struct segment *new_segment(struct journal *j, uint64_t number) {
 
 static int open_new(struct journal *j, struct segment *segment) {
     char *path = segment_path(j->folder, segment->number);
-    int result = j->io->ops->file_open(j->io, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600, &segment->file);
+    int result =
+        j->io->ops->file_open(j->io, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_DIRECT, 0600, &segment->file);
     mem_free(path);
     return result;
 }

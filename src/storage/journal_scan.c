@@ -83,8 +83,8 @@ static void use(struct scan *s, const struct scanned *f) {
 static int open_segment(struct scan *s, struct scanned *f) {
     struct journal *j = s->j;
     char *path = segment_path(j->folder, f->segment->number);
-    int result = j->io->ops->file_open(j->io, path, (j->options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC, 0,
-                                       &f->segment->file);
+    int result = j->io->ops->file_open(j->io, path, (j->options.read_only ? O_RDONLY : O_RDWR | O_DIRECT) | O_CLOEXEC,
+                                       0, &f->segment->file);
     if (result < 0) {
         refuse(s, result, false, "journal: cannot open %s: %s", path, strerror(-result));
         mem_free(path);
