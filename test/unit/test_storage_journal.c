@@ -14,53 +14,53 @@
 #define SEGMENT (64u << 10)
 
 // The process dies and starts again; nothing that was written is lost.
-static void restart(struct rig *r, size_t want) {
+static void restart(struct journal_rig *r, size_t want) {
     memory_io_kill(r->m);
-    rig_stop(r);
-    assert_int_equal(rig_open(r), 0);
-    assert_int_equal(rig_match(r, want, want), want);
-    rig_settle(r, want);
+    journal_rig_stop(r);
+    assert_int_equal(journal_rig_open(r), 0);
+    assert_int_equal(journal_rig_match(r, want, want), want);
+    journal_rig_settle(r, want);
 }
 
 static void test_empty(void **state) {
-    struct rig r;
-    rig_init(&r, 1, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 1, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     assert_int_equal(r.recovered.last_index, 0);
     assert_false(r.recovered.torn);
     restart(&r, 0);
     assert_false(r.recovered.torn);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_append_recover(void **state) {
-    struct rig r;
-    rig_init(&r, 2, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 2, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     struct journal_hard hard = {.term = 1, .voted_for = 3};
-    rig_append_full(&r, &hard, 0, 0, 0, 0, 0);
+    journal_rig_append_full(&r, &hard, 0, 0, 0, 0, 0);
     assert_int_equal(r.acknowledged, 0); // never from inside the call
     for (int i = 0; i < 100; i++) {
-        rig_append(&r, 1 + (uint32_t)i % 3, (size_t)i * 17);
+        journal_rig_append(&r, 1 + (uint32_t)i % 3, (size_t)i * 17);
         if (i % 7 == 0) memory_io_run(r.m);
     }
     memory_io_run(r.m);
     assert_int_equal(r.acknowledged, 101);
     restart(&r, 101);
     assert_int_equal(r.recovered.hard.voted_for, 3);
-    rig_append(&r, 1, 10);
+    journal_rig_append(&r, 1, 10);
     memory_io_run(r.m);
     restart(&r, 1);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_group_commit(void **state) { // what waits goes in one write
-    struct rig r;
-    rig_init(&r, 3, 1u << 20);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 3, 1u << 20);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_run(r.m);
-    rig_append(&r, 1, 100);
-    for (int i = 0; i < 50; i++) rig_append(&r, 2, 300);
+    journal_rig_append(&r, 1, 100);
+    for (int i = 0; i < 50; i++) journal_rig_append(&r, 2, 300);
     while (memory_io_step(r.m)) {
     }
     struct journal_stats stats;
@@ -70,81 +70,81 @@ static void test_group_commit(void **state) { // what waits goes in one write
     assert_int_equal(r.acknowledged, 51);
     assert_int_equal(stats.sync_us->count, 2);
     restart(&r, 51);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_many_large_batches(void **state) { // more iovecs than one call takes
-    struct rig r;
-    rig_init(&r, 4, 16u << 20);
-    assert_int_equal(rig_open(&r), 0);
-    rig_append(&r, 1500, 2100);
+    struct journal_rig r;
+    journal_rig_init(&r, 4, 16u << 20);
+    assert_int_equal(journal_rig_open(&r), 0);
+    journal_rig_append(&r, 1500, 2100);
     memory_io_run(r.m);
     assert_int_equal(r.acknowledged, 1);
-    rig_append(&r, 300, 5000);
+    journal_rig_append(&r, 300, 5000);
     memory_io_run(r.m);
     restart(&r, 2);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_larger_than_a_segment(void **state) {
-    struct rig r;
-    rig_init(&r, 5, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
-    rig_append(&r, 1, 300000); // in the empty first segment
-    rig_append(&r, 1, 100);
+    struct journal_rig r;
+    journal_rig_init(&r, 5, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
+    journal_rig_append(&r, 1, 300000); // in the empty first segment
+    journal_rig_append(&r, 1, 100);
     memory_io_run(r.m);
-    rig_append(&r, 1, 3000000); // in the next
+    journal_rig_append(&r, 1, 3000000); // in the next
     memory_io_run(r.m);
-    rig_append(&r, 1, 100);
+    journal_rig_append(&r, 1, 100);
     memory_io_run(r.m);
     assert_int_equal(r.acknowledged, 4);
     restart(&r, 4);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_truncate_and_start(void **state) {
-    struct rig r;
-    rig_init(&r, 6, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 6, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     for (int i = 0; i < 20; i++) {
-        rig_append(&r, 1, 100);
+        journal_rig_append(&r, 1, 100);
         memory_io_run(r.m);
     }
     r.term = 2;
-    struct rig_state s;
-    rig_state_after(&r, 20, &s);
+    struct journal_rig_state s;
+    journal_rig_state_after(&r, 20, &s);
     uint64_t from = s.batches[12].first;
-    rig_append_full(&r, &(struct journal_hard){.term = 2}, 0, 0, from, 2, 50);
-    rig_state_free(&s);
-    rig_append(&r, 1, 100); // queued behind: one frame after the other
+    journal_rig_append_full(&r, &(struct journal_hard){.term = 2}, 0, 0, from, 2, 50);
+    journal_rig_state_free(&s);
+    journal_rig_append(&r, 1, 100); // queued behind: one frame after the other
     memory_io_run(r.m);
     restart(&r, 22);
     r.term = 5;
-    rig_append_full(&r, NULL, 1000, 4, 0, 3, 70); // a snapshot came
-    rig_append(&r, 1, 100);
+    journal_rig_append_full(&r, NULL, 1000, 4, 0, 3, 70); // a snapshot came
+    journal_rig_append(&r, 1, 100);
     memory_io_run(r.m);
     restart(&r, 2);
     assert_int_equal(r.recovered.start_index, 1000);
     assert_int_equal(r.recovered.start_term, 4);
-    rig_append_full(&r, NULL, 0, 0, 1001, 0, 0); // all behind the start
+    journal_rig_append_full(&r, NULL, 0, 0, 1001, 0, 0); // all behind the start
     memory_io_run(r.m);
     restart(&r, 1);
     assert_int_equal(r.recovered.last_index, 1000);
-    rig_append(&r, 1, 10);
+    journal_rig_append(&r, 1, 10);
     memory_io_run(r.m);
     restart(&r, 1);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_vouching_frame(void **state) { // 100 ms of silence: one empty frame, and only one
-    struct rig r;
-    rig_init(&r, 7, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 7, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_advance(r.m, 1000000);
     struct journal_stats stats;
     journal_stats(r.journal, &stats);
     assert_int_equal(stats.writes, 0); // nothing to vouch for
-    rig_append(&r, 1, 100);
+    journal_rig_append(&r, 1, 100);
     memory_io_run(r.m);
     memory_io_advance(r.m, 99999);
     journal_stats(r.journal, &stats);
@@ -159,21 +159,21 @@ static void test_vouching_frame(void **state) { // 100 ms of silence: one empty 
     memory_io_advance(r.m, 1000000);
     journal_stats(r.journal, &stats);
     assert_int_equal(stats.writes, 0); // the last frame found is empty
-    rig_append(&r, 1, 100);
+    journal_rig_append(&r, 1, 100);
     memory_io_run(r.m);
     restart(&r, 1);
     memory_io_advance(r.m, 100000); // found unvouched at the start
     journal_stats(r.journal, &stats);
     assert_int_equal(stats.writes, 1);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_prepared_ahead(void **state) { // no append waits for a new segment when the steps keep up
-    struct rig r;
-    rig_init(&r, 8, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 8, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     for (int i = 0; i < 200; i++) {
-        rig_append(&r, 1, 1000);
+        journal_rig_append(&r, 1, 1000);
         memory_io_run(r.m);
         assert_int_equal(r.acknowledged, i + 1);
     }
@@ -181,19 +181,19 @@ static void test_prepared_ahead(void **state) { // no append waits for a new seg
     journal_stats(r.journal, &stats);
     assert_true(stats.segments >= 5);
     restart(&r, 200);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_full_disk(void **state) { // all that is queued answers ENOSPC; room again: goes on
-    struct rig r;
-    rig_init(&r, 9, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 9, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_capacity(r.m, 100000);
     struct journal_stats stats;
     int before = 0;
     for (;; before++) {
-        struct rig_op *op = rig_append(&r, 1, 1000);
-        struct rig_op *behind = rig_append(&r, 1, 1000);
+        struct journal_rig_op *op = journal_rig_append(&r, 1, 1000);
+        struct journal_rig_op *behind = journal_rig_append(&r, 1, 1000);
         memory_io_run(r.m);
         assert_true(op->answered && behind->answered);
         if (op->result == 0 && behind->result == 0) continue;
@@ -203,184 +203,185 @@ static void test_full_disk(void **state) { // all that is queued answers ENOSPC;
     assert_true(before > 15);
     journal_stats(r.journal, &stats);
     assert_true(stats.full);
-    rig_take_out_failed(&r);
+    journal_rig_take_out_failed(&r);
     size_t held = r.op_count;
     for (int i = 0; i < 3; i++) { // again and again
-        struct rig_op *op = rig_append(&r, 1, 1000);
+        struct journal_rig_op *op = journal_rig_append(&r, 1, 1000);
         assert_false(op->answered);
         memory_io_run(r.m);
         assert_int_equal(op->result, -ENOSPC);
-        rig_take_out_failed(&r);
+        journal_rig_take_out_failed(&r);
     }
     restart(&r, held);
     held = 0;
-    for (struct rig_op *op; held < 60; held++) { // what was prepared in pieces before may be used now, not more
-        op = rig_append(&r, 1, 1000);
+    for (struct journal_rig_op *op; held < 60; held++) { // what was prepared in pieces before may be used now, not more
+        op = journal_rig_append(&r, 1, 1000);
         memory_io_run(r.m);
         if (op->result == -ENOSPC) break;
     }
     assert_true(held < 60);
-    rig_take_out_failed(&r);
+    journal_rig_take_out_failed(&r);
     memory_io_capacity(r.m, UINT64_MAX);
-    for (int i = 0; i < 100; i++) rig_append(&r, 1, 1000);
+    for (int i = 0; i < 100; i++) journal_rig_append(&r, 1, 1000);
     memory_io_run(r.m);
     assert_int_equal(r.acknowledged, held + 100);
     journal_stats(r.journal, &stats);
     assert_false(stats.full);
     restart(&r, held + 100);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 // Entries are refused, votes are not: else a full disk would leave the cluster without a leader.
 static void test_full_disk_keeps_room_for_votes(void **state) {
-    struct rig r;
-    rig_init(&r, 19, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 19, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_capacity(r.m, 100000);
-    for (struct rig_op *op = NULL; !op || op->result == 0;) {
-        op = rig_append(&r, 1, 1000);
+    for (struct journal_rig_op *op = NULL; !op || op->result == 0;) {
+        op = journal_rig_append(&r, 1, 1000);
         memory_io_run(r.m);
     }
-    rig_take_out_failed(&r);
+    journal_rig_take_out_failed(&r);
     for (uint64_t term = 2; term < 12; term++) {
-        struct rig_op *op = rig_append_full(&r, &(struct journal_hard){.term = term, .voted_for = 2}, 0, 0, 0, 0, 0);
+        struct journal_rig_op *op =
+            journal_rig_append_full(&r, &(struct journal_hard){.term = term, .voted_for = 2}, 0, 0, 0, 0, 0);
         memory_io_run(r.m);
         assert_int_equal(op->result, 0);
-        op = rig_append(&r, 1, 1000);
+        op = journal_rig_append(&r, 1, 1000);
         memory_io_run(r.m);
         assert_int_equal(op->result, -ENOSPC);
-        rig_take_out_failed(&r);
+        journal_rig_take_out_failed(&r);
     }
     restart(&r, r.op_count);
     assert_int_equal(r.recovered.hard.term, 11);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_write_broken_off(void **state) { // a full disk in the middle of a frame, at each sector of it
     for (uint64_t bytes = 0; bytes < 8 * 512; bytes += 256) {
         for (int then = 0; then < 3; then++) {
-            struct rig r;
-            rig_init(&r, 10, SEGMENT);
-            assert_int_equal(rig_open(&r), 0);
-            rig_append(&r, 1, 700);
+            struct journal_rig r;
+            journal_rig_init(&r, 10, SEGMENT);
+            assert_int_equal(journal_rig_open(&r), 0);
+            journal_rig_append(&r, 1, 700);
             memory_io_run(r.m);
             memory_io_break_write(r.m, bytes);
-            struct rig_op *op = rig_append(&r, 2, 1800);
-            struct rig_op *behind = rig_append(&r, 1, 10);
+            struct journal_rig_op *op = journal_rig_append(&r, 2, 1800);
+            struct journal_rig_op *behind = journal_rig_append(&r, 1, 10);
             while (!behind->answered) assert_true(memory_io_step(r.m));
             assert_int_equal(op->result, -ENOSPC);
             assert_int_equal(behind->result, -ENOSPC);
-            rig_take_out_failed(&r);
+            journal_rig_take_out_failed(&r);
             size_t held = 1;
             if (then == 1) { // again, and that is what the log has
-                rig_append(&r, 1, 100);
+                journal_rig_append(&r, 1, 100);
                 memory_io_run(r.m);
                 assert_int_equal(r.acknowledged, 2);
                 held = 2;
             }
             if (then == 2) { // the zeros do not fit either
                 memory_io_break_write(r.m, 100);
-                op = rig_append(&r, 1, 100);
+                op = journal_rig_append(&r, 1, 100);
                 memory_io_run(r.m);
                 assert_int_equal(op->result, -ENOSPC);
-                rig_take_out_failed(&r);
+                journal_rig_take_out_failed(&r);
             }
             restart(&r, held);
             if (then == 1) assert_false(r.recovered.torn);
-            rig_free(&r);
+            journal_rig_free(&r);
         }
     }
 }
 
 static void test_failed_sync_is_fatal(void **state) {
-    struct rig r;
-    rig_init(&r, 11, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 11, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_run(r.m);
-    rig_append(&r, 1, 100);
+    journal_rig_append(&r, 1, 100);
     memory_io_fail_sync(r.m, -EIO);
     memory_io_run(r.m);
     assert_int_equal(r.fatal, 1);
     assert_int_equal(r.acknowledged, 0);
-    struct rig_op *op = rig_append(&r, 1, 100);
+    struct journal_rig_op *op = journal_rig_append(&r, 1, 100);
     memory_io_advance(r.m, 1000000);
     assert_false(op->answered); // never tried again
     assert_int_equal(r.fatal, 1);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_failed_write_is_fatal(void **state) {
-    struct rig r;
-    rig_init(&r, 12, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 12, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_run(r.m);
-    rig_append(&r, 1, 100);
+    journal_rig_append(&r, 1, 100);
     memory_io_fail_write(r.m, -EIO);
     memory_io_run(r.m);
     assert_int_equal(r.fatal, 1);
     assert_int_equal(r.acknowledged, 0);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_close(void **state) { // own jobs may be under way
-    struct rig r;
-    rig_init(&r, 13, 8u << 20);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 13, 8u << 20);
+    assert_int_equal(journal_rig_open(&r), 0);
     assert_true(memory_io_waiting(r.m) > 0);
     journal_close(r.journal);
     r.journal = NULL;
     memory_io_run(r.m);
     assert_int_equal(memory_io_open_files(r.m), 0);
-    assert_int_equal(rig_open(&r), 0);
-    rig_free(&r);
+    assert_int_equal(journal_rig_open(&r), 0);
+    journal_rig_free(&r);
 }
 
 static void test_read_only(void **state) {
-    struct rig r;
-    rig_init(&r, 14, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
-    rig_append(&r, 1, 2000);
-    rig_append(&r, 1, 2000);
+    struct journal_rig r;
+    journal_rig_init(&r, 14, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
+    journal_rig_append(&r, 1, 2000);
+    journal_rig_append(&r, 1, 2000);
     memory_io_run(r.m);
     memory_io_kill(r.m);
-    rig_stop(&r);
+    journal_rig_stop(&r);
     size_t len;
     uint8_t *data = memory_io_data(r.m, "/d/journal/00000000000000000001.seg", &len);
     data[512 + 1000] ^= 1; // the only frame, or the first of two
     uint8_t *before = test_malloc(len);
     memcpy(before, data, len);
     r.options.read_only = true;
-    int result = rig_open(&r);
+    int result = journal_rig_open(&r);
     data = memory_io_data(r.m, "/d/journal/00000000000000000001.seg", &len);
     assert_memory_equal(before, data, len);
     assert_int_equal(result, -EBADMSG); // the second frame vouches
     data[512 + 1000] ^= 1;
     data[512 + 2560 + 600] ^= 1;
-    result = rig_open(&r);
+    result = journal_rig_open(&r);
     assert_int_equal(result, 0);
     assert_true(r.recovered.torn);
-    assert_int_equal(rig_match(&r, 1, 1), 1);
+    assert_int_equal(journal_rig_match(&r, 1, 1), 1);
     assert_int_equal(memory_io_count(r.m, "/d/torn", ".torn"), 0);
     journal_close(r.journal);
     r.journal = NULL;
     test_free(before);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_newer_format(void **state) {
-    struct rig r;
-    rig_init(&r, 15, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 15, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_kill(r.m);
-    rig_stop(&r);
+    journal_rig_stop(&r);
     size_t len;
     uint8_t *data = memory_io_data(r.m, "/d/journal/00000000000000000001.seg", &len);
     put_u16_le(data + 8, 2);
     put_u32_le(data + 4, crc32c(0, data + 8, 32));
-    assert_int_equal(rig_open(&r), -ENOTSUP);
+    assert_int_equal(journal_rig_open(&r), -ENOTSUP);
     assert_non_null(strstr(r.error.text, "newer"));
     assert_false(r.error.damage);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 int main(void) {

@@ -12,21 +12,22 @@
 #include "base/alloc.h"
 #include "test/unit/support/journal_rig.h"
 
-static void random_truncate(struct rig *r) {
-    struct rig_state s;
-    rig_state_after(r, r->op_count, &s);
+static void random_truncate(struct journal_rig *r) {
+    struct journal_rig_state s;
+    journal_rig_state_after(r, r->op_count, &s);
     size_t low = s.count;
     while (low > 0 && s.batches[low - 1].first > r->cut_index && s.count - low < 40) low--;
     if (low < s.count) {
         uint64_t from = s.batches[low + prng_below(&r->prng, s.count - low)].first;
         r->term++;
         struct journal_hard hard = {.term = r->term, .voted_for = (uint32_t)prng_below(&r->prng, 5)};
-        rig_append_full(r, &hard, 0, 0, from, (uint32_t)prng_below(&r->prng, 3), (size_t)prng_below(&r->prng, 800));
+        journal_rig_append_full(r, &hard, 0, 0, from, (uint32_t)prng_below(&r->prng, 3),
+                                (size_t)prng_below(&r->prng, 800));
     }
-    rig_state_free(&s);
+    journal_rig_state_free(&s);
 }
 
-static void random_cut(struct rig *r) {
+static void random_cut(struct journal_rig *r) {
     struct journal_stats stats;
     journal_stats(r->journal, &stats);
     if (stats.last_index == 0) return;
@@ -39,7 +40,7 @@ static void random_cut(struct rig *r) {
     journal_cut(r->journal, index, keep, prng_below(&r->prng, 50000));
 }
 
-static void act(struct rig *r) {
+static void act(struct journal_rig *r) {
     size_t bytes = (size_t)prng_below(&r->prng, prng_below(&r->prng, 8) == 0 ? 5000 : 400);
     switch (prng_below(&r->prng, 16)) {
     case 0:
@@ -48,12 +49,12 @@ static void act(struct rig *r) {
     case 1:
         if (prng_below(&r->prng, 6) == 0) {
             uint64_t start = r->last_index + prng_below(&r->prng, 50) + 1;
-            rig_append_full(r, NULL, start, r->term, 0, (uint32_t)prng_below(&r->prng, 3), bytes);
+            journal_rig_append_full(r, NULL, start, r->term, 0, (uint32_t)prng_below(&r->prng, 3), bytes);
         }
         break;
     case 2:
         r->term++;
-        rig_append_full(r, &(struct journal_hard){.term = r->term, .voted_for = 1}, 0, 0, 0, 0, 0);
+        journal_rig_append_full(r, &(struct journal_hard){.term = r->term, .voted_for = 1}, 0, 0, 0, 0, 0);
         break;
     case 3:
         random_cut(r);
@@ -70,56 +71,57 @@ static void act(struct rig *r) {
         for (uint64_t n = prng_below(&r->prng, 6); n > 0; n--) memory_io_step(r->m);
         break;
     default:
-        rig_append(r, (uint32_t)prng_below(&r->prng, 4), bytes);
+        journal_rig_append(r, (uint32_t)prng_below(&r->prng, 4), bytes);
     }
 }
 
-static void full_disks(struct rig *r) {
+static void full_disks(struct journal_rig *r) {
     uint64_t dice = prng_below(&r->prng, 60);
     if (dice == 0) memory_io_capacity(r->m, prng_below(&r->prng, 200000));
     if (dice == 1) memory_io_break_write(r->m, prng_below(&r->prng, 5000));
     if (dice <= 10 && dice > 7) memory_io_capacity(r->m, UINT64_MAX);
 }
 
-static void read_some(struct rig *r) {
+static void read_some(struct journal_rig *r) {
     struct journal_stats stats;
     journal_stats(r->journal, &stats);
     if (stats.last_index < stats.first_index) return;
     uint64_t first = stats.first_index + prng_below(&r->prng, stats.last_index - stats.first_index + 1);
     uint64_t last = first + prng_below(&r->prng, 100);
     size_t count;
-    int result = rig_read(r, first, last, 1 + (size_t)prng_below(&r->prng, 20000), &count);
+    int result = journal_rig_read(r, first, last, 1 + (size_t)prng_below(&r->prng, 20000), &count);
     assert_int_equal(result, 0);
-    if (stats.first_index > 1) assert_int_equal(rig_read(r, stats.first_index - 1, last, 1000, &count), -ENOENT);
-    assert_int_equal(rig_read(r, stats.last_index + 1, stats.last_index + 1, 1000, &count), -ENOENT);
+    if (stats.first_index > 1)
+        assert_int_equal(journal_rig_read(r, stats.first_index - 1, last, 1000, &count), -ENOENT);
+    assert_int_equal(journal_rig_read(r, stats.last_index + 1, stats.last_index + 1, 1000, &count), -ENOENT);
 }
 
 static void lives(uint64_t seed, int count, bool full, uint64_t segment_bytes) {
-    struct rig r;
-    rig_init(&r, seed, segment_bytes);
+    struct journal_rig r;
+    journal_rig_init(&r, seed, segment_bytes);
     size_t torn = 0, total = 0;
     for (int life = 0; life < count; life++) {
-        int result = rig_open(&r);
+        int result = journal_rig_open(&r);
         if (result != 0) fail_msg("seed %d life %d: refused: %s", (int)seed, life, r.error.text);
-        size_t held = rig_match(&r, r.acknowledged, r.op_count);
+        size_t held = journal_rig_match(&r, r.acknowledged, r.op_count);
         if (held == SIZE_MAX) {
             fail_msg("seed %d life %d: recovered last %d, %d of %d ops acknowledged", (int)seed, life,
                      (int)r.recovered.last_index, (int)r.acknowledged, (int)r.op_count);
         }
         torn += r.recovered.torn;
         total += held;
-        rig_settle(&r, held);
+        journal_rig_settle(&r, held);
         if (r.cut_index < r.recovered.start_index) r.cut_index = r.recovered.start_index;
         read_some(&r);
         for (uint64_t n = prng_below(&r.prng, 30); n > 0; n--) {
             act(&r);
             if (full) full_disks(&r);
-            rig_take_out_failed(&r);
+            journal_rig_take_out_failed(&r);
         }
         if (prng_below(&r.prng, 4) == 0) {
             memory_io_capacity(r.m, UINT64_MAX);
             memory_io_run(r.m);
-            rig_take_out_failed(&r);
+            journal_rig_take_out_failed(&r);
             read_some(&r);
         }
         memory_io_capacity(r.m, UINT64_MAX);
@@ -127,12 +129,12 @@ static void lives(uint64_t seed, int count, bool full, uint64_t segment_bytes) {
             memory_io_kill(r.m);
         else
             memory_io_crash(r.m);
-        rig_take_out_failed(&r);
-        rig_stop(&r);
+        journal_rig_take_out_failed(&r);
+        journal_rig_stop(&r);
     }
     assert_true(torn > 0);
     assert_true(total > (size_t)count);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 // CRASH_LIVES=n: so many in each test.
@@ -155,25 +157,25 @@ static void test_crashes_tiny_segments(void **state) {
 
 // No byte that a torn tail held is lost: torn/ has them.
 static void test_torn_is_kept(void **state) {
-    struct rig r;
-    rig_init(&r, 31, 64u << 10);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 31, 64u << 10);
+    assert_int_equal(journal_rig_open(&r), 0);
     memory_io_run(r.m);
-    rig_append(&r, 1, 700);
+    journal_rig_append(&r, 1, 700);
     memory_io_run(r.m);
-    rig_append(&r, 1, 3000);
+    journal_rig_append(&r, 1, 3000);
     memory_io_run(r.m);
     const struct memory_write *writes;
     size_t n = memory_io_writes(r.m, &writes);
     uint64_t offset = writes[n - 1].offset;
     memory_io_kill(r.m);
-    rig_stop(&r);
+    journal_rig_stop(&r);
     uint8_t *data = memory_io_data(r.m, writes[n - 1].path, NULL);
     data[offset + 2000] ^= 4;
     uint8_t tail[3000];
     memcpy(tail, data + offset, sizeof tail);
-    assert_int_equal(rig_open(&r), 0);
-    assert_int_equal(rig_match(&r, 1, 1), 1);
+    assert_int_equal(journal_rig_open(&r), 0);
+    assert_int_equal(journal_rig_match(&r, 1, 1), 1);
     assert_true(r.recovered.torn && r.recovered.torn_bytes >= sizeof tail);
     assert_int_equal(memory_io_count(r.m, "/d/torn", ".torn"), 1);
     char path[128];
@@ -184,17 +186,17 @@ static void test_torn_is_kept(void **state) {
     assert_non_null(kept);
     assert_int_equal(len, r.recovered.torn_bytes);
     assert_memory_equal(kept, tail, sizeof tail);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 static void test_cut(void **state) {
-    struct rig r;
-    rig_init(&r, 41, 8192);
-    assert_int_equal(rig_open(&r), 0);
-    rig_append_full(&r, &(struct journal_hard){.term = 9, .voted_for = 4}, 0, 0, 0, 0, 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 41, 8192);
+    assert_int_equal(journal_rig_open(&r), 0);
+    journal_rig_append_full(&r, &(struct journal_hard){.term = 9, .voted_for = 4}, 0, 0, 0, 0, 0);
     r.term = 9;
     for (int i = 0; i < 60; i++) {
-        rig_append(&r, 1, 700);
+        journal_rig_append(&r, 1, 700);
         memory_io_run(r.m);
     }
     struct journal_stats stats;
@@ -210,42 +212,42 @@ static void test_cut(void **state) {
     memory_io_run(r.m);
     assert_int_equal(memory_io_count(r.m, "/d/journal", ".seg"), stats.segments);
     size_t count;
-    assert_int_equal(rig_read(&r, 1, 10, 1000, &count), -ENOENT);
-    assert_int_equal(rig_read(&r, stats.first_index, stats.last_index, 1u << 20, &count), 0);
+    assert_int_equal(journal_rig_read(&r, 1, 10, 1000, &count), -ENOENT);
+    assert_int_equal(journal_rig_read(&r, stats.first_index, stats.last_index, 1u << 20, &count), 0);
     memory_io_crash(r.m);
-    rig_stop(&r);
+    journal_rig_stop(&r);
     r.cut_index = middle;
-    assert_int_equal(rig_open(&r), 0);
-    assert_int_equal(rig_match(&r, 61, 61), 61);
+    assert_int_equal(journal_rig_open(&r), 0);
+    assert_int_equal(journal_rig_match(&r, 61, 61), 61);
     assert_int_equal(r.recovered.hard.voted_for, 4); // told in a segment that is gone, repeated by the later ones
     assert_int_equal(r.recovered.start_term, 9);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 // The segment that takes over holds hard state and base only once its first frame is on the disk: until then the older
 // ones stay.
 static void test_cut_while_the_next_segment_begins(void **state) {
     for (uint64_t seed = 1; seed <= 400; seed++) {
-        struct rig r;
-        rig_init(&r, seed, 8192);
-        assert_int_equal(rig_open(&r), 0);
+        struct journal_rig r;
+        journal_rig_init(&r, seed, 8192);
+        assert_int_equal(journal_rig_open(&r), 0);
         for (uint64_t i = 0; i <= 7 + seed % 20; i++) {
             memory_io_run(r.m);
-            struct rig_op *op = rig_append(&r, 1, 500);
+            struct journal_rig_op *op = journal_rig_append(&r, 1, 500);
             r.cut_index = op->append.batches[0].first - 1;
             if (r.cut_index > 0) journal_cut(r.journal, r.cut_index, 0, 0);
         }
         for (uint64_t steps = prng_below(&r.prng, 3); steps > 0; steps--) memory_io_step(r.m);
         memory_io_crash(r.m);
-        rig_stop(&r);
-        if (rig_open(&r) != 0) fail_msg("seed %d: %s", (int)seed, r.error.text);
-        assert_true(rig_match(&r, r.acknowledged, r.op_count) != SIZE_MAX);
-        rig_free(&r);
+        journal_rig_stop(&r);
+        if (journal_rig_open(&r) != 0) fail_msg("seed %d: %s", (int)seed, r.error.text);
+        assert_true(journal_rig_match(&r, r.acknowledged, r.op_count) != SIZE_MAX);
+        journal_rig_free(&r);
     }
 }
 
 struct late {
-    const struct rig *rig;
+    const struct journal_rig *rig;
     bool answered, after; // after all appends
     int result;
     size_t count;
@@ -265,10 +267,10 @@ static void late_done(void *context, int result, struct batch_ref *batches, size
 }
 
 static void read_meets_cut_and_truncate(uint64_t seed, size_t *before, size_t *after) {
-    struct rig r;
-    rig_init(&r, seed, 8192);
-    assert_int_equal(rig_open(&r), 0);
-    for (int i = 0; i < 40; i++) rig_append(&r, 1, 300);
+    struct journal_rig r;
+    journal_rig_init(&r, seed, 8192);
+    assert_int_equal(journal_rig_open(&r), 0);
+    for (int i = 0; i < 40; i++) journal_rig_append(&r, 1, 300);
     memory_io_run(r.m);
     struct late late = {.rig = &r};
     journal_read(r.journal, 1, 5, 100000, late_done, &late);
@@ -276,13 +278,13 @@ static void read_meets_cut_and_truncate(uint64_t seed, size_t *before, size_t *a
     memory_io_run(r.m);
     assert_true(late.answered); // the file was held open
     assert_true(late.result == 0 || late.result == -ENOENT);
-    struct rig_state s;
-    rig_state_after(&r, r.op_count, &s);
+    struct journal_rig_state s;
+    journal_rig_state_after(&r, r.op_count, &s);
     uint64_t from = s.batches[s.count - 2].first;
-    rig_state_free(&s);
+    journal_rig_state_free(&s);
     r.term = 2;
     late = (struct late){.rig = &r};
-    rig_append_full(&r, NULL, 0, 0, from, 2, 10);
+    journal_rig_append_full(&r, NULL, 0, 0, from, 2, 10);
     journal_read(r.journal, from, from + 1, 100000, late_done, &late);
     memory_io_run(r.m);
     assert_true(late.answered);
@@ -293,8 +295,8 @@ static void read_meets_cut_and_truncate(uint64_t seed, size_t *before, size_t *a
         assert_true(late.after);
     *(late.after ? after : before) += 1;
     size_t count;
-    assert_int_equal(rig_read(&r, from, from, 100000, &count), 0);
-    rig_free(&r);
+    assert_int_equal(journal_rig_read(&r, from, from, 100000, &count), 0);
+    journal_rig_free(&r);
 }
 
 static void test_read_meets_cut_and_truncate(void **state) { // what changed while the read was under way

@@ -22,7 +22,7 @@ struct frame {
     size_t ops;                             // acknowledged once it is there
 };
 struct small {
-    struct rig rig;
+    struct journal_rig rig;
     struct frame *frames;
     size_t count;
     uint64_t segments; // last with frames
@@ -37,24 +37,24 @@ static const char *path_of(uint64_t segment) {
 // A journal of some 20 frames over three segments, of one op, of several, and of none.
 static void make(struct small *s, uint64_t seed, bool empty_last) {
     memset(s, 0, sizeof *s);
-    struct rig *r = &s->rig;
-    rig_init(r, seed, SEGMENT);
-    assert_int_equal(rig_open(r), 0);
+    struct journal_rig *r = &s->rig;
+    journal_rig_init(r, seed, SEGMENT);
+    assert_int_equal(journal_rig_open(r), 0);
     size_t frames = 0;
     s->frames = mem_zalloc(200 * sizeof *s->frames);
     for (int i = 0; i < 18; i++) {
         int kind = (int)prng_below(&r->prng, 6);
         if (kind == 0)
-            rig_append_full(r, &(struct journal_hard){.term = (uint64_t)i + 1, .voted_for = 2}, 0, 0, 0, 0, 0);
+            journal_rig_append_full(r, &(struct journal_hard){.term = (uint64_t)i + 1, .voted_for = 2}, 0, 0, 0, 0, 0);
         if (kind == 1 && r->last_index > r->start_index) {
             r->term = (uint64_t)i + 2;
-            struct rig_state now;
-            rig_state_after(r, r->op_count, &now);
-            rig_append_full(r, NULL, 0, 0, now.batches[now.count - 1].first, 1, 30);
-            rig_state_free(&now);
+            struct journal_rig_state now;
+            journal_rig_state_after(r, r->op_count, &now);
+            journal_rig_append_full(r, NULL, 0, 0, now.batches[now.count - 1].first, 1, 30);
+            journal_rig_state_free(&now);
         }
-        if (kind == 2) rig_append(r, 3, prng_below(&r->prng, 500));
-        rig_append(r, 1, prng_below(&r->prng, 1500));
+        if (kind == 2) journal_rig_append(r, 3, prng_below(&r->prng, 500));
+        journal_rig_append(r, 1, prng_below(&r->prng, 1500));
         while (r->acknowledged < r->op_count) {
             assert_true(memory_io_step(r->m));
             const struct memory_write *writes;
@@ -81,11 +81,11 @@ static void make(struct small *s, uint64_t seed, bool empty_last) {
     }
     assert_true(s->segments >= 3);
     memory_io_kill(r->m);
-    rig_stop(r);
+    journal_rig_stop(r);
 }
 
 static void drop(struct small *s) {
-    rig_free(&s->rig);
+    journal_rig_free(&s->rig);
     mem_free(s->frames);
 }
 
@@ -93,11 +93,11 @@ enum expect { WHOLE, WHOLE_TORN, PREFIX_TORN, PREFIX, DAMAGE };
 
 static void check(struct small *s, struct memory_io *broken, enum expect expect, size_t ops, uint64_t segment,
                   uint64_t offset) {
-    struct rig *r = &s->rig;
+    struct journal_rig *r = &s->rig;
     struct memory_io *sound = r->m;
     r->m = broken;
     r->options.io = memory_io_io(broken);
-    int result = rig_open(r);
+    int result = journal_rig_open(r);
     if (expect == DAMAGE ? result != -EBADMSG : result != 0) {
         fail_msg("segment %d offset %d: expected %d, got %d %s", (int)segment, (int)offset, expect, result,
                  r->error.text);
@@ -108,7 +108,7 @@ static void check(struct small *s, struct memory_io *broken, enum expect expect,
         assert_non_null(strstr(r->error.text, "offset"));
     } else {
         size_t want = expect == WHOLE || expect == WHOLE_TORN ? r->op_count : ops;
-        if (rig_match(r, want, want) != want)
+        if (journal_rig_match(r, want, want) != want)
             fail_msg("segment %d offset %d: not the first %d ops", (int)segment, (int)offset, (int)want);
         if (r->recovered.torn != (expect == WHOLE_TORN || expect == PREFIX_TORN))
             fail_msg("torn at %d %d", (int)segment, (int)offset);
@@ -116,12 +116,12 @@ static void check(struct small *s, struct memory_io *broken, enum expect expect,
         // It was put right: the next start finds it sound.
         uint64_t last = r->recovered.last_index;
         memory_io_kill(broken);
-        rig_stop(r);
-        assert_int_equal(rig_open(r), 0);
+        journal_rig_stop(r);
+        assert_int_equal(journal_rig_open(r), 0);
         assert_false(r->recovered.torn);
         assert_int_equal(r->recovered.last_index, last);
-        assert_int_equal(rig_match(r, want, want), want);
-        rig_stop(r);
+        assert_int_equal(journal_rig_match(r, want, want), want);
+        journal_rig_stop(r);
     }
     memory_io_free(broken);
     r->m = sound;
@@ -249,12 +249,12 @@ static void test_missing_segment(void **state) {
         struct memory_io *sound = s.rig.m;
         s.rig.m = broken;
         s.rig.options.io = memory_io_io(broken);
-        assert_int_equal(rig_open(&s.rig), 0);
+        assert_int_equal(journal_rig_open(&s.rig), 0);
         assert_true(s.rig.recovered.start_index > 0);
         s.rig.cut_index = UINT64_MAX;
-        assert_int_equal(rig_match(&s.rig, s.rig.op_count, s.rig.op_count), s.rig.op_count);
+        assert_int_equal(journal_rig_match(&s.rig, s.rig.op_count, s.rig.op_count), s.rig.op_count);
         s.rig.cut_index = 0;
-        rig_stop(&s.rig);
+        journal_rig_stop(&s.rig);
         memory_io_free(broken);
         s.rig.m = sound;
         s.rig.options.io = memory_io_io(sound);
@@ -311,22 +311,22 @@ static void test_embedded_frame(void **state) {
 
 // A new segment's header is synced before its only frame, so that frame vouches for it: not a torn tail.
 static void test_header_of_a_single_frame(void **state) {
-    struct rig r;
-    rig_init(&r, 700, SEGMENT);
-    assert_int_equal(rig_open(&r), 0);
+    struct journal_rig r;
+    journal_rig_init(&r, 700, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
     const struct memory_write *writes;
     size_t n;
     do {
-        rig_append(&r, 1, 500);
+        journal_rig_append(&r, 1, 500);
         memory_io_run(r.m);
         n = memory_io_writes(r.m, &writes);
     } while (strcmp(writes[n - 1].path, writes[0].path) == 0);
     memory_io_kill(r.m);
-    rig_stop(&r);
+    journal_rig_stop(&r);
     memory_io_data(r.m, writes[n - 1].path, NULL)[20] ^= 1;
-    assert_int_equal(rig_open(&r), -EBADMSG);
+    assert_int_equal(journal_rig_open(&r), -EBADMSG);
     assert_true(r.error.damage);
-    rig_free(&r);
+    journal_rig_free(&r);
 }
 
 int main(void) {

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 
-void rig_init(struct rig *r, uint64_t seed, uint64_t segment_bytes) {
+void journal_rig_init(struct journal_rig *r, uint64_t seed, uint64_t segment_bytes) {
     memset(r, 0, sizeof *r);
     r->m = memory_io_new(seed);
     prng_seed(&r->prng, seed ^ 0x5a5a);
@@ -17,23 +17,23 @@ void rig_init(struct rig *r, uint64_t seed, uint64_t segment_bytes) {
     r->term = 1;
 }
 
-static void add_batch(struct rig_state *s, const struct batch_ref *b) {
+static void add_batch(struct journal_rig_state *s, const struct batch_ref *b) {
     if (s->count == s->capacity) {
         s->capacity = s->capacity ? s->capacity * 2 : 64;
         s->batches = mem_realloc(s->batches, s->capacity * sizeof *s->batches);
     }
-    s->batches[s->count++] = (struct rig_batch){
+    s->batches[s->count++] = (struct journal_rig_batch){
         .first = b->first, .last = b->last, .term = b->term, .crc = crc32c(0, b->buf->data, b->buf->len)};
     s->last_index = b->last;
     s->last_term = b->term;
 }
 
-void rig_state_free(struct rig_state *s) {
+void journal_rig_state_free(struct journal_rig_state *s) {
     mem_free(s->batches);
     memset(s, 0, sizeof *s);
 }
 
-static void free_ops(struct rig *r) {
+static void free_ops(struct journal_rig *r) {
     for (size_t i = 0; i < r->op_count; i++) {
         for (size_t b = 0; b < r->ops[i]->append.batch_count; b++) batch_ref_release(&r->ops[i]->append.batches[b]);
         mem_free(r->ops[i]->append.batches);
@@ -42,31 +42,31 @@ static void free_ops(struct rig *r) {
     r->op_count = r->acknowledged = 0;
 }
 
-void rig_stop(struct rig *r) {
+void journal_rig_stop(struct journal_rig *r) {
     if (r->journal) journal_abandon(r->journal);
     r->journal = NULL;
 }
 
-void rig_free(struct rig *r) {
-    rig_stop(r);
+void journal_rig_free(struct journal_rig *r) {
+    journal_rig_stop(r);
     free_ops(r);
-    rig_state_free(&r->base);
-    rig_state_free(&r->found);
+    journal_rig_state_free(&r->base);
+    journal_rig_state_free(&r->found);
     mem_free(r->ops);
     memory_io_free(r->m);
 }
 
 static void found_batch(void *context, const struct batch_ref *batch) {
-    struct rig *r = context;
+    struct journal_rig *r = context;
     add_batch(&r->found, batch);
 }
 
 static void on_fatal(void *context, const char *text) {
-    ((struct rig *)context)->fatal++;
+    ((struct journal_rig *)context)->fatal++;
 }
 
-int rig_open(struct rig *r) {
-    rig_state_free(&r->found);
+int journal_rig_open(struct journal_rig *r) {
+    journal_rig_state_free(&r->found);
     int result = journal_open(&r->options, found_batch, r, &r->recovered, &r->journal, &r->error);
     if (result < 0) {
         r->journal = NULL;
@@ -85,8 +85,8 @@ int rig_open(struct rig *r) {
 }
 
 static void done(struct journal_append *append, int result) {
-    struct rig *r = append->context;
-    struct rig_op *op = (struct rig_op *)(void *)append;
+    struct journal_rig *r = append->context;
+    struct journal_rig_op *op = (struct journal_rig_op *)(void *)append;
     ENSURE(!op->answered);
     op->answered = true;
     op->result = result;
@@ -99,9 +99,10 @@ static void done(struct journal_append *append, int result) {
     op->failed = true;
 }
 
-struct rig_op *rig_append_full(struct rig *r, const struct journal_hard *hard, uint64_t start, uint64_t start_term,
-                               uint64_t truncate_from, uint32_t batches, size_t body_bytes) {
-    struct rig_op *op = mem_zalloc(sizeof *op);
+struct journal_rig_op *journal_rig_append_full(struct journal_rig *r, const struct journal_hard *hard, uint64_t start,
+                                               uint64_t start_term, uint64_t truncate_from, uint32_t batches,
+                                               size_t body_bytes) {
+    struct journal_rig_op *op = mem_zalloc(sizeof *op);
     op->append.done = done;
     op->append.context = r;
     if (hard) {
@@ -135,28 +136,28 @@ struct rig_op *rig_append_full(struct rig *r, const struct journal_hard *hard, u
     }
     if (r->op_count == r->op_capacity) {
         r->op_capacity = r->op_capacity ? r->op_capacity * 2 : 64;
-        r->ops = mem_realloc(r->ops, r->op_capacity * sizeof(struct rig_op *));
+        r->ops = mem_realloc(r->ops, r->op_capacity * sizeof(struct journal_rig_op *));
     }
     r->ops[r->op_count++] = op;
     journal_append(r->journal, &op->append);
     return op;
 }
 
-struct rig_op *rig_append(struct rig *r, uint32_t batches, size_t body_bytes) {
-    return rig_append_full(r, NULL, 0, 0, 0, batches, body_bytes);
+struct journal_rig_op *journal_rig_append(struct journal_rig *r, uint32_t batches, size_t body_bytes) {
+    return journal_rig_append_full(r, NULL, 0, 0, 0, batches, body_bytes);
 }
 
-static void copy_state(const struct rig_state *from, struct rig_state *to) {
+static void copy_state(const struct journal_rig_state *from, struct journal_rig_state *to) {
     *to = *from;
     to->batches = mem_alloc((from->count + 1) * sizeof *to->batches);
     if (from->count) memcpy(to->batches, from->batches, from->count * sizeof *to->batches);
     to->capacity = from->count + 1;
 }
 
-void rig_state_after(const struct rig *r, size_t ops, struct rig_state *s) {
+void journal_rig_state_after(const struct journal_rig *r, size_t ops, struct journal_rig_state *s) {
     copy_state(&r->base, s);
     for (size_t i = 0; i < ops; i++) {
-        const struct rig_op *op = r->ops[i];
+        const struct journal_rig_op *op = r->ops[i];
         if (op->has_hard) s->hard = op->hard;
         if (op->append.has_start) {
             s->count = 0;
@@ -174,7 +175,8 @@ void rig_state_after(const struct rig *r, size_t ops, struct rig_state *s) {
 }
 
 // cut_index: batches at the front may be gone up to there, then the start is the end of what is gone.
-bool rig_state_equal(const struct rig_state *want, const struct rig_state *got, uint64_t cut_index) {
+bool journal_rig_state_equal(const struct journal_rig_state *want, const struct journal_rig_state *got,
+                             uint64_t cut_index) {
     if (want->hard.term != got->hard.term || want->hard.voted_for != got->hard.voted_for) return false;
     if (want->last_index != got->last_index || got->count > want->count) return false;
     size_t gone = want->count - got->count;
@@ -184,20 +186,20 @@ bool rig_state_equal(const struct rig_state *want, const struct rig_state *got, 
     return got->count == 0 || memcmp(want->batches + gone, got->batches, got->count * sizeof *got->batches) == 0;
 }
 
-size_t rig_match(const struct rig *r, size_t least, size_t most) {
+size_t journal_rig_match(const struct journal_rig *r, size_t least, size_t most) {
     for (size_t n = least; n <= most; n++) {
-        struct rig_state s;
-        rig_state_after(r, n, &s);
-        bool equal = rig_state_equal(&s, &r->found, r->cut_index);
-        rig_state_free(&s);
+        struct journal_rig_state s;
+        journal_rig_state_after(r, n, &s);
+        bool equal = journal_rig_state_equal(&s, &r->found, r->cut_index);
+        journal_rig_state_free(&s);
         if (equal) return n;
     }
     return SIZE_MAX;
 }
 
-void rig_settle(struct rig *r, size_t ops) {
+void journal_rig_settle(struct journal_rig *r, size_t ops) {
     free_ops(r);
-    rig_state_free(&r->base);
+    journal_rig_state_free(&r->base);
     copy_state(&r->found, &r->base);
     r->last_index = r->base.last_index;
     r->start_index = r->base.start_index;
@@ -205,11 +207,11 @@ void rig_settle(struct rig *r, size_t ops) {
     if (r->term < r->base.hard.term) r->term = r->base.hard.term;
 }
 
-void rig_take_out_failed(struct rig *r) {
+void journal_rig_take_out_failed(struct journal_rig *r) {
     size_t kept = 0;
     bool failed = false;
     for (size_t i = 0; i < r->op_count; i++) {
-        struct rig_op *op = r->ops[i];
+        struct journal_rig_op *op = r->ops[i];
         if (!op->failed) {
             ENSURE(!failed); // all that was queued behind one failed too
             r->ops[kept++] = op;
@@ -223,17 +225,17 @@ void rig_take_out_failed(struct rig *r) {
     r->op_count = kept;
     if (!failed) return;
     ENSURE(r->acknowledged == r->op_count);
-    struct rig_state s;
-    rig_state_after(r, r->op_count, &s);
+    struct journal_rig_state s;
+    journal_rig_state_after(r, r->op_count, &s);
     r->last_index = s.last_index;
     r->start_index = s.start_index;
-    rig_state_free(&s);
+    journal_rig_state_free(&s);
 }
 
 struct reading {
     bool answered;
     int result;
-    struct rig_state got;
+    struct journal_rig_state got;
     size_t bytes;
 };
 
@@ -249,7 +251,7 @@ static void read_answered(void *context, int result, struct batch_ref *batches, 
     }
 }
 
-int rig_read(struct rig *r, uint64_t first, uint64_t last, size_t bytes_max, size_t *count) {
+int journal_rig_read(struct journal_rig *r, uint64_t first, uint64_t last, size_t bytes_max, size_t *count) {
     struct reading reading = {0};
     journal_read(r->journal, first, last, bytes_max, read_answered, &reading);
     ENSURE(!reading.answered);
@@ -257,8 +259,8 @@ int rig_read(struct rig *r, uint64_t first, uint64_t last, size_t bytes_max, siz
         if (!memory_io_step(r->m)) memory_io_run(r->m);
     }
     *count = reading.got.count;
-    struct rig_state s;
-    rig_state_after(r, r->op_count, &s);
+    struct journal_rig_state s;
+    journal_rig_state_after(r, r->op_count, &s);
     size_t at = 0;
     while (at < s.count && s.batches[at].last < first) at++;
     for (size_t i = 0; i < reading.got.count; i++) {
@@ -274,7 +276,7 @@ int rig_read(struct rig *r, uint64_t first, uint64_t last, size_t bytes_max, siz
             ENSURE(reading.bytes + 6000 >
                    bytes_max); // stopped for its bytes only (6000: the largest batch of these tests)
     }
-    rig_state_free(&reading.got);
-    rig_state_free(&s);
+    journal_rig_state_free(&reading.got);
+    journal_rig_state_free(&s);
     return reading.result;
 }

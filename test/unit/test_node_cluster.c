@@ -1,0 +1,239 @@
+// Three nodes in one process, each with two loops: formation, writes through a follower, fail-over, a wiped node that
+// comes back, and a snapshot sent to a node that was away for too long.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "support/line_protocol.h"
+#include "support/node_rig.h"
+
+#define NODES 3
+
+struct fixture {
+    struct rig_node rig[NODES];
+    struct line_client client[NODES];
+    char folder[NODES][256], peer[NODES][64], line[512];
+};
+
+static void init_node(struct fixture *f, int i, const int ports[NODES]) {
+    struct rig_node *rig = &f->rig[i];
+    rig_init(rig, (uint32_t)i + 1, f->folder[i], rig_free_port());
+    for (int k = 0; k < NODES; k++) {
+        rig->cluster[k].id = (uint32_t)k + 1;
+        snprintf(rig->cluster[k].address, ADDRESS_TEXT_MAX, "127.0.0.1:%d", ports[k]);
+    }
+    snprintf(rig->peer, sizeof rig->peer, "127.0.0.1:%d", ports[i]);
+    rig->options.cluster = rig->cluster;
+    rig->options.cluster_count = NODES;
+    rig->options.peer_address = rig->peer;
+    f->client[i].fd = -1;
+}
+
+static int setup(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+    int ports[NODES];
+    for (int i = 0; i < NODES; i++) ports[i] = rig_free_port();
+    for (int i = 0; i < NODES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "cluster%d", i + 1);
+        rig_folder(f->folder[i], name);
+        init_node(f, i, ports);
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+    for (int i = 0; i < NODES; i++) {
+        line_close_client(&f->client[i]);
+        if (f->rig[i].running) rig_crash(&f->rig[i]);
+    }
+    for (int i = 0; i < NODES; i++) rig_remove(f->folder[i]);
+    free(f);
+    return 0;
+}
+
+static void start_node(struct fixture *f, int i) {
+    if (!rig_start(&f->rig[i])) fail_msg("%s", f->rig[i].error);
+}
+
+static void connect_node(struct fixture *f, int i) {
+    line_close_client(&f->client[i]);
+    assert_true(line_connect(&f->client[i], f->rig[i].address));
+}
+
+static void start_all(struct fixture *f) {
+    for (int i = 0; i < NODES; i++) start_node(f, i);
+    for (int i = 0; i < NODES; i++) assert_true(rig_wait_ready(&f->rig[i]));
+    for (int i = 0; i < NODES; i++) connect_node(f, i);
+}
+
+static int leader_of(struct fixture *f) {
+    for (int i = 0; i < NODES; i++)
+        if (f->rig[i].running && rig_state(&f->rig[i]).leading) return i;
+    return -1;
+}
+
+static bool leads_or_follows(const struct rig_state *state, uint64_t old_leader) {
+    return state->ready && state->leader != 0 && state->leader != old_leader;
+}
+
+static bool has_applied(const struct rig_state *state, uint64_t index) {
+    return state->applied >= index;
+}
+
+static bool is_voter_of_three(const struct rig_state *state, uint64_t argument) {
+    return state->ready && state->voters == 3;
+}
+
+#define ASK(f, i, expected, ...) assert_string_equal(line_ask(&(f)->client[i], (f)->line, __VA_ARGS__), (expected))
+
+// Writes through node i; repeats while the answer says "not applied".
+static void write_surely(struct fixture *f, int i, const char *path, const char *data) {
+    for (int attempt = 0; attempt < 200; attempt++) {
+        line_ask(&f->client[i], f->line, "CREATE %s %s", path, data);
+        if (strcmp(f->line, "OK 0") == 0) return;
+        if (f->line[0] == 0) connect_node(f, i);
+        usleep(10000); // a pause between attempts
+    }
+    fail_msg("never applied: %s (last answer %s)", path, f->line);
+}
+
+static void test_formation_and_writes(void **state) {
+    struct fixture *f = *state;
+    start_all(f);
+    for (int i = 0; i < NODES; i++) {
+        ASK(f, i, "OK 0", "CREATE /by%d v%d", i, i);
+        ASK(f, i, "OK 1", "SET /by%d w%d", i, i);
+    }
+    for (int i = 0; i < NODES; i++) {
+        ASK(f, i, "SYNCED", "SYNC");
+        for (int k = 0; k < NODES; k++) {
+            char expected[32];
+            snprintf(expected, sizeof expected, "DATA w%d", k);
+            ASK(f, i, expected, "GET /by%d", k);
+        }
+    }
+    assert_int_equal(rig_state(&f->rig[0]).voters, 3);
+}
+
+static void test_pipeline_through_a_follower(void **state) {
+    struct fixture *f = *state;
+    start_all(f);
+    int follower = (leader_of(f) + 1) % NODES;
+    ASK(f, follower, "OK 0", "CREATE /p 0");
+    for (int i = 1; i <= 500; i++) line_send(&f->client[follower], "SET /p v%d", i);
+    for (int i = 1; i <= 500; i++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, "OK %d", i);
+        assert_true(line_read(&f->client[follower], f->line, sizeof f->line, 10000));
+        assert_string_equal(f->line, expected);
+    }
+}
+
+static void test_leader_stops(void **state) {
+    struct fixture *f = *state;
+    start_all(f);
+    int leader = leader_of(f);
+    assert_true(leader >= 0);
+    ASK(f, leader, "OK 0", "CREATE /before x");
+    rig_stop(&f->rig[leader]);
+    line_close_client(&f->client[leader]);
+    int other = (leader + 1) % NODES;
+    assert_true(rig_wait(&f->rig[other], leads_or_follows, (uint64_t)leader + 1, 10000));
+    write_surely(f, other, "/after", "y");
+    ASK(f, other, "DATA x", "GET /before");
+    start_node(f, leader);
+    assert_true(rig_wait_ready(&f->rig[leader]));
+    connect_node(f, leader);
+    ASK(f, leader, "SYNCED", "SYNC");
+    ASK(f, leader, "DATA y", "GET /after");
+}
+
+static uint64_t clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void test_leader_crashes(void **state) {
+    struct fixture *f = *state;
+    start_all(f);
+    int leader = leader_of(f), other = (leader + 2) % NODES;
+    char id[32], password[64];
+    line_ask(&f->client[other], f->line, "ATTACH 4000");
+    assert_int_equal(sscanf(f->line, "SESSION %31s %63s", id, password), 2);
+    ASK(f, other, "OK 0", "EPHEMERAL /mine x");
+    rig_crash(&f->rig[leader]);
+    uint64_t begin = clock_ms();
+    // Sent at once, into the gap: it waits for the new leader, and is applied once.
+    ASK(f, other, "OK 1", "SET /mine y");
+    uint64_t took = clock_ms() - begin;
+    print_message("a write waited %llu ms for the fail-over\n", (unsigned long long)took);
+    assert_true(took < 5000);
+    ASK(f, other, "DATA y", "GET /mine");
+}
+
+static void test_all_crash_and_return(void **state) {
+    struct fixture *f = *state;
+    start_all(f);
+    for (int i = 0; i < 30; i++) ASK(f, i % NODES, "OK 0", "CREATE /n%d v", i);
+    for (int i = 0; i < NODES; i++) rig_crash(&f->rig[i]);
+    start_all(f);
+    for (int i = 0; i < NODES; i++) {
+        ASK(f, i, "SYNCED", "SYNC");
+        for (int k = 0; k < 30; k++) ASK(f, i, "DATA v", "GET /n%d", k);
+    }
+}
+
+static void test_snapshot_is_installed(void **state) {
+    struct fixture *f = *state;
+    for (int i = 0; i < NODES; i++) f->rig[i].options.segment_bytes = 1u << 20;
+    start_all(f);
+    int leader = leader_of(f), away = (leader + 1) % NODES, writer = (leader + 2) % NODES;
+    rig_stop(&f->rig[away]);
+    for (int i = 0; i < 300; i++) ASK(f, writer, "OK 0", "CREATE /n%d v%d", i, i);
+    // Its data is gone as well: only a snapshot can bring it back.
+    rig_remove(f->folder[away]);
+    assert_true(rig_snapshot(&f->rig[leader]) >= 300);
+    ASK(f, writer, "OK 0", "CREATE /later x");
+    start_node(f, away);
+    assert_true(rig_wait(&f->rig[away], has_applied, rig_state(&f->rig[writer]).applied, 40000));
+    connect_node(f, away);
+    ASK(f, away, "DATA v299", "GET /n299");
+    ASK(f, away, "DATA x", "GET /later");
+    assert_true(rig_state(&f->rig[away]).metrics.snapshots_installed >= 1);
+    // The wiped node is a voter again, and can be needed: another one stops.
+    assert_true(rig_wait(&f->rig[away], is_voter_of_three, 0, 40000));
+    rig_crash(&f->rig[leader]);
+    write_surely(f, away, "/needed", "z");
+    line_ask(&f->client[writer], f->line, "SYNC");
+    if (f->line[0] == 0) {
+        connect_node(f, writer);
+        line_ask(&f->client[writer], f->line, "SYNC");
+    }
+    assert_string_equal(f->line, "SYNCED");
+    ASK(f, writer, "DATA z", "GET /needed");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_formation_and_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pipeline_through_a_follower, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leader_stops, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leader_crashes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_crash_and_return, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_snapshot_is_installed, setup, teardown),
+    };
+    const char *only = getenv("TEST_ONLY");
+    if (only != NULL) cmocka_set_test_filter(only);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
