@@ -1,0 +1,30 @@
+// The commands of `parley`, each with its main function, which gets argv beginning with its own name and gives the exit
+// code.
+#pragma once
+
+#define COMMANDS(X)                                                                                                    \
+    X(server, "run a node")                                                                                            \
+    X(dev, "run a whole cluster on this machine, for trying out")                                                      \
+    X(status, "show nodes, roles and lag of a running cluster")                                                        \
+    X(member, "list, add, promote or remove members")                                                                  \
+    X(leader, "move leadership to another node")                                                                       \
+    X(cluster, "form a new cluster without the members that are missing")                                              \
+    X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
+    X(backup, "write a consistent backup of a running node into a file")                                               \
+    X(restore, "make a new data folder from a backup")                                                                 \
+    X(check, "verify a data folder while no node uses it")                                                             \
+    X(recover, "go on with one node after the majority was lost for good")                                             \
+    X(generate, "print settings, completions or the man page, as packages want them")                                  \
+    X(version, "print the version")
+
+#define X(name, about) int name##_main(int argc, char **argv);
+COMMANDS(X)
+#undef X
+
+struct command_row {
+    const char *name, *about;
+    int (*main)(int argc, char **argv);
+};
+extern const struct command_row commands[];
+extern const int command_count;
+int commands_main(int argc, char **argv); // the whole program

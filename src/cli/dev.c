@@ -1,0 +1,263 @@
+// `parley dev --nodes N`: N servers of this binary as one cluster on this machine. They die with this process, whatever
+// happens to it.
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "server/server.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NODES_MAX 9u
+#define PORTS_APART 10000u   // without --base-port: node k has the default ports + 10000 * (k - 1)
+#define BASE_PORTS_APART 10u // with it: node k has base + 10 * (k - 1), and the two behind
+#define STOP_MS 25000        // an orderly end takes at most 20 s; then it is broken off
+#define LINE_BYTES 8192
+
+struct dev_node {
+    unsigned zookeeper, http, peer; // ports
+    pid_t pid;
+    int output; // a pipe's end; -1: closed
+    char line[LINE_BYTES];
+    size_t len;
+    bool ended;
+};
+struct dev {
+    struct dev_node nodes[NODES_MAX];
+    size_t count;
+    const char *data;
+    char **more; // flags for every server
+    size_t more_count;
+    int code;
+};
+
+static void plan_ports(struct dev *dev, unsigned base) {
+    for (size_t i = 0; i < dev->count; i++) {
+        struct dev_node *node = &dev->nodes[i];
+        unsigned apart = (unsigned)i * (base != 0 ? BASE_PORTS_APART : PORTS_APART);
+        node->zookeeper = (base != 0 ? base : 2181) + apart;
+        node->http = (base != 0 ? base + 1 : 7450) + apart;
+        node->peer = (base != 0 ? base + 2 : 7451) + apart;
+        node->output = -1;
+    }
+}
+
+static char *cluster_text(const struct dev *dev) {
+    char text[64 * NODES_MAX] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < dev->count; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%zu=localhost:%u", i > 0 ? "," : "", i + 1,
+                                dev->nodes[i].peer);
+    return mem_strdup(text);
+}
+
+// In the child. Its own process group: Ctrl-C reaches `parley dev` only, which then ends the nodes in order.
+static void become_server(const struct dev *dev, size_t at, int output, pid_t parent) {
+    const struct dev_node *node = &dev->nodes[at];
+    char id[16], zookeeper[32], http[32], peer[32], data[4096];
+    sigset_t none;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); // the journal makes that safe
+    if (getppid() != parent) _exit(EXIT_FATAL);
+    setpgid(0, 0);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+    int nothing = open("/dev/null", O_RDONLY);
+    if (nothing >= 0) dup2(nothing, STDIN_FILENO);
+    snprintf(id, sizeof id, "%zu", at + 1);
+    snprintf(zookeeper, sizeof zookeeper, "localhost:%u", node->zookeeper);
+    snprintf(http, sizeof http, "localhost:%u", node->http);
+    snprintf(peer, sizeof peer, "localhost:%u", node->peer);
+    snprintf(data, sizeof data, "%s/node-%zu", dev->data, at + 1);
+    const char *fixed[] = {"parley",          "server",      "--id",    id,       "--data", data,     "--cluster",
+                           cluster_text(dev), "--zookeeper", zookeeper, "--http", http,     "--peer", peer};
+    size_t count = sizeof fixed / sizeof fixed[0];
+    char **arguments = mem_alloc((count + dev->more_count + 1) * sizeof *arguments);
+    for (size_t i = 0; i < count; i++) arguments[i] = (char *)(uintptr_t)fixed[i];
+    for (size_t i = 0; i < dev->more_count; i++) arguments[count + i] = dev->more[i];
+    arguments[count + dev->more_count] = NULL;
+    execv("/proc/self/exe", arguments);
+    fprintf(stderr, "cannot start: %s\n", strerror(errno));
+    _exit(EXIT_FATAL);
+}
+
+static bool start_node(struct dev *dev, size_t at) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return false;
+    pid_t parent = getpid(), pid = fork();
+    if (pid == 0) become_server(dev, at, ends[1], parent);
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return false;
+    }
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    dev->nodes[at].pid = pid;
+    dev->nodes[at].output = ends[0];
+    return true;
+}
+
+// ---- their output, line by line with the node in front
+static void put_line(struct dev *dev, size_t at) {
+    struct dev_node *node = &dev->nodes[at];
+    if (node->len == 0) return;
+    printf("node %zu | %.*s\n", at + 1, (int)node->len, node->line);
+    node->len = 0;
+}
+
+static void read_output(struct dev *dev, size_t at) {
+    struct dev_node *node = &dev->nodes[at];
+    char bytes[4096];
+    ssize_t n;
+    while ((n = read(node->output, bytes, sizeof bytes)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            if (bytes[i] == '\n' || node->len == sizeof node->line) put_line(dev, at);
+            if (bytes[i] != '\n') node->line[node->len++] = bytes[i];
+        }
+    }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    put_line(dev, at);
+    close(node->output);
+    node->output = -1;
+}
+
+static size_t reap(struct dev *dev, bool stopping) {
+    size_t left = 0;
+    for (size_t i = 0; i < dev->count; i++) {
+        struct dev_node *node = &dev->nodes[i];
+        int status;
+        if (!node->ended && node->pid > 0 && waitpid(node->pid, &status, WNOHANG) == node->pid) {
+            node->ended = true;
+            if (node->output >= 0) read_output(dev, i);
+            int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FATAL;
+            if (code != 0 || !stopping) printf("node %zu | ended with exit code %d\n", i + 1, code);
+            if (code != 0 && dev->code == 0) dev->code = code;
+        }
+        left += !node->ended && node->pid > 0;
+    }
+    return left;
+}
+
+static void signal_all(struct dev *dev, int signal) {
+    for (size_t i = 0; i < dev->count; i++)
+        if (dev->nodes[i].pid > 0 && !dev->nodes[i].ended) kill(dev->nodes[i].pid, signal);
+}
+
+static long long now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Until all have ended.
+static void attend(struct dev *dev, int signals) {
+    long long stop_ms = 0;
+    while (reap(dev, stop_ms != 0) > 0) {
+        struct pollfd fds[NODES_MAX + 1] = {{.fd = signals, .events = POLLIN}};
+        for (size_t i = 0; i < dev->count; i++)
+            fds[i + 1] = (struct pollfd){.fd = dev->nodes[i].output, .events = POLLIN};
+        poll(fds, (nfds_t)dev->count + 1, 1000);
+        for (size_t i = 0; i < dev->count; i++)
+            if (dev->nodes[i].output >= 0 && fds[i + 1].revents != 0) read_output(dev, i);
+        struct signalfd_siginfo info;
+        if (fds[0].revents != 0 && read(signals, &info, sizeof info) == sizeof info && info.ssi_signo != SIGCHLD) {
+            if (stop_ms == 0) printf("stopping %zu nodes\n", dev->count);
+            signal_all(dev, stop_ms == 0 ? SIGTERM : SIGKILL); // a second Ctrl-C ends at once
+            stop_ms = now_ms();
+        }
+        if (stop_ms != 0 && now_ms() - stop_ms > STOP_MS) signal_all(dev, SIGKILL);
+    }
+}
+
+static void print_plan(const struct dev *dev) {
+    printf("Parley: %zu nodes in %s; Ctrl-C stops them\n  connect string  ", dev->count, dev->data);
+    for (size_t i = 0; i < dev->count; i++) printf("%slocalhost:%u", i > 0 ? "," : "", dev->nodes[i].zookeeper);
+    printf("\n  status          parley status --http localhost:%u\n  member list     parley member list --http "
+           "localhost:%u\n",
+           dev->nodes[0].http, dev->nodes[0].http);
+    for (size_t i = 0; i < dev->count; i++)
+        printf("  node %zu          zookeeper %u, http %u, peer %u\n", i + 1, dev->nodes[i].zookeeper,
+               dev->nodes[i].http, dev->nodes[i].peer);
+}
+
+static int run(struct dev *dev) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int signals = signalfd(-1, &set, SFD_CLOEXEC);
+    if (signals < 0 || (mkdir(dev->data, 0700) != 0 && errno != EEXIST)) {
+        fprintf(stderr, "parley dev: cannot use --data %s: %s\n", dev->data, strerror(errno));
+        return EXIT_FATAL;
+    }
+    print_plan(dev);
+    for (size_t i = 0; i < dev->count; i++) {
+        if (start_node(dev, i)) continue;
+        fprintf(stderr, "parley dev: cannot start node %zu: %s\n", i + 1, strerror(errno));
+        dev->code = EXIT_FATAL;
+        signal_all(dev, SIGTERM);
+        break;
+    }
+    attend(dev, signals);
+    close(signals);
+    return dev->code;
+}
+
+int dev_main(int argc, char **argv) {
+    const char *nodes = "3", *base = NULL, *data = "parley-dev";
+    const struct option_row rows[] = {
+        {"nodes", 'n', "N", "how many, 1 to 6 (9 with --base-port) [3]", &nodes, NULL},
+        {"base-port", 0, "P", "node k uses P + 10*(k-1): zookeeper, then http, then peer", &base, NULL},
+        {"data", 0, "DIR", "folder of their data folders [parley-dev]", &data, NULL}};
+    const struct option_table table = {
+        "dev",
+        "parley dev [FLAGS] [-- SERVER-FLAGS]",
+        "Runs a whole cluster on this machine, for trying out and for tests. Node k uses the default ports + "
+        "10000*(k-1).\n"
+        "Data stays in DIR, so the same command goes on with it. Flags behind -- are given to every server.",
+        rows,
+        3,
+        0,
+        0};
+    char **arguments = mem_alloc((size_t)argc * sizeof *arguments);
+    size_t count;
+    int own = argc;
+    for (int i = 1; i < argc && own == argc; i++)
+        if (strcmp(argv[i], "--") == 0) own = i;
+    struct dev *dev = mem_zalloc(sizeof *dev);
+    unsigned long long n = 0, port = 0;
+    int code = options_read(&table, own, argv, arguments, &count);
+    if (code >= 0) {
+    } else if (base != NULL && !options_number(base, 1024, 65535 - BASE_PORTS_APART * NODES_MAX, &port)) {
+        code = options_wrong(&table, "--base-port: '%s' is no port: allowed are 1024 to %u", base,
+                             65535 - BASE_PORTS_APART * NODES_MAX);
+    } else if (!options_number(nodes, 1, base != NULL ? NODES_MAX : 6, &n)) {
+        code = options_wrong(&table, "--nodes: '%s' is out of range: allowed are 1 to %u", nodes,
+                             base != NULL ? NODES_MAX : 6u);
+    } else {
+        dev->count = (size_t)n;
+        dev->data = data;
+        dev->more = own < argc ? argv + own + 1 : NULL;
+        dev->more_count = own < argc ? (size_t)(argc - own - 1) : 0;
+        plan_ports(dev, (unsigned)port);
+        code = run(dev);
+    }
+    mem_free(dev);
+    mem_free(arguments);
+    return code;
+}

@@ -1,0 +1,271 @@
+// Connections of HTTP: one request is answered before the next is read, so answers leave in order by themselves.
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "protocol/http/internal.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKUP_CHUNK_BYTES (256u << 10)
+
+struct http_waiting {
+    struct http_connection *connection; // NULL: it is gone
+};
+
+static const char *reason(int status) {
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 408:
+        return "Request Timeout";
+    case 409:
+        return "Conflict";
+    case 413:
+        return "Payload Too Large";
+    case 414:
+        return "URI Too Long";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 500:
+        return "Internal Server Error";
+    case 503:
+        return "Service Unavailable";
+    case 504:
+        return "Gateway Timeout";
+    default:
+        return "Unknown";
+    }
+}
+
+// ---- answers
+static void write_head(struct http_connection *c, int status, const char *type, uint64_t length, const char *more) {
+    char head[640];
+    int len = snprintf(head, sizeof head,
+                       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\n"
+                       "X-Content-Type-Options: nosniff\r\n%s%s\r\n",
+                       status, reason(status), type, (unsigned long long)length, more,
+                       c->keep_alive ? "" : "Connection: close\r\n");
+    ENSURE(len > 0 && (size_t)len < sizeof head);
+    client_write(c->client, head, (size_t)len);
+}
+
+static void answered(struct http_connection *c) {
+    c->since_ms = service_now_ms(c->instance->service);
+    http_parse_next(c->parse);
+    if (c->keep_alive) return;
+    c->closing = true;
+    client_close(c->client, true);
+}
+
+void http_answer(struct http_connection *c, int status, const char *type, struct bytes body) {
+    ENSURE(c->waiting == NULL && c->backup == NULL);
+    write_head(c, status, type, body.len, "");
+    if (!c->head) client_write(c->client, body.data, body.len);
+    answered(c);
+}
+
+void http_answer_text(struct http_connection *c, int status, const char *text) {
+    char line[4096];
+    int len = snprintf(line, sizeof line, "%s\n", text);
+    ENSURE(len > 0 && (size_t)len < sizeof line);
+    http_answer(c, status, "text/plain; charset=utf-8", bytes_of(line, (size_t)len));
+}
+
+void http_answer_json(struct http_connection *c, int status, json_t *json) {
+    char *text = json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    ENSURE(text != NULL);
+    struct writer w;
+    writer_init(&w);
+    write_span(&w, bytes_of_text(text));
+    write_u8(&w, '\n');
+    free(text);
+    http_answer(c, status, "application/json", bytes_of(w.data, w.len));
+    writer_free(&w);
+}
+
+void http_answer_error(struct http_connection *c, int status, const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_t *json = json_object();
+    json_t *message = json_string(text);
+    json_object_set_new(json, "error", message != NULL ? message : json_string("error")); // NULL: not UTF-8
+    http_answer_json(c, status, json);
+}
+
+// ---- answers that come later
+struct http_waiting *http_later(struct http_connection *c) {
+    ENSURE(c->waiting == NULL);
+    c->waiting = mem_alloc(sizeof *c->waiting);
+    c->waiting->connection = c;
+    client_pause(c->client);
+    return c->waiting;
+}
+
+struct http_connection *http_back(struct http_waiting *waiting) {
+    struct http_connection *c = waiting->connection;
+    mem_free(waiting);
+    if (c == NULL) return NULL;
+    c->waiting = NULL;
+    client_resume(c->client);
+    return c;
+}
+
+// ---- backups: a piece at each tick
+static void end_backup(struct http_connection *c) {
+    c->instance->settings->backup_close(c->backup);
+    c->backup = NULL;
+}
+
+static void send_piece(struct http_connection *c) {
+    uint8_t *chunk = mem_alloc(BACKUP_CHUNK_BYTES);
+    size_t sent = 0;
+    while (c->backup_left > 0 && sent < HTTP_BACKUP_TURN_BYTES &&
+           client_output_pending(c->client) < 2 * HTTP_BACKUP_TURN_BYTES) {
+        size_t want = c->backup_left < BACKUP_CHUNK_BYTES ? (size_t)c->backup_left : BACKUP_CHUNK_BYTES;
+        int64_t n = c->instance->settings->backup_read(c->backup, chunk, want);
+        if (n <= 0) { // the length was promised: only a closed connection tells that it is not whole
+            LOG_WARN(service_log(c->instance->service), "backup broken off: its file cannot be read left=%llu",
+                     (unsigned long long)c->backup_left);
+            end_backup(c);
+            c->closing = true;
+            client_close(c->client, false);
+            break;
+        }
+        client_write(c->client, chunk, (size_t)n);
+        sent += (size_t)n;
+        c->backup_left -= (uint64_t)n;
+    }
+    mem_free(chunk);
+    c->since_ms = service_now_ms(c->instance->service);
+    if (c->backup == NULL || c->backup_left > 0) return;
+    end_backup(c);
+    answered(c);
+    if (!c->closing) client_resume(c->client);
+}
+
+void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name) {
+    char more[128];
+    snprintf(more, sizeof more, "Content-Disposition: attachment; filename=\"%s\"\r\n", name);
+    write_head(c, 200, "application/octet-stream", bytes, more);
+    c->backup = backup;
+    c->backup_left = bytes;
+    client_pause(c->client);
+    send_piece(c);
+}
+
+// ---- the protocol
+static void *http_start(struct service *service, const void *settings) {
+    ENSURE(settings != NULL);
+    struct http_instance *instance = mem_zalloc(sizeof *instance);
+    instance->service = service;
+    instance->settings = settings;
+    list_init(&instance->connections);
+    return instance;
+}
+
+static void http_stop(void *state) {
+    struct http_instance *instance = state;
+    ENSURE(list_empty(&instance->connections));
+    mem_free(instance);
+}
+
+static void *http_open(void *state, struct client *client) {
+    struct http_instance *instance = state;
+    struct http_connection *c = mem_zalloc(sizeof *c);
+    c->instance = instance;
+    c->client = client;
+    c->parse = http_parse_new();
+    c->since_ms = service_now_ms(instance->service);
+    list_push_back(&instance->connections, &c->link);
+    return c;
+}
+
+static void http_close(void *connection) {
+    struct http_connection *c = connection;
+    if (c->waiting != NULL) c->waiting->connection = NULL;
+    if (c->backup != NULL) end_backup(c);
+    list_remove(&c->link);
+    http_parse_free(c->parse);
+    mem_free(c);
+}
+
+static void refuse_stream(struct http_connection *c, int status) {
+    c->keep_alive = c->head = false;
+    http_answer_error(c, status, "%s", reason(status));
+}
+
+static size_t http_input(void *connection, const uint8_t *data, size_t len) {
+    struct http_connection *c = connection;
+    size_t at = 0;
+    while (at < len) {
+        if (c->closing) return len;
+        if (c->waiting != NULL || c->backup != NULL) return at; // the answer comes first
+        if (client_output_pending(c->client) > CLIENT_OUTPUT_HOLD) return at;
+        if (!http_parse_begun(c->parse)) c->since_ms = service_now_ms(c->instance->service);
+        enum http_parse_state state;
+        at += http_parse_feed(c->parse, data + at, len - at, &state);
+        if (state == HTTP_PARSE_DONE) {
+            const struct http_request *request = http_parse_request(c->parse);
+            c->keep_alive = request->keep_alive;
+            c->head = request->method == HTTP_VERB_HEAD;
+            http_route(c, request);
+        } else if (state == HTTP_PARSE_BAD) {
+            refuse_stream(c, http_parse_status(c->parse));
+        } else if (http_parse_wants_continue(c->parse)) {
+            static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
+            client_write(c->client, go, sizeof go - 1);
+        }
+    }
+    return at;
+}
+
+static void http_tick(void *state, uint64_t now_ms) {
+    struct http_instance *instance = state;
+    uint64_t request_ms = instance->settings->request_ms != 0 ? instance->settings->request_ms : HTTP_REQUEST_MS;
+    uint64_t idle_ms = instance->settings->idle_ms != 0 ? instance->settings->idle_ms : HTTP_IDLE_MS;
+    struct list *at = instance->connections.next;
+    while (at != &instance->connections) {
+        struct http_connection *c = CONTAINER_OF(at, struct http_connection, link);
+        at = at->next;
+        uint64_t age_ms = now_ms > c->since_ms ? now_ms - c->since_ms : 0;
+        if (c->closing || c->waiting != NULL) continue;
+        if (c->backup != NULL) {
+            send_piece(c);
+        } else if (http_parse_begun(c->parse)) {
+            if (age_ms >= request_ms) refuse_stream(c, 408);
+        } else if (age_ms >= idle_ms) {
+            c->closing = true;
+            client_close(c->client, true);
+        }
+    }
+}
+
+static void http_reply(void *connection, uint64_t tag, const struct result *result) {
+    UNREACHABLE();
+} // it submits nothing
+static void http_read_ready(void *connection, uint64_t tag, int error) {
+    UNREACHABLE();
+}
+
+const struct protocol http_protocol = {.name = "http",
+                                       .start = http_start,
+                                       .stop = http_stop,
+                                       .tick = http_tick,
+                                       .open = http_open,
+                                       .input = http_input,
+                                       .reply = http_reply,
+                                       .read_ready = http_read_ready,
+                                       .close = http_close};

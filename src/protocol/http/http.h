@@ -1,0 +1,25 @@
+// HTTP/1.1: health, metrics, the cluster's state as JSON, administration, backups. docs/operations.md lists the paths.
+#pragma once
+#include "node/node.h"
+#include "node/protocol.h"
+
+extern const struct protocol http_protocol;
+
+#define HTTP_HEADER_BYTES_MAX (16u << 10) // request line and headers: far over what browsers and proxies send
+#define HTTP_BODY_BYTES_MAX (64u << 10)   // the longest body is a member's address
+#define HTTP_URL_BYTES_MAX 2048u
+#define HTTP_REQUEST_MS 10000u // a request that is not whole by then is answered 408: slow senders hold nothing
+#define HTTP_IDLE_MS 75000u    // a connection without requests is closed
+#define HTTP_BACKUP_TURN_BYTES (4u << 20) // of a backup in one tick (100 ms): it leaves the loop to the clients
+
+struct http_settings {
+    struct node *node;            // set behind node_start and before the loops run
+    bool allow_remote;            // administration and backups from other machines too
+    uint32_t request_ms, idle_ms; // 0: the defaults above
+    // The snapshot file of this index. open gives NULL when it cannot; else the file's size and name. read gives bytes,
+    // or a negative errno.
+    void *(*backup_open)(void *context, uint64_t index, uint64_t *bytes, char name[64]);
+    int64_t (*backup_read)(void *backup, void *data, size_t len);
+    void (*backup_close)(void *backup);
+    void *context;
+};

@@ -1,0 +1,285 @@
+// Which path is what, and what changes the cluster. Everything that changes it, and a backup (it holds all data), is
+// taken from this machine only, unless allow-remote is on; and never from a web page: a browser on this machine sends
+// requests for any site it shows.
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "io/io.h"
+#include "protocol/http/internal.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char index_text[] =
+    "Parley\n\n"
+    "  GET    /healthz                the process answers\n"
+    "  GET    /readyz                 200 once this node serves clients\n"
+    "  GET    /metrics                figures for Prometheus\n"
+    "  GET    /v1/cluster             members, roles, leader, progress\n"
+    "  POST   /v1/cluster/form        {\"without\": ID}: form a new cluster although ID is missing\n"
+    "  POST   /v1/members             {\"id\": ID, \"address\": \"HOST:PORT\"}: add a learner\n"
+    "  POST   /v1/members/ID/promote  make it a voter\n"
+    "  DELETE /v1/members/ID          remove it\n"
+    "  POST   /v1/leader/transfer     {\"to\": ID}, or nothing: another node leads\n"
+    "  GET    /v1/backup              a consistent snapshot file\n";
+
+// ---- who may
+static bool is_this_machine(const char *address) {
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
+// A page that made its own name point at 127.0.0.1 still sends that name.
+static bool names_this_machine(const char *host) {
+    return strncmp(host, "localhost", 9) == 0 ? host[9] == 0 || host[9] == ':'
+                                              : strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
+}
+
+static bool may_administer(struct http_connection *c, const struct http_request *request) {
+    struct io_conn_info info;
+    if (request->has_origin) {
+        http_answer_error(c, 403, "requests from web pages may not do this");
+        return false;
+    }
+    if (c->instance->settings->allow_remote) return true;
+    client_info(c->client, &info);
+    if (is_this_machine(info.remote) && names_this_machine(request->host)) return true;
+    http_answer_error(
+        c, 403, "only from the node's own machine, by the name localhost, 127.0.0.1 or [::1] (setting allow-remote)");
+    return false;
+}
+
+// ---- health
+static void get_healthz(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    http_answer_text(c, 200, "ok");
+}
+
+static void get_readyz(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    struct node *node = c->instance->settings->node;
+    struct node_view view;
+    if (node_ready(node)) {
+        http_answer_text(c, 200, "ready");
+        return;
+    }
+    node_get_view(node, &view);
+    http_answer_text(c, 503,
+                     view.status.diverged      ? "not ready: this node's state differs from the others'; it rebuilds"
+                     : view.member_count == 0  ? "not ready: the cluster is not formed yet"
+                     : view.status.leader == 0 ? "not ready: there is no leader"
+                                               : "not ready: catching up");
+}
+
+static void get_index(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    http_answer(c, 200, "text/plain; charset=utf-8", bytes_of_text(index_text));
+}
+
+static void get_metrics(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    struct writer w;
+    writer_init(&w);
+    http_write_metrics(c->instance, &w);
+    http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", bytes_of(w.data, w.len));
+    writer_free(&w);
+}
+
+static void get_cluster(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    http_answer_json(c, 200, http_cluster_json(c->instance));
+}
+
+// ---- administration
+static int status_of(int error) {
+    switch (error) {
+    case 0:
+        return 200;
+    case -EINVAL:
+        return 400;
+    case -ENOENT:
+        return 404;
+    case COMMAND_NOT_APPLIED:
+        return 503;
+    case COMMAND_UNKNOWN:
+    case -ETIMEDOUT:
+        return 504;
+    default:
+        return 409;
+    }
+}
+
+static void on_admin_done(void *context, int error, const char *text) {
+    struct http_connection *c = http_back(context);
+    if (c == NULL) return;
+    const char *what = text != NULL && text[0] != 0 ? text
+                       : error == 0                 ? "done"
+                       : error <= -1000             ? command_error_text(error)
+                                                    : strerror(-error);
+    if (error != 0) {
+        http_answer_error(c, status_of(error), "%s", what);
+        return;
+    }
+    json_t *json = json_object();
+    json_object_set_new(json, "result", json_string(what));
+    http_answer_json(c, 200, json);
+}
+
+static void administer(struct http_connection *c, enum core_admin what, uint32_t member, const char *address) {
+    node_admin(c->instance->settings->node, what, member, address, on_admin_done, http_later(c));
+}
+
+// A JSON object from the body; NULL when it was answered. An empty body is an empty object.
+static json_t *read_body(struct http_connection *c, const struct http_request *request) {
+    json_error_t error;
+    if (request->body.len == 0) return json_object();
+    json_t *json = json_loadb((const char *)request->body.data, request->body.len, JSON_REJECT_DUPLICATES, &error);
+    if (json != NULL && json_is_object(json)) return json;
+    json_decref(json);
+    http_answer_error(c, 400, "the body is no JSON object");
+    return NULL;
+}
+
+// A member's number from the body; 0 when it lacks or is none.
+static uint32_t member_in(const json_t *json, const char *key) {
+    const json_t *value = json_object_get(json, key);
+    if (!json_is_integer(value)) return 0;
+    json_int_t number = json_integer_value(value);
+    return number >= 1 && number <= 255 ? (uint32_t)number : 0;
+}
+
+static bool is_address(const char *text) {
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || colon == text || strlen(text) >= ADDRESS_TEXT_MAX) return false;
+    for (const char *at = text; *at != 0; at++)
+        if (*at <= ' ' || *at >= 0x7f) return false;
+    unsigned long port = strtoul(colon + 1, NULL, 10);
+    return colon[1] != 0 && colon[1 + strspn(colon + 1, "0123456789")] == 0 && port >= 1 && port <= 65535;
+}
+
+static void post_members(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    json_t *json = read_body(c, request);
+    if (json == NULL) return;
+    const char *address = json_string_value(json_object_get(json, "address"));
+    id = member_in(json, "id");
+    if (id == 0 || address == NULL || !is_address(address))
+        http_answer_error(c, 400,
+                          "wanted: {\"id\": 1 to 255, \"address\": \"HOST:PORT\"}, the new node's peer address");
+    else
+        administer(c, CORE_MEMBER_ADD, id, address);
+    json_decref(json);
+}
+
+static void delete_member(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    administer(c, CORE_MEMBER_REMOVE, id, NULL);
+}
+
+static void promote_member(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    administer(c, CORE_MEMBER_PROMOTE, id, NULL);
+}
+
+static void post_transfer(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    json_t *json = read_body(c, request);
+    if (json == NULL) return;
+    uint32_t to = member_in(json, "to");
+    if (json_object_get(json, "to") != NULL && to == 0)
+        http_answer_error(c, 400, "wanted: {\"to\": 1 to 255}, or nothing");
+    else
+        administer(c, CORE_TRANSFER, to, NULL);
+    json_decref(json);
+}
+
+static void post_form(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    json_t *json = read_body(c, request);
+    if (json == NULL) return;
+    uint32_t without = member_in(json, "without");
+    if (without == 0)
+        http_answer_error(c, 400, "wanted: {\"without\": 1 to 255}, a member of --cluster that is missing");
+    else
+        administer(c, CORE_FORM_WITHOUT, without, NULL);
+    json_decref(json);
+}
+
+// ---- backup
+static void on_snapshot(void *context, int error, uint64_t index) {
+    struct http_connection *c = http_back(context);
+    if (c == NULL) return;
+    const struct http_settings *settings = c->instance->settings;
+    char name[64];
+    uint64_t bytes;
+    if (error != 0) {
+        http_answer_error(c, 503, "no snapshot could be made: %s",
+                          error <= -1000 ? command_error_text(error) : strerror(-error));
+        return;
+    }
+    void *backup = settings->backup_open(settings->context, index, &bytes, name);
+    if (backup == NULL)
+        http_answer_error(c, 500, "the snapshot of index %llu cannot be opened", (unsigned long long)index);
+    else
+        http_send_backup(c, backup, bytes, name);
+}
+
+static void get_backup(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    if (c->head) {
+        http_answer_error(c, 405, "HEAD would make a whole snapshot");
+        return;
+    }
+    struct node_view view;
+    node_get_view(c->instance->settings->node, &view);
+    if (view.applied == 0) {
+        http_answer_error(c, 503, "there is nothing to back up: the cluster is not formed yet");
+        return;
+    }
+    node_snapshot(c->instance->settings->node, on_snapshot, http_later(c));
+}
+
+// ---- the table. # stands for a member's number.
+struct route {
+    enum http_verb method;
+    const char *path;
+    bool administration;
+    void (*run)(struct http_connection *c, const struct http_request *request, uint32_t id);
+};
+static const struct route routes[] = {
+    {HTTP_VERB_GET, "/", false, get_index},
+    {HTTP_VERB_GET, "/healthz", false, get_healthz},
+    {HTTP_VERB_GET, "/readyz", false, get_readyz},
+    {HTTP_VERB_GET, "/metrics", false, get_metrics},
+    {HTTP_VERB_GET, "/v1/cluster", false, get_cluster},
+    {HTTP_VERB_POST, "/v1/cluster/form", true, post_form},
+    {HTTP_VERB_POST, "/v1/members", true, post_members},
+    {HTTP_VERB_POST, "/v1/members/#/promote", true, promote_member},
+    {HTTP_VERB_DELETE, "/v1/members/#", true, delete_member},
+    {HTTP_VERB_POST, "/v1/leader/transfer", true, post_transfer},
+    {HTTP_VERB_GET, "/v1/backup", true, get_backup},
+};
+
+static bool matches(const char *pattern, const char *path, uint32_t *id) {
+    while (*pattern != 0) {
+        if (*pattern != '#') {
+            if (*pattern++ != *path++) return false;
+            continue;
+        }
+        uint32_t number = 0;
+        size_t digits = strspn(path, "0123456789");
+        if (digits == 0 || digits > 3) return false;
+        for (size_t i = 0; i < digits; i++) number = number * 10 + (uint32_t)(path[i] - '0');
+        if (number < 1 || number > 255) return false;
+        *id = number;
+        path += digits;
+        pattern++;
+    }
+    return *path == 0;
+}
+
+void http_route(struct http_connection *c, const struct http_request *request) {
+    enum http_verb method = request->method == HTTP_VERB_HEAD ? HTTP_VERB_GET : request->method;
+    bool known = false;
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
+        uint32_t id = 0;
+        if (!matches(routes[i].path, request->path, &id)) continue;
+        known = true;
+        if (routes[i].method != method) continue;
+        if (routes[i].administration && !may_administer(c, request)) return;
+        routes[i].run(c, request, id);
+        return;
+    }
+    if (known)
+        http_answer_error(c, 405, "this path has no such method; GET / lists them");
+    else
+        http_answer_error(c, 404, "there is no such path; GET / lists them");
+}
