@@ -66,7 +66,8 @@ static void feed_kept(struct client *client) {
 static void on_read(struct io_conn *conn, const uint8_t *data, size_t len) {
     struct client *client = io_conn_context(conn);
     struct service *service = client->service;
-    service->now_ms = io_now_ms(service->io);
+    service->clock_us = io_now_us(service->io);
+    service->now_ms = service->clock_us / 1000;
     client->received += len;
     service->metrics.bytes_in += len;
     client_touch(client);
@@ -112,7 +113,7 @@ void client_accepted(struct io_listener *listener, struct io_conn *conn, void *c
     struct door *door = context;
     struct service *service = door->service;
     service->now_ms = io_now_ms(service->io);
-    if (service->ended) {
+    if (service->ended || service->status.diverged || service->node->dead) {
         service->io->ops->conn_close(conn, false);
         return;
     }

@@ -51,7 +51,7 @@ struct door { // a listener
     struct service *service;
     struct instance *instance;
     struct io_listener *listener;
-    size_t connections_max, connections;
+    size_t connections;
     bool secure;
 };
 
@@ -143,6 +143,7 @@ struct service {
     bool applied_any;
     // time
     struct io_timer tick;
+    uint64_t clock_us; // the newest look at the clock: at a read, a turn's begin, a batch; for the metrics of commands
     uint64_t turn, now_ms, last_tick_ms, no_leader_since_ms, keepalive_round, start_unix_ms, start_ms;
     bool keepalive_due;
     // snapshots

@@ -546,7 +546,10 @@ static void finish(struct replication *replication) {
 
 void replication_free(struct replication *replication) {
     if (replication->node == NULL) return;
-    if (!replication->ended) close_all(replication);
+    if (!replication->ended) {
+        replication->io->ops->set_turn_hook(replication->io, NULL, NULL);
+        close_all(replication);
+    }
     while (!list_empty(&replication->persisting)) // nobody answers them any more
         persist_free(CONTAINER_OF(replication->persisting.next, struct persist, link));
     while (!list_empty(&replication->reading)) {

@@ -33,7 +33,7 @@ void service_submit(struct service *service, struct client *client, uint64_t tag
     struct pending *p = ring_push(&service->pending);
     *p = (struct pending){.client = client,
                           .tag = tag,
-                          .submitted_us = io_now_us(service->io),
+                          .submitted_us = service->clock_us,
                           .attach = attach,
                           .model = command.len > 0 ? command.data[0] : 0,
                           .op = command.len > 1 ? command.data[1] : 0};
@@ -171,7 +171,7 @@ static void sink_own(void *context, uint64_t seq, const struct result *result) {
     if (seq == 1) return;
     struct pending *p = ring_front(&service->pending);
     ENSURE(p != NULL && !p->delivered && p->refused == 0);
-    uint64_t now_us = io_now_us(service->io);
+    uint64_t now_us = service->clock_us;
     histogram_add(&service->metrics.commit_us, now_us > p->submitted_us ? now_us - p->submitted_us : 0);
     struct client *client = p->client;
     bool last = client->conn == NULL && client->pending_count == 1;
@@ -236,7 +236,7 @@ static void apply_batches(struct service *service) {
         service->applied.bytes += bytes;
         service->bytes_since_snapshot += bytes;
         service->applied_any = true;
-        now_us = io_now_us(service->io);
+        service->clock_us = now_us = io_now_us(service->io);
         if (now_us - begin_us > APPLY_TURN_US) break;
     }
     histogram_add(&service->metrics.apply_us, now_us - begin_us);
@@ -303,7 +303,15 @@ void service_fail_pending(struct service *service, int error) {
 
 static void on_status(struct service *service, const struct core_status *status) {
     bool had = service->status.leader != 0;
+    bool diverges = status->diverged && !service->status.diverged;
     service->status = *status;
+    if (diverges) { // replication.md "Digests": what this node holds is wrong, so it says nothing more until it is
+                    // rebuilt
+        LOG_ERROR(service->log,
+                  "this node's state differs from the majority's: clients are closed until it is rebuilt");
+        for (struct list *at = service->clients.next; at != &service->clients; at = at->next)
+            client_close(CONTAINER_OF(at, struct client, all), false);
+    }
     if (had && status->leader == 0) service->no_leader_since_ms = service->now_ms;
     if (status->leader != 0) sessions_leader_known(service);
 }
@@ -418,7 +426,7 @@ void service_mails(struct service *service) {
     while (next != NULL) {
         struct node_mail *mail = CONTAINER_OF(next, struct node_mail, link);
         next = next->next;
-        if (!service->ended) on_mail(service, mail);
+        if (!service->ended && !service->node->dead) on_mail(service, mail);
         mail_free(mail);
     }
     service_farewell(service);
@@ -458,7 +466,8 @@ static void on_tick_timer(struct io_timer *timer) {
 
 void service_turn(struct service *service) {
     if (service->ended) return;
-    service->now_ms = io_now_ms(service->io);
+    service->clock_us = io_now_us(service->io);
+    service->now_ms = service->clock_us / 1000;
     service->turn++;
     post_submitted(service);
     apply_batches(service);
@@ -536,10 +545,7 @@ bool service_open_doors(struct service *service, char error[1024]) {
             snprintf(error, 1024, "too many protocols");
             return false;
         }
-        *door = (struct door){.service = service,
-                              .instance = instance,
-                              .connections_max = from->connections_max,
-                              .secure = from->tls != NULL};
+        *door = (struct door){.service = service, .instance = instance, .secure = from->tls != NULL};
         struct io_listen_options listen = {.tls = from->tls, .connections_max = from->connections_max};
         int e = service->io->ops->listen(service->io, from->address, &listen, client_accepted, door, &door->listener);
         if (e != 0) {
@@ -568,6 +574,7 @@ void service_free(struct service *service) {
     if (service->node == NULL) return;
     if (!service->ended && service->node->to_service.open) {
         service->ended = true;
+        service->io->ops->set_turn_hook(service->io, NULL, NULL);
         service_fail_pending(service, COMMAND_UNKNOWN);
         reads_fail(service, NULL, COMMAND_NOT_APPLIED);
         end_all_clients(service);
@@ -579,6 +586,11 @@ void service_free(struct service *service) {
         service->io->ops->timer_stop(service->io, &service->tick);
         service->io->ops->wake_close(&service->node->to_service.wake);
         service->node->to_service.open = false;
+    }
+    while (!list_empty(&service->admin_calls)) { // nobody is left to be told
+        struct admin_call *call = CONTAINER_OF(service->admin_calls.next, struct admin_call, link);
+        list_remove(&call->link);
+        mem_free(call);
     }
     struct mail *next = mailbox_take(&service->node->to_service.box);
     while (next != NULL) {

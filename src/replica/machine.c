@@ -304,7 +304,8 @@ static int apply_section(struct machine *machine, struct apply *apply, const str
 }
 
 // /zookeeper/config: all members' advertised addresses, or nothing: a client that replaces its connect string with a
-// part of the cluster (Curator does) would lose the rest. Lines as ZooKeeper's dynamic configuration has them.
+// part of the cluster (Curator does) would lose the rest. Lines as ZooKeeper's dynamic configuration has them; the
+// election port is 0: there is none, and the Java client refuses the whole text where it equals the peer port.
 static void publish_config(struct machine *machine) {
     const struct raft_membership *m = &machine->membership;
     struct writer w;
@@ -316,9 +317,8 @@ static void publish_config(struct machine *machine) {
         const struct member *member = &m->members[i];
         char line[3 * ADDRESS_TEXT_MAX];
         const char *peer = member->address[ADVERTISED_PEER];
-        const char *port = strrchr(peer, ':');
-        int len = snprintf(line, sizeof line, "server.%u=%s%s:%s;%s\n", member->id, peer[0] ? peer : "0.0.0.0:0",
-                           port != NULL ? port : ":0", member->role == MEMBER_LEARNER ? "observer" : "participant",
+        int len = snprintf(line, sizeof line, "server.%u=%s:0:%s;%s\n", member->id, peer[0] ? peer : "0.0.0.0:1",
+                           member->role == MEMBER_LEARNER ? "observer" : "participant",
                            member->address[ADVERTISED_ZOOKEEPER]);
         ENSURE(len > 0 && (size_t)len < sizeof line);
         write_span(&w, bytes_of(line, (size_t)len));
@@ -354,11 +354,19 @@ static int apply_membership(struct machine *machine, struct bytes body, char err
     return 0;
 }
 
+// Both come from bytes of the log. A sum that no clock could show stays at the end of its range: the same on every
+// replica.
+static int64_t unix_at(uint64_t log_time_ms, int64_t offset_ms) {
+    int64_t log = log_time_ms > INT64_MAX ? INT64_MAX : (int64_t)log_time_ms, unix_ms;
+    if (__builtin_add_overflow(log, offset_ms, &unix_ms)) return offset_ms < 0 ? INT64_MIN : INT64_MAX;
+    return unix_ms;
+}
+
 static struct apply apply_at(struct machine *machine, uint64_t index) {
     return (struct apply){
         .index = index,
         .log_time_ms = machine->log_time_ms,
-        .unix_ms = (int64_t)machine->log_time_ms + machine->unix_offset_ms,
+        .unix_ms = unix_at(machine->log_time_ms, machine->unix_offset_ms),
         .apply_level = machine->apply_level,
         .leases = machine->models[MODEL_LEASE],
         .emit = emit,

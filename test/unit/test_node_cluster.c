@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +22,12 @@ struct fixture {
     struct line_client client[NODES];
     char folder[NODES][256], peer[NODES][64], line[512];
 };
+
+static uint64_t clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
 
 static void init_node(struct fixture *f, int i, const int ports[NODES]) {
     struct rig_node *rig = &f->rig[i];
@@ -139,6 +146,20 @@ static void test_pipeline_through_a_follower(void **state) {
     }
 }
 
+// A node that still waits for the others ends when it is asked to, and forms with them later.
+static void test_waiting_node_stops(void **state) {
+    struct fixture *f = *state;
+    start_node(f, 1);
+    connect_node(f, 1);
+    ASK(f, 1, "ERR -1001", "SET /nothing x"); // not applied: there is no cluster yet
+    uint64_t begin = clock_ms();
+    rig_stop(&f->rig[1]);
+    assert_true(clock_ms() - begin < 3000);
+    assert_false(line_read(&f->client[1], f->line, sizeof f->line, 1000)); // closed
+    start_all(f);
+    ASK(f, 1, "OK 0", "CREATE /formed x");
+}
+
 static void test_leader_stops(void **state) {
     struct fixture *f = *state;
     start_all(f);
@@ -158,12 +179,6 @@ static void test_leader_stops(void **state) {
     ASK(f, leader, "DATA y", "GET /after");
 }
 
-static uint64_t clock_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void test_leader_crashes(void **state) {
     struct fixture *f = *state;
     start_all(f);
@@ -180,6 +195,66 @@ static void test_leader_crashes(void **state) {
     print_message("a write waited %llu ms for the fail-over\n", (unsigned long long)took);
     assert_true(took < 5000);
     ASK(f, other, "DATA y", "GET /mine");
+}
+
+// replication.md "Keep-alive": a node that lost the others tells nobody that he is alive for longer than T/3 + G/2, and
+// closes at T.
+static void test_lonely_node_falls_silent(void **state) {
+    struct fixture *f = *state;
+    start_all(f);
+    int lonely = (leader_of(f) + 1) % NODES;
+    struct line_client plain; // without a session: no promise is made to it
+    assert_true(line_connect(&plain, f->rig[lonely].address));
+    line_ask(&f->client[lonely], f->line, "ATTACH 3000");
+    assert_memory_equal(f->line, "SESSION", 7);
+    ASK(f, lonely, "PONG", "PING");
+    for (int i = 0; i < NODES; i++)
+        if (i != lonely) rig_crash(&f->rig[i]);
+    uint64_t alone = clock_ms(), last_pong = alone, end = 0;
+    while (clock_ms() - alone < 10000) {
+        line_send(&f->client[lonely], "PING");
+        if (line_read(&f->client[lonely], f->line, sizeof f->line, 20))
+            last_pong = clock_ms();
+        else if (recv(f->client[lonely].fd, f->line, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+            end = clock_ms();
+            break;
+        }
+        usleep(5000); // a client's pace
+    }
+    assert_true(last_pong - alone <= 1500 + 400); // T/3 + G/2, and what a loaded machine takes to read and write
+    assert_true(end - alone >= 2500 && end - alone < 4500);
+    assert_string_equal(line_ask(&plain, f->line, "PING"), "PONG");
+    line_close_client(&plain);
+}
+
+static bool has_members(const struct rig_state *state, uint64_t voters) {
+    return state->ready && state->voters == voters;
+}
+
+// One node alone grows to three, and leadership is handed over on request.
+static void test_one_grows_to_three(void **state) {
+    struct fixture *f = *state;
+    char text[256];
+    f->rig[0].options.cluster_count = 0;
+    start_node(f, 0);
+    assert_true(rig_wait_ready(&f->rig[0]));
+    connect_node(f, 0);
+    ASK(f, 0, "OK 0", "CREATE /alone x");
+    for (int i = 1; i < NODES; i++) {
+        start_node(f, i);
+        int error = rig_admin(&f->rig[0], CORE_MEMBER_ADD, (uint32_t)i + 1, f->rig[i].peer, text);
+        if (error != 0) fail_msg("member add %d: %d %s", i + 1, error, text);
+    }
+    for (int i = 0; i < NODES; i++) assert_true(rig_wait(&f->rig[i], has_members, 3, 20000));
+    for (int i = 1; i < NODES; i++) {
+        connect_node(f, i);
+        ASK(f, i, "SYNCED", "SYNC");
+        ASK(f, i, "DATA x", "GET /alone");
+    }
+    int error = rig_admin(&f->rig[1], CORE_TRANSFER, 2, NULL, text);
+    if (error != 0) fail_msg("transfer: %d %s", error, text);
+    assert_true(rig_wait(&f->rig[2], leads_or_follows, 1, 10000));
+    write_surely(f, 2, "/moved", "y");
 }
 
 static void test_all_crash_and_return(void **state) {
@@ -228,8 +303,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_formation_and_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pipeline_through_a_follower, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_waiting_node_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leader_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leader_crashes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lonely_node_falls_silent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_grows_to_three, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_crash_and_return, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot_is_installed, setup, teardown),
     };

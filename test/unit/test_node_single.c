@@ -1,5 +1,6 @@
 // One node on real loops and a real disk: what was acknowledged is there after every kind of end, replies keep their
 // order, the keep-alive rule holds, and a client that does not read is bounded.
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -347,6 +348,102 @@ static void test_many_clients_one_by_one(void **state) { // tombstones: clients 
     assert_true(there_is(f, "/t"));
 }
 
+// ---- a full disk: the io's table with a disk_submit that fails while `full`
+static struct {
+    struct io_ops ops;
+    void (*submit)(struct io *io, struct io_disk_job *job);
+    _Atomic bool full;
+} disk;
+
+struct failing {
+    struct io_timer timer;
+    struct io *io;
+    struct io_disk_job *job;
+};
+
+static void on_fail(struct io_timer *timer) {
+    struct failing *failing = timer->context;
+    struct io_disk_job *job = failing->job;
+    failing->io->ops->timer_stop(failing->io, timer);
+    free(failing);
+    job->failed_sync = false;
+    job->done(job, -ENOSPC);
+}
+
+static void submit(struct io *io, struct io_disk_job *job) {
+    if (!disk.full || job->op == IO_DISK_READ) {
+        disk.submit(io, job);
+        return;
+    }
+    struct failing *failing = calloc(1, sizeof *failing);
+    failing->timer = (struct io_timer){.fire = on_fail, .context = failing};
+    failing->io = io;
+    failing->job = job;
+    io->ops->timer_start(io, &failing->timer, 0);
+}
+
+static void patch_disk(struct rig_node *rig, struct io *io) {
+    disk.ops = *io->ops;
+    disk.submit = io->ops->disk_submit;
+    disk.ops.disk_submit = submit;
+    io->ops = &disk.ops;
+}
+
+// A full disk refuses writes with its own error, reads go on; with room again so do writes, and what was acknowledged
+// is there.
+static void test_full_disk(void **state) {
+    struct fixture *f = *state;
+    f->rig.patch_replication_io = patch_disk;
+    disk.full = false;
+    start(f);
+    ASK(f, "OK 0", "CREATE /a one");
+    disk.full = true;
+    line_send(&f->client, "SET /a stuck"); // has its number: it waits
+    struct line_client other;
+    assert_true(line_connect(&other, f->rig.address));
+    int refused = 0;
+    for (int i = 0; i < 400 && refused < 3; i++) {
+        line_send(&other, "SET /a refused");
+        // The first ones may have been taken before the disk said that it is full.
+        if (!line_read(&other, f->line, sizeof f->line, 200)) {
+            line_close_client(&other);
+            assert_true(line_connect(&other, f->rig.address));
+            continue;
+        }
+        assert_string_equal(f->line, "ERR -1006");
+        refused++;
+    }
+    assert_int_equal(refused, 3);
+    assert_string_equal(line_ask(&other, f->line, "GET /a"), "DATA one");
+    disk.full = false;
+    assert_true(line_read(&f->client, f->line, sizeof f->line, 10000));
+    assert_memory_equal(f->line, "OK ", 3);
+    int attempts = 0;
+    while (strncmp(line_ask(&f->client, f->line, "SET /a two"), "OK", 2) != 0 && attempts++ < 100) usleep(20000);
+    assert_true(attempts < 100);
+    line_close_client(&other);
+    rig_crash(&f->rig);
+    line_close_client(&f->client);
+    f->rig.patch_replication_io = NULL;
+    start(f);
+    ASK(f, "SYNCED", "SYNC");
+    ASK(f, "DATA two", "GET /a");
+}
+
+static void test_one_loop(void **state) {
+    struct fixture *f = *state;
+    f->rig.one_loop = true;
+    start(f);
+    for (int i = 0; i < 50; i++) ASK(f, "OK 0", "CREATE /n%d v%d", i, i);
+    ASK(f, "SYNCED", "SYNC");
+    assert_true(rig_snapshot(&f->rig) >= 50);
+    rig_stop(&f->rig);
+    line_close_client(&f->client);
+    start(f);
+    ASK(f, "SYNCED", "SYNC");
+    ASK(f, "DATA v49", "GET /n49");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
@@ -359,6 +456,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_keep_alive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_survives_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_of_input_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_port_is_a_clear_error, setup, teardown),

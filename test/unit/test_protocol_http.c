@@ -531,6 +531,24 @@ static void metrics_follow_the_conventions(void **state) {
     assert_non_null(strstr(body(), "parley_peer_match_index{member=\"2\"} 42\n"));
 }
 
+static void every_metric_is_documented(void **state) {
+    FILE *page = fopen("docs/operations.md", "r");
+    if (page == NULL) fail_msg("docs/operations.md is missing");
+    char *text = mem_zalloc(1u << 20), name[160];
+    assert_true(fread(text, 1, (1u << 20) - 1, page) > 0);
+    fclose(page);
+    expect(GET("/metrics"), 200);
+    size_t families = 0, rows = 0;
+    for (const char *at = strstr(body(), "# TYPE "); at != NULL; at = strstr(at + 1, "# TYPE ")) {
+        snprintf(name, sizeof name, "| `%.*s` |", (int)strcspn(at + 7, " "), at + 7);
+        if (strstr(text, name) == NULL) fail_msg("no row %s in docs/operations.md", name);
+        families++;
+    }
+    for (const char *at = strstr(text, "\n| `parley_"); at != NULL; at = strstr(at + 1, "\n| `parley_")) rows++;
+    assert_int_equal(rows, families); // and no row of what is not there
+    mem_free(text);
+}
+
 // ---- backups
 static void a_backup_comes_in_pieces(void **state) {
     uint64_t bytes = 3 * HTTP_BACKUP_TURN_BYTES + 7;
@@ -660,6 +678,7 @@ int main(void) {
         TEST(a_client_may_leave_while_the_node_works),
         TEST(the_cluster_is_json),
         TEST(metrics_follow_the_conventions),
+        TEST(every_metric_is_documented),
         TEST(a_backup_comes_in_pieces),
         TEST(a_backup_that_breaks_off_closes),
         TEST(backups_that_cannot_be_made),

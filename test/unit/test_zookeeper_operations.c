@@ -49,6 +49,10 @@ static const struct {
                "a< -114\n"
                "a> create s/n s A31,auth, i0\n" // nobody is logged in
                "a< -114\n"
+               "a> create s/n s i1 i31 sauth null i0\n" // as kazoo's CREATOR_ALL_ACL
+               "a< -114\n"
+               "a> create s/n s i1 i31 null sbob i0\n"
+               "a< -114\n"
                "a> create s/n s A31,foo,bar i0\n"
                "a< -114\n"
                "a> create s/n s A31,digest,bob i0\n"
@@ -275,6 +279,8 @@ static const struct {
              "a< 0\n"
              "a@ 55 auth i0 sip s1.2.3.4\n" // go-zk numbers it as any request
              "a< 0\n"
+             "a> create s/mine s i1 i31 sauth null i0\n"
+             "a< 0 s/mine\n"
              "a@ -4 auth i0 sfoo sx\n"
              "a< -115\n"
              "a#\n"},

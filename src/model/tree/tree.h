@@ -118,6 +118,12 @@ void tree_write_check(struct writer *w, struct bytes path, int32_t version);
 // In a MULTI: begin with tree_write_multi(count), then tree_multi_part(op, args) for each.
 void tree_write_multi(struct writer *w, size_t count);
 void tree_multi_part(struct writer *w, uint8_t op, struct bytes args);
+// The same without copies, for who does not know the count yet and writes the arguments straight behind what stands
+// there: each begin gives the place that its end takes.
+size_t tree_multi_begin(struct writer *w);
+size_t tree_multi_part_begin(struct writer *w);
+void tree_multi_part_end(struct writer *w, size_t at, uint8_t op);
+void tree_multi_end(struct writer *w, size_t at, size_t count);
 void tree_set_ephemerals_max(struct tree *tree, uint32_t limit); // setting; default ZK_SESSION_EPHEMERALS_DEFAULT
 // Sets /zookeeper/config, as the entry of `apply` (zxid, mtime, version + 1) and emits its DATA event. Called by
 // replica/ when the membership changes. Data that is equal to what stands there changes nothing.

@@ -88,7 +88,7 @@ struct tree_undo {
         struct {
             uint8_t *data;
             uint32_t len, version;
-            bool null;
+            bool null, in_place; // in_place: data is a copy in the arena, the node kept its memory
             uint64_t mzxid, due_ms, deadline;
             int64_t mtime;
         } data;

@@ -218,17 +218,19 @@ static int find_allowed(const struct tree *tree, const struct tree_request *requ
     return may(tree, *node, perm, request) ? 0 : TREE_NOAUTH;
 }
 
-static void data_remember(struct tree *tree, struct tree_node *node) {
+static struct tree_undo *data_remember(struct tree *tree, struct tree_node *node) {
     const struct tree_special *special = tree_node_timed(node);
     struct tree_undo *undo = tree_txn_undo(tree, UNDO_DATA, node);
     undo->was.data.data = node->data;
     undo->was.data.len = node->data_len;
     undo->was.data.null = node->data_null;
+    undo->was.data.in_place = false;
     undo->was.data.version = node->version;
     undo->was.data.mzxid = node->mzxid;
     undo->was.data.mtime = node->mtime;
     undo->was.data.due_ms = special ? special->life.timed.due_ms : 0;
     undo->was.data.deadline = tree_node_deadline(node);
+    return undo;
 }
 
 static void set_data(struct tree *tree, struct apply *apply, struct tree_node *node, struct bytes path, bool null,
@@ -236,8 +238,13 @@ static void set_data(struct tree *tree, struct apply *apply, struct tree_node *n
     struct tree_special *special = tree_node_timed(node);
     digest_sub(&tree->digest, tree_digest_stat(tree, node));
     digest_sub(&tree->digest, tree_digest_data(node));
-    if (tree->txn.single && node->data && node->data_len == data.len) {
-        memcpy(node->data, data.data, data.len); // the usual case: no new memory, and it stays near its node
+    if (node->data && node->data_len == data.len) { // the usual case: no new memory, and it stays near its node
+        if (!tree->txn.single) {
+            struct tree_undo *undo = data_remember(tree, node);
+            undo->was.data.data = memcpy(arena_alloc(&tree->arena, data.len), node->data, data.len);
+            undo->was.data.in_place = true;
+        }
+        memcpy(node->data, data.data, data.len);
     } else {
         data_remember(tree, node);
         tree->memory -= node->data_len;

@@ -59,7 +59,7 @@ void tree_txn_commit(struct tree *tree, struct apply *apply) {
         apply->emit(apply->emit_context, MODEL_TREE, &txn->events[i]);
     for (size_t i = 0; i < txn->undo_count; i++) {
         struct tree_undo *undo = &txn->undo[i];
-        if (undo->kind == UNDO_DATA) mem_free(undo->was.data.data);
+        if (undo->kind == UNDO_DATA && !undo->was.data.in_place) mem_free(undo->was.data.data);
         if (undo->kind == UNDO_ACL) tree_acl_unref(tree, undo->was.acl.acl);
     }
     for (size_t i = 0; i < txn->undo_count; i++)
@@ -72,8 +72,12 @@ static void undo_data(struct tree *tree, struct tree_undo *undo) {
     struct tree_special *special = tree_node_timed(node);
     tree->memory -= node->data_len;
     tree->data_bytes -= node->data_len;
-    mem_free(node->data);
-    node->data = undo->was.data.data;
+    if (undo->was.data.in_place) {
+        memcpy(node->data, undo->was.data.data, undo->was.data.len);
+    } else {
+        mem_free(node->data);
+        node->data = undo->was.data.data;
+    }
     node->data_len = undo->was.data.len;
     node->data_null = undo->was.data.null;
     node->version = undo->was.data.version;

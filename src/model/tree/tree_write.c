@@ -1,5 +1,7 @@
 // Commands' bytes, as tree.h states them (without head and identities).
+#include "base/assert.h"
 #include "model/tree/tree.h"
+#include <string.h>
 
 static void write_data(struct writer *w, const struct bytes *data) {
     if (!data) {
@@ -61,4 +63,38 @@ void tree_write_multi(struct writer *w, size_t count) {
 void tree_multi_part(struct writer *w, uint8_t op, struct bytes args) {
     write_u8(w, op);
     write_blob(w, args);
+}
+
+// A number for which one byte was kept at `at`: what stands behind it moves when it is longer (a part over 127 bytes, a
+// multi of over 127 parts).
+static void varint_fill(struct writer *w, size_t at, uint64_t v) {
+    ENSURE(at < w->len);
+    size_t more = varint_size(v) - 1, behind = w->len - at - 1;
+    if (more > 0) {
+        writer_extend(w, more);
+        memmove(w->data + at + 1 + more, w->data + at + 1, behind);
+    }
+    uint8_t *to = w->data + at;
+    for (; v >= 0x80; v >>= 7) *to++ = (uint8_t)(v | 0x80);
+    *to = (uint8_t)v;
+}
+
+size_t tree_multi_begin(struct writer *w) {
+    write_u8(w, 0);
+    return w->len - 1;
+}
+
+size_t tree_multi_part_begin(struct writer *w) {
+    writer_extend(w, 2); // op and the arguments' length
+    return w->len - 2;
+}
+
+void tree_multi_part_end(struct writer *w, size_t at, uint8_t op) {
+    ENSURE(at + 2 <= w->len);
+    w->data[at] = op;
+    varint_fill(w, at + 1, w->len - at - 2);
+}
+
+void tree_multi_end(struct writer *w, size_t at, size_t count) {
+    varint_fill(w, at, count);
 }

@@ -24,45 +24,37 @@ static void error_write(struct writer *w, int32_t error) {
     jute_write_int(w, error);
 }
 
-// A part that can be seen to fail before it is applied stands as a check that must fail at its place: whether an
-// earlier part fails first is for the state to say. Its real error is kept beside it.
-static void part_fails(struct writer *part) {
-    writer_clear(part);
-    tree_write_check(part, bytes_of("/", 1), CONFIG_VERSION);
-}
-
 // Gives to `scratch`, for the reply: per part its answer's type, then its own error (negated, 0: none), one byte each.
 int zookeeper_write_multi(struct connection *c, struct reader *r, struct writer *command) {
-    struct writer *part = &c->instance->part, *kinds = &c->instance->scratch;
-    struct reader count_reader = *r;
+    struct writer *kinds = &c->instance->scratch;
     size_t count = 0;
     int32_t type;
-    uint8_t op;
     writer_clear(kinds);
-    // The count stands first: a pass that only decodes. Both passes read the same bytes alike.
-    for (; header_read(&count_reader, &type); count++) {
-        writer_clear(part);
-        write_part(c, &count_reader, type, part, &op);
-        bool known = type == 1 || type == 2 || type == 5 || type == 13 || type == 15 || type == 19 || type == 21;
-        if (count_reader.failed || !known) return ZOOKEEPER_MARSHALLINGERROR;
-    }
-    if (count_reader.failed) return ZOOKEEPER_MARSHALLINGERROR;
     write_command_head(c, command, TREE_OP_MULTI);
-    tree_write_multi(command, count);
-    while (header_read(r, &type)) {
-        writer_clear(part);
-        int error = write_part(c, r, type, part, &op);
+    size_t multi = tree_multi_begin(command);
+    for (; header_read(r, &type); count++) {
+        bool known = type == 1 || type == 2 || type == 5 || type == 13 || type == 15 || type == 19 || type == 21;
+        if (!known) return ZOOKEEPER_MARSHALLINGERROR;
+        uint8_t op = 0;
+        size_t part = tree_multi_part_begin(command), args = command->len;
+        int error = write_part(c, r, type, command, &op);
+        if (r->failed) return ZOOKEEPER_MARSHALLINGERROR;
+        // A part that can be seen to fail before it is applied stands as a check that must fail at its place: whether
+        // an earlier part fails first is for the state to say. Its real error is kept beside it.
         if (error) {
-            part_fails(part);
+            command->len = args;
+            tree_write_check(command, bytes_of("/", 1), CONFIG_VERSION);
             op = TREE_OP_CHECK;
         }
-        tree_multi_part(command, op, bytes_of(part->data, part->len));
+        tree_multi_part_end(command, part, op);
         write_u8(kinds, type == 19 || type == 21
                             ? 15
                             : (uint8_t)type); // creates of containers and TTL nodes answer as create2
         ENSURE(error <= 0 && error > -256);
         write_u8(kinds, (uint8_t)-error);
     }
+    if (r->failed) return ZOOKEEPER_MARSHALLINGERROR;
+    tree_multi_end(command, multi, count);
     return 0;
 }
 

@@ -23,7 +23,15 @@ static uint32_t utf8_next(struct bytes text, size_t *at) {
 
 // PathUtils' ranges. Java sees characters beyond 0xffff as two surrogates, so they are refused with those.
 bool path_characters(struct bytes path) {
+    const uint64_t each = 0x0101010101010101u, top = each << 7;
     for (size_t at = 0; at < path.len;) {
+        if (path.len - at >= 8) { // eight at once that are all 0x20 to 0x7e: neither bound carries into a neighbour
+            uint64_t eight = get_u64_le(path.data + at);
+            if (((eight | (eight + each) | (((eight | top) - each * 0x20) ^ top)) & top) == 0) {
+                at += 8;
+                continue;
+            }
+        }
         uint32_t c = utf8_next(path, &at);
         if (c < 0x20 || (c >= 0x7f && c <= 0x9f) || (c >= 0xd800 && c <= 0xf8ff) || c >= 0xfff0) return false;
     }

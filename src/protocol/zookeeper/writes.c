@@ -29,8 +29,9 @@ static int read_acl(struct connection *c, struct reader *r, size_t *count) {
     for (size_t i = 0; i < *count; i++) {
         struct tree_acl_entry *entry = &instance->acl[i];
         entry->perms = (uint8_t)(jute_int(r) & TREE_ALL);
-        entry->scheme = jute_string(r);
-        entry->id = jute_string(r);
+        bool no_scheme, no_id; // null counts as empty: kazoo sends `auth` with a null id, as ZooKeeper allows
+        entry->scheme = jute_buffer(r, &no_scheme);
+        entry->id = jute_buffer(r, &no_id);
         total += entry->scheme.len + entry->id.len;
     }
     if (r->failed) return ZOOKEEPER_MARSHALLINGERROR;

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "io/io_uv_internal.h"
+#include "node/internal.h"
 #include "support/line_protocol.h"
 
 #define LINE_MAX_BYTES 512
@@ -79,9 +81,24 @@ static void on_call(struct io_wake *wake) {
     pthread_mutex_unlock(&rig->lock);
 }
 
+static void on_idle_asked(struct io_wake *wake) { // replication loop
+    struct rig_node *rig = wake->context;
+    pthread_mutex_lock(&rig->lock);
+    rig->idle = rig->node->replication.persists == 0;
+    rig->called = true;
+    pthread_cond_broadcast(&rig->changed);
+    pthread_mutex_unlock(&rig->lock);
+}
+
 static void *run_loop(void *io) {
     io_uv_run(io);
     return NULL;
+}
+
+static void free_loops(struct rig_node *rig) {
+    if (!rig->one_loop) io_uv_free(rig->service_io);
+    io_uv_free(rig->replication_io);
+    log_free(rig->log);
 }
 
 static bool prepare(struct rig_node *rig) {
@@ -90,43 +107,60 @@ static bool prepare(struct rig_node *rig) {
     enum log_level level = LOG_LEVEL_OFF;
     if (level_text != NULL) log_level_parse(level_text, &level);
     rig->log = log_new(level, NULL, NULL);
-    rig->service_io = io_uv_new(&service);
     rig->replication_io = io_uv_new(&replication);
+    rig->service_io = rig->one_loop ? rig->replication_io : io_uv_new(&service);
+    if (rig->patch_replication_io != NULL) rig->patch_replication_io(rig, rig->replication_io);
     rig->options.service_io = rig->service_io;
     rig->options.replication_io = rig->replication_io;
     rig->options.log = rig->log;
     rig->stopped = false;
     rig->node = node_start(&rig->options, rig->error);
     if (rig->node == NULL) {
-        io_uv_free(rig->service_io);
-        io_uv_free(rig->replication_io);
-        log_free(rig->log);
+        free_loops(rig);
         return false;
     }
     rig->call_wake = (struct io_wake){.woken = on_call, .context = rig, .io = rig->service_io};
     ENSURE(rig->service_io->ops->wake_init(rig->service_io, &rig->call_wake) == 0);
+    rig->idle_wake = (struct io_wake){.woken = on_idle_asked, .context = rig, .io = rig->replication_io};
+    ENSURE(rig->replication_io->ops->wake_init(rig->replication_io, &rig->idle_wake) == 0);
     return true;
 }
 
 bool rig_start(struct rig_node *rig) {
     if (!prepare(rig)) return false;
-    ENSURE(pthread_create(&rig->service_thread, NULL, run_loop, rig->service_io) == 0);
+    if (!rig->one_loop) ENSURE(pthread_create(&rig->service_thread, NULL, run_loop, rig->service_io) == 0);
     ENSURE(pthread_create(&rig->replication_thread, NULL, run_loop, rig->replication_io) == 0);
     rig->running = true;
     return true;
 }
 
+static void on_drain_timer(struct io_timer *timer) {
+    struct io *io = timer->context;
+    if (uv_io_of(io)->jobs > 0)
+        io->ops->timer_start(io, timer, 1000);
+    else
+        io_uv_stop(io);
+}
+
+// The journal's own jobs (zeros ahead) end after it was closed, and then it is freed.
+static void drain_disk(struct io *io) {
+    struct io_timer timer = {.fire = on_drain_timer, .context = io};
+    io->ops->timer_start(io, &timer, 0);
+    io_uv_run(io);
+    io->ops->timer_stop(io, &timer);
+}
+
 static void end_loops(struct rig_node *rig) {
-    io_uv_stop(rig->service_io);
+    if (!rig->one_loop) io_uv_stop(rig->service_io);
     io_uv_stop(rig->replication_io);
-    pthread_join(rig->service_thread, NULL);
+    if (!rig->one_loop) pthread_join(rig->service_thread, NULL);
     pthread_join(rig->replication_thread, NULL);
     rig->service_io->ops->wake_close(&rig->call_wake);
+    rig->replication_io->ops->wake_close(&rig->idle_wake);
     node_free(rig->node);
     rig->node = NULL;
-    io_uv_free(rig->service_io);
-    io_uv_free(rig->replication_io);
-    log_free(rig->log);
+    drain_disk(rig->replication_io);
+    free_loops(rig);
     rig->running = false;
 }
 
@@ -139,8 +173,19 @@ void rig_stop(struct rig_node *rig) {
     end_loops(rig);
 }
 
+// Both halves stand still from here on, as if dead; what the disk was told to do it still does, and its answers are
+// dropped.
 void rig_crash(struct rig_node *rig) {
-    if (rig->running) end_loops(rig);
+    if (!rig->running) return;
+    atomic_store(&rig->node->dead, true);
+    do {
+        pthread_mutex_lock(&rig->lock);
+        rig->called = false;
+        rig->replication_io->ops->wake_signal(&rig->idle_wake);
+        while (!rig->called) pthread_cond_wait(&rig->changed, &rig->lock);
+        pthread_mutex_unlock(&rig->lock);
+    } while (!rig->idle);
+    end_loops(rig);
 }
 
 void rig_call(struct rig_node *rig, void (*call)(struct rig_node *rig, void *context), void *context) {
@@ -220,6 +265,41 @@ uint64_t rig_snapshot(struct rig_node *rig) {
     while (!wait.done) pthread_cond_wait(&rig->changed, &rig->lock);
     pthread_mutex_unlock(&rig->lock);
     return wait.index;
+}
+
+struct admin_wait {
+    struct rig_node *rig;
+    enum core_admin what;
+    uint32_t member;
+    const char *address;
+    bool done;
+    int error;
+    char text[256];
+};
+
+static void on_admin(void *context, int error, const char *text) {
+    struct admin_wait *wait = context;
+    pthread_mutex_lock(&wait->rig->lock);
+    wait->done = true;
+    wait->error = error;
+    snprintf(wait->text, sizeof wait->text, "%s", text);
+    pthread_cond_broadcast(&wait->rig->changed);
+    pthread_mutex_unlock(&wait->rig->lock);
+}
+
+static void ask_admin(struct rig_node *rig, void *context) {
+    struct admin_wait *wait = context;
+    node_admin(rig->node, wait->what, wait->member, wait->address, on_admin, wait);
+}
+
+int rig_admin(struct rig_node *rig, enum core_admin what, uint32_t member, const char *address, char text[256]) {
+    struct admin_wait wait = {.rig = rig, .what = what, .member = member, .address = address};
+    rig_call(rig, ask_admin, &wait);
+    pthread_mutex_lock(&rig->lock);
+    while (!wait.done) pthread_cond_wait(&rig->changed, &rig->lock);
+    pthread_mutex_unlock(&rig->lock);
+    memcpy(text, wait.text, sizeof wait.text);
+    return wait.error;
 }
 
 pid_t rig_fork(struct rig_node *rig) {

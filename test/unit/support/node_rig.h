@@ -18,8 +18,11 @@ struct rig_node {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool stopped, running;
+    void (*patch_replication_io)(struct rig_node *rig, struct io *io); // faults; NULL: none
+    bool one_loop;                                                     // both halves on one io, as in the simulator
     // a call onto the service loop
-    struct io_wake call_wake;
+    struct io_wake call_wake, idle_wake;
+    bool idle;
     void (*call)(struct rig_node *rig, void *context);
     void *call_context;
     bool called;
@@ -44,6 +47,8 @@ struct rig_state rig_state(struct rig_node *rig);
 bool rig_wait(struct rig_node *rig, bool (*holds)(const struct rig_state *state, uint64_t argument), uint64_t argument,
               int timeout_ms);
 bool rig_wait_ready(struct rig_node *rig);
+// Asks the node's administration, and waits for the answer; gives its error.
+int rig_admin(struct rig_node *rig, enum core_admin what, uint32_t member, const char *address, char text[256]);
 uint64_t rig_snapshot(struct rig_node *rig); // its index; 0: failed
 pid_t rig_fork(struct rig_node *rig);        // the node runs in a child until killed; options as set
 
