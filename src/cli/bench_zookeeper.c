@@ -30,7 +30,7 @@
 #define XID_PING -2
 #define XID_WATCH -1
 
-enum work { WORK_SET, WORK_GET, WORK_EPHEMERAL, WORK_MULTI, WORK_CREATE, WORK_MIX, WORK_IDLE };
+enum work { WORK_SET, WORK_GET, WORK_EPHEMERAL, WORK_MULTI, WORK_CREATE, WORK_MIX, WORK_IDLE, WORK_WATCH, WORK_EXPIRE };
 enum opcode { OP_CREATE = 1, OP_DELETE = 2, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_MULTI = 14, OP_CLOSE = -11 };
 enum state { CONNECTING, HANDSHAKE, SETUP, RUNNING, GONE };
 
@@ -52,7 +52,7 @@ struct bench {
     struct sockaddr_storage hosts[HOSTS_MAX];
     socklen_t host_lengths[HOSTS_MAX];
     size_t host_count;
-    uint32_t session_count, depth, size, read_percent, timeout_ms, seconds, warm_seconds, multi;
+    uint32_t session_count, crowd, depth, size, read_percent, timeout_ms, seconds, warm_seconds, multi;
     uint64_t create_total;
     enum work work;
     const char *work_name, *root;
@@ -66,6 +66,10 @@ struct bench {
     struct histogram latency;
     uint64_t second_count;
     int first_error;
+    // watch and expire: `crowd` sessions behind the measured ones
+    uint32_t total, crowd_gone;                    // sessions of both kinds
+    uint64_t fire_at_us, fired_us;                 // watch: the next change of the root, the newest one
+    uint64_t crowd_events, round_events, crowd_us; // crowd_us: longest time from a change to its last event; to the end
 };
 
 static uint64_t now_us(void) {
@@ -106,6 +110,17 @@ static void put_set(struct bench *b, struct writer *w, const char *path) {
     write_u32_be(w, UINT32_MAX); // any version
 }
 
+static bool in_crowd(const struct bench *b, const struct session *s) {
+    return s->number >= b->session_count;
+}
+
+static void put_watch(struct bench *b, struct session *s) { // reads the root and asks to be told of its next change
+    size_t at = begin(s, s->xid++, OP_GET);
+    put_string(&s->out, b->root, strlen(b->root));
+    write_u8(&s->out, 1);
+    end(s, at);
+}
+
 static void own_path(const struct bench *b, const struct session *s, char path[64]) {
     snprintf(path, 64, "%s/s%06u", b->root, s->number);
 }
@@ -122,6 +137,13 @@ static void make_request(struct bench *b, struct session *s, uint64_t now) {
     size_t at;
     own_path(b, s, path);
     enum work work = b->work;
+    if (work == WORK_WATCH && s->number == 0 && b->fire_at_us != 0 && now >= b->fire_at_us) {
+        snprintf(path, sizeof path, "%s", b->root);
+        b->fired_us = now;
+        b->fire_at_us = now + 1000000u;
+        b->round_events = 0;
+    }
+    if (work == WORK_WATCH || work == WORK_EXPIRE) work = WORK_SET; // beside which the crowd is told, or dies
     if (work == WORK_MIX) work = draw(b) % 100 < b->read_percent ? WORK_GET : WORK_SET;
     switch (work) {
     case WORK_SET:
@@ -171,11 +193,13 @@ static void make_request(struct bench *b, struct session *s, uint64_t now) {
 
 static bool more_wanted(const struct bench *b, uint64_t now) {
     if (b->work == WORK_IDLE) return false;
+    if (b->work == WORK_EXPIRE && b->crowd_gone == b->crowd && b->crowd > 0) return false;
     if (b->create_total > 0) return b->created < b->create_total;
     return b->end_us == 0 || now < b->end_us;
 }
 
 static void fill(struct bench *b, struct session *s, uint64_t now) {
+    if (in_crowd(b, s)) return;
     while (s->state == RUNNING && s->under_way < b->depth && more_wanted(b, now)) make_request(b, s, now);
 }
 
@@ -186,7 +210,12 @@ static void lose(struct bench *b, struct session *s, const char *why) {
     if (s->state == RUNNING) b->running--;
     s->state = GONE;
     b->gone++;
-    if (!b->quiet && b->gone <= 3) fprintf(stderr, "session %u is gone: %s\n", s->number, why);
+    if (in_crowd(b, s) && b->begin_us != 0) {
+        b->crowd_gone++;
+        b->crowd_us = now_us() - b->begin_us;
+    }
+    if (!b->quiet && b->gone <= 3 && b->work != WORK_EXPIRE)
+        fprintf(stderr, "session %u is gone: %s\n", s->number, why);
     close(s->fd);
     s->fd = -1;
 }
@@ -271,9 +300,20 @@ static void handshaken(struct bench *b, struct session *s, struct bytes body) {
     b->timeout_ms = timeout;
     s->state = SETUP;
     s->under_way = 1;
+    if (in_crowd(b, s) && b->work == WORK_WATCH) {
+        put_watch(b, s);
+        flush(b, s);
+        return;
+    }
     char path[64];
     own_path(b, s, path);
     size_t at = begin(s, s->xid++, OP_CREATE);
+    if (in_crowd(b, s)) { // it dies with its session
+        put_create(b, &s->out, path, 1);
+        end(s, at);
+        flush(b, s);
+        return;
+    }
     put_create(b, &s->out, s->number == 0 && s->made == 0 ? b->root : path, 0);
     end(s, at);
     flush(b, s);
@@ -293,7 +333,7 @@ static void set_up(struct bench *b, struct session *s, int32_t error) {
         put_create(b, &s->out, path, 0);
         end(s, at);
         flush(b, s);
-        for (uint32_t i = 1; i < b->session_count; i++) connect_session(b, &b->sessions[i]);
+        for (uint32_t i = 1; i < b->total; i++) connect_session(b, &b->sessions[i]);
         return;
     }
     s->made = 0;
@@ -311,11 +351,18 @@ static void answered(struct bench *b, struct session *s, struct bytes body, uint
         lose(b, s, "a reply is too short");
         return;
     }
+    if (xid == XID_WATCH && b->work == WORK_WATCH) {
+        b->crowd_events++;
+        b->round_events++;
+        if (b->fired_us != 0 && now - b->fired_us > b->crowd_us) b->crowd_us = now - b->fired_us;
+        put_watch(b, s);
+    }
     if (xid == XID_PING || xid == XID_WATCH) return;
     if (s->state == SETUP) {
         set_up(b, s, error);
         return;
     }
+    if (in_crowd(b, s)) return;
     if (s->under_way == 0) return;
     uint64_t sent = s->sent_us[s->oldest];
     s->oldest = (s->oldest + 1) % b->depth;
@@ -381,9 +428,10 @@ static void ready(struct bench *b, struct session *s, uint32_t events, uint8_t *
 }
 
 static void ping_idle(struct bench *b, uint64_t now) {
-    for (uint32_t i = 0; i < b->session_count; i++) {
+    for (uint32_t i = 0; i < b->total; i++) {
         struct session *s = &b->sessions[i];
         if (s->state != RUNNING || now < s->ping_at_us) continue;
+        if (b->work == WORK_EXPIRE && in_crowd(b, s) && b->begin_us != 0) continue; // falls silent
         s->ping_at_us = now + (uint64_t)b->timeout_ms * 1000u / 3u;
         if (s->under_way > 0) continue; // requests keep it alive
         size_t at = begin(s, XID_PING, OP_PING);
@@ -408,11 +456,13 @@ static void print_report(const struct bench *b, const struct report *r) {
         printf("{\"work\":\"%s\",\"sessions\":%u,\"outstanding\":%u,\"bytes\":%u,\"seconds\":%.3f,\"operations\":%llu,"
                "\"per_second\":%.1f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,\"max_us\":%llu,\"longest_gap_"
                "ms\":%.1f,"
-               "\"errors\":%llu,\"first_error\":%d,\"sessions_lost\":%u,\"generator_user_cpu_s\":%.3f,"
+               "\"errors\":%llu,\"crowd\":%u,\"crowd_gone\":%u,\"crowd_events\":%llu,\"crowd_ms\":%.1f,\"first_error\":"
+               "%d,\"sessions_lost\":%u,\"generator_user_cpu_s\":%.3f,"
                "\"generator_system_cpu_s\":%.3f}\n",
                b->work_name, b->session_count, b->session_count * b->depth, b->size, r->seconds,
                (unsigned long long)r->operations, rate, p50, p99, p999, (unsigned long long)h->max,
-               (double)b->gap_us / 1000.0, (unsigned long long)b->errors, b->first_error, b->gone, r->user_cpu,
+               (double)b->gap_us / 1000.0, (unsigned long long)b->errors, b->crowd, b->crowd_gone,
+               (unsigned long long)b->crowd_events, (double)b->crowd_us / 1000.0, b->first_error, b->gone, r->user_cpu,
                r->system_cpu);
         return;
     }
@@ -423,6 +473,12 @@ static void print_report(const struct bench *b, const struct report *r) {
     printf("  longest gap without an answer: %.1f ms;   errors %llu%s;   sessions lost %u\n",
            (double)b->gap_us / 1000.0, (unsigned long long)b->errors, b->first_error ? " (first shown in --json)" : "",
            b->gone);
+    if (b->work == WORK_WATCH)
+        printf("  %u watchers, %llu events, the last of a change after at most %.1f ms\n", b->crowd,
+               (unsigned long long)b->crowd_events, (double)b->crowd_us / 1000.0);
+    if (b->work == WORK_EXPIRE)
+        printf("  %u of %u silent sessions were ended, the last after %.1f ms\n", b->crowd_gone, b->crowd,
+               (double)b->crowd_us / 1000.0);
     printf("  this generator used %.2f s of CPU in user and %.2f s in the kernel\n", r->user_cpu, r->system_cpu);
 }
 
@@ -431,12 +487,13 @@ static double cpu_seconds(struct timeval t) {
 }
 
 static bool finished(const struct bench *b, uint64_t now) {
-    if (b->gone == b->session_count) return true;
+    if (b->gone == b->total) return true;
+    if (b->work == WORK_EXPIRE && b->crowd > 0 && b->crowd_gone == b->crowd) return true;
     if (b->create_total > 0) {
         if (b->created < b->create_total) return false;
         for (uint32_t i = 0; i < b->session_count; i++)
             if (b->sessions[i].state == RUNNING && b->sessions[i].under_way > 0) return false;
-        return b->running + b->gone == b->session_count;
+        return b->running + b->gone == b->total;
     }
     return b->end_us != 0 && now >= b->end_us;
 }
@@ -454,10 +511,10 @@ static int run(struct bench *b) {
         now = now_us();
         if (start_of_running == 0) {
             if (b->sessions[0].state == GONE) break;
-            if (b->running + b->gone < b->session_count) {
+            if (b->running + b->gone < b->total) {
                 if (now > patience) {
                     fprintf(stderr, "parley bench: only %u of %u sessions could be opened in 60 s\n", b->running,
-                            b->session_count);
+                            b->total);
                     return 1;
                 }
                 continue;
@@ -471,6 +528,7 @@ static int run(struct bench *b) {
         }
         if (b->begin_us == 0 && now >= start_of_running + (uint64_t)b->warm_seconds * 1000000u) {
             b->begin_us = measured_from = now;
+            b->fire_at_us = now;
             if (b->create_total == 0) b->end_us = now + (uint64_t)b->seconds * 1000000u;
             getrusage(RUSAGE_SELF, &before);
         }
@@ -491,7 +549,7 @@ static int run(struct bench *b) {
                             .user_cpu = cpu_seconds(after.ru_utime) - cpu_seconds(before.ru_utime),
                             .system_cpu = cpu_seconds(after.ru_stime) - cpu_seconds(before.ru_stime),
                             .operations = b->latency.count};
-    for (uint32_t i = 0; i < b->session_count; i++) {
+    for (uint32_t i = 0; i < b->total; i++) {
         struct session *s = &b->sessions[i];
         if (s->state == GONE) continue;
         size_t at = begin(s, s->xid, OP_CLOSE); // so that the next run does not meet ten thousand sessions to expire
@@ -501,7 +559,7 @@ static int run(struct bench *b) {
     }
     print_report(b, &report);
     mem_free(buffer);
-    return b->gone == b->session_count || (b->work != WORK_IDLE && report.operations == 0) ? 1 : 0;
+    return b->gone == b->total || (b->work != WORK_IDLE && report.operations == 0) ? 1 : 0;
 }
 
 // ---- the command line
@@ -532,16 +590,17 @@ static const struct {
     enum work work;
 } works[] = {{"set", WORK_SET},     {"get", WORK_GET},       {"ephemeral", WORK_EPHEMERAL},
              {"multi", WORK_MULTI}, {"create", WORK_CREATE}, {"mix", WORK_MIX},
-             {"idle", WORK_IDLE}};
+             {"idle", WORK_IDLE},   {"watch", WORK_WATCH},   {"expire", WORK_EXPIRE}};
 
 int bench_zookeeper_main(int argc, char **argv) {
     const char *hosts = "127.0.0.1:2181", *sessions = "16", *outstanding = "256", *size = "100", *work = "set",
                *seconds = "10", *warm = "2", *percent = "90", *count = "0", *timeout = "10000", *root = "/bench",
-               *multi = "10";
+               *multi = "10", *crowd = "10000";
     bool json = false, quiet = false;
     const struct option_row rows[] = {
         {"server", 's', "HOST:PORT,...", "servers; sessions are spread over them (127.0.0.1:2181)", &hosts, NULL},
-        {"work", 'w', "NAME", "set, get, ephemeral (create + delete), multi, create, mix, idle (set)", &work, NULL},
+        {"work", 'w', "NAME", "set, get, ephemeral (create + delete), multi, create, mix, idle, watch, expire (set)",
+         &work, NULL},
         {"sessions", 0, "N", "sessions (16)", &sessions, NULL},
         {"outstanding", 0, "N", "requests under way in all sessions together (256)", &outstanding, NULL},
         {"size", 0, "BYTES", "of a value (100)", &size, NULL},
@@ -550,6 +609,8 @@ int bench_zookeeper_main(int argc, char **argv) {
         {"reads", 0, "PERCENT", "reads in a mix (90)", &percent, NULL},
         {"count", 0, "N", "create: end after so many znodes", &count, NULL},
         {"multi", 0, "N", "operations in one multi (10)", &multi, NULL},
+        {"crowd", 0, "N", "watch, expire: sessions that are told, or die, beside the measured sets (10000)", &crowd,
+         NULL},
         {"timeout", 0, "MS", "session time-out asked for (10000)", &timeout, NULL},
         {"root", 0, "PATH", "znode under which everything is made (/bench)", &root, NULL},
         {"json", 0, NULL, "one JSON object instead of words", NULL, &json},
@@ -588,6 +649,7 @@ int bench_zookeeper_main(int argc, char **argv) {
                    {"warm", warm, 0, 3600, &b.warm_seconds},
                    {"reads", percent, 0, 100, &b.read_percent},
                    {"multi", multi, 1, 1000, &b.multi},
+                   {"crowd", crowd, 0, 1000000, &b.crowd},
                    {"timeout", timeout, 1, 86400000, &b.timeout_ms}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (!options_number(numbers[i].text, numbers[i].low, numbers[i].high, &n))
@@ -609,8 +671,10 @@ int bench_zookeeper_main(int argc, char **argv) {
     b.epoll = epoll_create1(EPOLL_CLOEXEC);
     b.value = mem_zalloc(b.size + 1);
     memset(b.value, 'v', b.size);
-    b.sessions = mem_zalloc(b.session_count * sizeof *b.sessions);
-    for (uint32_t i = 0; i < b.session_count; i++) {
+    if (b.work != WORK_WATCH && b.work != WORK_EXPIRE) b.crowd = 0;
+    b.total = b.session_count + b.crowd;
+    b.sessions = mem_zalloc(b.total * sizeof *b.sessions);
+    for (uint32_t i = 0; i < b.total; i++) {
         struct session *s = &b.sessions[i];
         s->number = i;
         s->fd = -1;
@@ -619,7 +683,7 @@ int bench_zookeeper_main(int argc, char **argv) {
         s->sent_us = mem_zalloc(b.depth * sizeof *s->sent_us);
     }
     code = run(&b);
-    for (uint32_t i = 0; i < b.session_count; i++) {
+    for (uint32_t i = 0; i < b.total; i++) {
         writer_free(&b.sessions[i].out);
         writer_free(&b.sessions[i].in);
         mem_free(b.sessions[i].sent_us);

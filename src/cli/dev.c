@@ -181,6 +181,32 @@ static void attend(struct dev *dev, int signals) {
     }
 }
 
+// The members' addresses stand in their data: another number of nodes, or other ports, would find nobody. DIR/cluster
+// holds both.
+static bool same_plan_as_before(const struct dev *dev, unsigned base) {
+    char path[4200];
+    unsigned nodes_before = 0, base_before = 0;
+    snprintf(path, sizeof path, "%s/cluster", dev->data);
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        bool read = fscanf(file, "nodes %u base-port %u", &nodes_before, &base_before) == 2;
+        fclose(file);
+        if (read && nodes_before == dev->count && base_before == base) return true;
+        char port[32] = "no --base-port";
+        if (base_before != 0) snprintf(port, sizeof port, "--base-port %u", base_before);
+        fprintf(stderr,
+                "parley dev: %s holds a cluster of %u nodes with %s: go on with the same, or name another folder with "
+                "--data\n",
+                dev->data, nodes_before, port);
+        return false;
+    }
+    file = fopen(path, "we");
+    bool written = file != NULL && fprintf(file, "nodes %zu base-port %u\n", dev->count, base) > 0;
+    if (file != NULL && fclose(file) != 0) written = false;
+    if (!written) fprintf(stderr, "parley dev: cannot write %s: %s\n", path, strerror(errno));
+    return written;
+}
+
 static void print_plan(const struct dev *dev) {
     printf("Parley: %zu nodes in %s; Ctrl-C stops them\n  connect string  ", dev->count, dev->data);
     for (size_t i = 0; i < dev->count; i++) printf("%slocalhost:%u", i > 0 ? "," : "", dev->nodes[i].zookeeper);
@@ -192,7 +218,7 @@ static void print_plan(const struct dev *dev) {
                dev->nodes[i].http, dev->nodes[i].peer);
 }
 
-static int run(struct dev *dev) {
+static int run(struct dev *dev, unsigned base) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -205,6 +231,7 @@ static int run(struct dev *dev) {
         fprintf(stderr, "parley dev: cannot use --data %s: %s\n", dev->data, strerror(errno));
         return EXIT_FATAL;
     }
+    if (!same_plan_as_before(dev, base)) return EXIT_USAGE;
     print_plan(dev);
     for (size_t i = 0; i < dev->count; i++) {
         if (start_node(dev, i)) continue;
@@ -255,7 +282,7 @@ int dev_main(int argc, char **argv) {
         dev->more = own < argc ? argv + own + 1 : NULL;
         dev->more_count = own < argc ? (size_t)(argc - own - 1) : 0;
         plan_ports(dev, (unsigned)port);
-        code = run(dev);
+        code = run(dev, (unsigned)port);
     }
     mem_free(dev);
     mem_free(arguments);

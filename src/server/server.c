@@ -43,7 +43,7 @@ struct server {
     struct node_listener listeners[LISTENERS_MAX];
     enum setting flags[LISTENERS_MAX]; // of which setting each is
     size_t listener_count;
-    char advertise[LISTENERS_MAX + 1][ADDRESS_TEXT_MAX];
+    char advertise[LISTENERS_MAX][ADDRESS_TEXT_MAX], peer_advertise[ADDRESS_TEXT_MAX];
     struct io_timer ready_timer;
     bool told_ready;
     int stopped_fd;
@@ -232,12 +232,34 @@ static void print_ready(const struct server *server) {
     fflush(stdout);
 }
 
+// The members' addresses are replicated state, taken over when a node joins: flags that say others now are not told to
+// anyone.
+static void compare_addresses(const struct server *server) {
+    const char *own[ADVERTISED_COUNT] = {[ADVERTISED_PEER] = server->peer_advertise};
+    struct node_view view;
+    node_get_view(server->node, &view);
+    for (size_t i = 0; i < server->listener_count; i++)
+        if (own[server->listeners[i].advertised_as] == NULL)
+            own[server->listeners[i].advertised_as] = server->listeners[i].advertise;
+    for (size_t i = 0; i < view.member_count; i++) {
+        for (int j = 0; view.members[i].self && j < ADVERTISED_COUNT; j++) {
+            const char *known = view.members[i].member.address[j];
+            if (own[j] == NULL || own[j][0] == 0 || strcmp(known, own[j]) == 0) continue;
+            LOG_WARN(server->log,
+                     "the cluster knows this node by another address: known=%s flags=%s (remove and add the member to "
+                     "change it)",
+                     known[0] != 0 ? known : "none", own[j]);
+        }
+    }
+}
+
 static void on_ready_timer(struct io_timer *timer) {
     struct server *server = timer->context;
     if (server->told_ready) return;
     if (node_ready(server->node)) {
         server->told_ready = true;
         print_ready(server);
+        compare_addresses(server);
         return;
     }
     server->service_io->ops->timer_start(server->service_io, timer, READY_POLL_US);
@@ -306,7 +328,6 @@ static int wait_for_end(struct server *server, int signals) {
 
 static struct node *start_node(struct server *server, char error[1024]) {
     const struct config *c = server->config;
-    char peer_advertise[ADDRESS_TEXT_MAX];
     const char *peer = config_text(c, SETTING_PEER);
     struct node_options options = {
         .service_io = server->service_io,
@@ -317,7 +338,8 @@ static struct node *start_node(struct server *server, char error[1024]) {
         .cluster = c->peers,
         .cluster_count = c->peer_count,
         .peer_address = peer,
-        .peer_advertise = peer != NULL ? advertised(server, SETTING_PEER_ADVERTISE, peer, peer_advertise) : NULL,
+        .peer_advertise =
+            peer != NULL ? advertised(server, SETTING_PEER_ADVERTISE, peer, server->peer_advertise) : NULL,
         .peer_tls_server = server->peer_server,
         .peer_tls_client = server->peer_client,
         .listeners = server->listeners,

@@ -1,6 +1,7 @@
 // Room ahead of the write position. A frame overwrites zeros that are already there, so its fdatasync moves data only
 // and no metadata, and a full disk is met here, before it can break off a frame. One step at a time, each a disk job
-// beside the appends:
+// beside the appends, and as large as a step may be: zeros that grow a file change its metadata, which the next
+// fdatasync of that file then writes too, so a step beside each frame would double the work of each.
 //
 //   current  ... -> PREPARE_CURRENT (1 MB of zeros) until 4 MB ahead of the frames
 //   next     PREPARE_HEADER -> _HEADER_SYNC -> _FOLDER_SYNC (ready) -> PREPARE_NEXT ... -> PREPARE_NEXT_SYNC
@@ -146,6 +147,12 @@ static uint64_t next_target(const struct journal *j, const struct segment *curre
     return used < j->next->limit ? used : j->next->limit;
 }
 
+// Whole steps only, but the last of a segment, and what a frame waits for.
+static bool step_due(const struct journal *j, const struct segment *segment, uint64_t target) {
+    if (segment->bytes >= target) return false;
+    return j->prepare.waiting || target == segment->limit || target - segment->bytes >= JOURNAL_PREPARE_STEP;
+}
+
 void journal_prepare(struct journal *j) {
     if (j->prepare.busy || j->dead || j->closing || j->options.read_only || j->deferred_full) return;
     if (j->prepare.full_at_us && !j->prepare.waiting && io_now_us(j->io) - j->prepare.full_at_us < JOURNAL_RETRY_US)
@@ -153,7 +160,7 @@ void journal_prepare(struct journal *j) {
     struct segment *current = journal_current(j);
     bool for_next = j->prepare.waiting && j->prepare.waiting_next;
     uint64_t target = current_target(j, current);
-    if (current->bytes < target && !for_next) {
+    if (step_due(j, current, target) && !for_next) {
         submit_zeros(j, PREPARE_CURRENT, current, target);
         return;
     }
@@ -179,7 +186,7 @@ void journal_prepare(struct journal *j) {
     uint64_t unsynced = next->bytes - j->next_synced;
     if (unsynced >= JOURNAL_PREPARE_SYNC || (unsynced > 0 && next->bytes >= next->limit)) {
         submit(j, PREPARE_NEXT_SYNC, next, IO_DISK_SYNC, 0, 0);
-    } else if (next->bytes < target) {
+    } else if (step_due(j, next, target)) {
         submit_zeros(j, PREPARE_NEXT, next, target);
     }
 }
