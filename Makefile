@@ -114,6 +114,8 @@ install: build/parley
 	install -D -m 755 $(OUT)/parley $(DESTDIR)$(PREFIX)/bin/parley
 	install -D -m 644 packaging/parley.service $(DESTDIR)$(PREFIX)/lib/systemd/system/parley.service
 	install -D -m 644 packaging/parley.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/parley
+	install -D -m 644 packaging/parley.1 $(DESTDIR)$(PREFIX)/share/man/man1/parley.1
+	install -D -m 644 packaging/parley.conf $(DESTDIR)$(PREFIX)/share/doc/parley/parley.conf
 	install -D -m 644 packaging/_parley $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_parley
 
 clean:

@@ -5,10 +5,19 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "consensus/membership.h"
 
 void batch_ref_release(struct batch_ref *batch) {
     buf_unref(batch->buf);
     batch->buf = NULL;
+}
+
+// Consensus acts on a membership when it is appended, long before apply could refuse it.
+static bool good_membership(struct bytes body) {
+    struct raft_membership m;
+    bool good = membership_decode(&m, body);
+    membership_free(&m); // of bad bytes: empty
+    return good;
 }
 
 bool batch_decode(const void *data, size_t len, struct batch_header *header) {
@@ -30,7 +39,19 @@ bool batch_decode(const void *data, size_t len, struct batch_header *header) {
     };
     if (header->body_bytes != len - BATCH_HEADER_BYTES) return false;
     if (header->count == 0 || header->first_index > UINT64_MAX - header->count) return false;
-    return crc32c(0, at + 4, len - 4) == get_u32_le(at);
+    if (crc32c(0, at + 4, len - 4) != get_u32_le(at)) return false;
+    struct bytes body = bytes_of(at + BATCH_HEADER_BYTES, header->body_bytes);
+    if (header->kind == BATCH_EMPTY) return header->count == 1 && body.len == 0;
+    return header->kind != BATCH_MEMBERSHIP || (header->count == 1 && good_membership(body));
+}
+
+bool batch_sections_good(const struct batch_header *header, struct bytes body) {
+    if (header->kind != BATCH_COMMANDS) return true;
+    struct reader r = reader_of(body.data, body.len);
+    struct section section;
+    uint64_t count = 0;
+    while (section_read(&r, &section)) count += section.count;
+    return !r.failed && count == header->count;
 }
 
 void batch_encode_header(uint8_t *at, const struct batch_header *header) {

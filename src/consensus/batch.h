@@ -32,8 +32,12 @@ struct batch_ref { // one batch by reference; first..last are its indexes
 };
 void batch_ref_release(struct batch_ref *batch); // unrefs
 
-// Checks magic, version, crc, lengths, count >= 1 (first_index + count must not wrap). false: not a batch.
+// Checks magic, version, crc, lengths, count >= 1 (first_index + count must not wrap), and the whole body of EMPTY and
+// MEMBERSHIP. false: not a batch.
 bool batch_decode(const void *data, size_t len, struct batch_header *header);
+// Of COMMANDS: its sections are whole, and hold as many commands as the header says (other kinds: true). Asked of what
+// a peer sends, before it is kept: a batch that apply must stop at would stop this node at every start.
+bool batch_sections_good(const struct batch_header *header, struct bytes body);
 void batch_encode_header(uint8_t *at, const struct batch_header *header); // fills all but the crc
 void batch_seal(struct buf *buf);                                         // computes and writes the crc
 struct batch_ref batch_make(const struct batch_header *header,

@@ -114,6 +114,7 @@ static bool read_batches(struct raft_message *m, struct reader *r, uint32_t coun
         struct bytes span = read_span(r, (size_t)len);
         struct batch_header header;
         if (!batch_decode(span.data, span.len, &header) || header.group != m->group) return false;
+        if (!batch_sections_good(&header, bytes_of(span.data + BATCH_HEADER_BYTES, header.body_bytes))) return false;
         m->batches[m->batch_count++] = (struct batch_ref){header.first_index, header.first_index + header.count - 1,
                                                           header.term, buf_copy(span.data, span.len)};
     }

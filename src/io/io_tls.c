@@ -231,9 +231,9 @@ int conn_tls_init(struct io_conn *conn, struct io_tls *shared, const char *host)
         uv_timer_begin(conn->io, &conn->timer, on_handshake_timeout, conn, UV_HANDSHAKE_US);
         conn_dirty(conn); // watched from the end of the turn
     } else {
-        struct uv_address number;
+        struct uv_address number[UV_ADDRESSES_MAX]; // "localhost" is two
         SSL_set_connect_state(ssl);
-        if (host != NULL && address_known(host, 0, &number) == 0) SSL_set_tlsext_host_name(ssl, host);
+        if (host != NULL && address_known(host, 0, number) == 0) SSL_set_tlsext_host_name(ssl, host);
         conn_tls_ready(conn); // it speaks first
     }
     return 0;

@@ -218,7 +218,6 @@ int node_load_snapshot(struct node *node, struct io *io, struct machine *machine
                        char error[512]);
 int node_save_genesis(struct node *node, const struct raft_membership *membership, uint64_t index, uint64_t term,
                       const uint8_t cluster_id[16]); // calls node_fatal on errors
-void node_configure_machine(struct node *node, struct machine *machine);
 // Leases and streams of a machine's whole state, as core_applied takes them; free with core_applied_free.
 void applied_of_machine(const struct machine *machine, struct core_applied *applied);
 void applied_free(struct core_applied *applied);

@@ -109,12 +109,6 @@ int node_save_genesis(struct node *node, const struct raft_membership *membershi
     return error;
 }
 
-// Settings of this node that its models keep.
-void node_configure_machine(struct node *node, struct machine *machine) {
-    if (node->options.ephemerals_max != 0)
-        tree_set_ephemerals_max(machine_model(machine, MODEL_TREE), node->options.ephemerals_max);
-}
-
 // ---- the whole state, as core_applied takes it
 
 static void add_lease(void *context, const struct lease *lease) {
@@ -130,6 +124,7 @@ void applied_of_machine(const struct machine *machine, struct core_applied *appl
                                      .log_time_ms = machine_log_time_ms(machine),
                                      .next_deadline_ms = machine_next_deadline_ms(machine),
                                      .unix_offset_ms = machine_unix_offset_ms(machine)};
+    machine_settings(machine, applied->settings);
     applied->leases = mem_zalloc((lease_count(leases) + 1) * sizeof *applied->leases);
     lease_each(leases, add_lease, applied);
     struct machine_stream *streams = mem_zalloc(256 * sizeof *streams);
@@ -259,7 +254,6 @@ bool node_recover(struct node *node, char error[1024]) {
         return false;
     }
     if (!load_newest(node, error)) return false;
-    node_configure_machine(node, service->machine);
     uint64_t index = machine_applied(service->machine), term = machine_applied_term(service->machine);
 
     snprintf(path, sizeof path, "%s/journal", node->options.data_folder);
@@ -326,6 +320,7 @@ bool node_recover(struct node *node, char error[1024]) {
     core->heartbeat_ms = node->options.heartbeat_ms;
     core->election_ms = node->options.election_ms;
     core->forward_bytes_max = FORWARD_BYTES_MAX;
+    core->settings[GROUP_SETTING_EPHEMERALS_MAX] = node->options.ephemerals_max;
     io->ops->random(io, &core->seed, sizeof core->seed);
     core->log = node->log;
     core->ops = &replication->ops;

@@ -250,7 +250,6 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     }
     machine_free(service->machine);
     service->machine = fresh;
-    node_configure_machine(node, fresh);
     service->epoch = epoch;
     service->snapshot_index = index;
     service->bytes_since_snapshot = 0;

@@ -453,6 +453,7 @@ void core_applied(struct core *core, uint64_t now_ms, const struct core_applied 
     core->handed_bytes -= applied->bytes;
     core->next_deadline_ms = applied->next_deadline_ms;
     core->unix_offset_ms = applied->unix_offset_ms;
+    memcpy(core->settings, applied->settings, sizeof core->settings);
     if (applied->log_time_ms > core->applied_log_ms) core->applied_log_ms = applied->log_time_ms;
     core_time_seen(core, applied->log_time_ms, 0);
     core_keepalive_events(core, applied->leases, applied->lease_count);
@@ -621,9 +622,8 @@ static void raft_frame(struct core *core, uint32_t peer, struct bytes frame) {
         uint64_t log_time = m.log_time_ms, term = m.term;
         bool timed = m.type == RAFT_MSG_HEARTBEAT || m.type == RAFT_MSG_APPEND;
         const struct peer_state *link = core_peer(core, peer);
-        struct raft_event event = {.type = RAFT_EVENT_MESSAGE,
-                                   .message = &m,
-                                   .from_incarnation = link == NULL ? NULL : link->incarnation};
+        struct raft_event event = {
+            .type = RAFT_EVENT_MESSAGE, .message = &m, .from_incarnation = link == NULL ? NULL : link->incarnation};
         core_step(core, &event);
         if (timed) core_time_seen(core, log_time, term);
     }

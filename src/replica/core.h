@@ -75,10 +75,11 @@ struct core_options {
     uint64_t boot;
     char advertised[ADVERTISED_COUNT][ADDRESS_TEXT_MAX];
     const struct core_peer *listed;
-    size_t listed_count;                // --cluster, own id included; 0 or 1: alone
-    uint32_t heartbeat_ms, election_ms; // 100, 500
-    uint64_t forward_bytes_max;         // credit: unapplied bytes of own commands; 16 MiB
-    uint64_t apply_ahead_bytes_max;     // committed bytes handed to the service loop and not applied yet; 16 MiB
+    size_t listed_count;                    // --cluster, own id included; 0 or 1: alone
+    uint32_t heartbeat_ms, election_ms;     // 100, 500
+    uint64_t forward_bytes_max;             // credit: unapplied bytes of own commands; 16 MiB
+    uint64_t apply_ahead_bytes_max;         // committed bytes handed to the service loop and not applied yet; 16 MiB
+    uint64_t settings[GROUP_SETTING_COUNT]; // wanted by this node while it leads; 0: whatever stands
     uint64_t seed;
     struct log *log;
     const struct core_ops *ops;
@@ -113,6 +114,7 @@ void core_withdraw(struct core *core, uint64_t now_ms, uint64_t tag, int error);
 struct core_applied {
     uint64_t epoch, index, term, bytes, log_time_ms, next_deadline_ms;
     int64_t unix_offset_ms;
+    uint64_t settings[GROUP_SETTING_COUNT];
     const struct lease_event *leases;
     size_t lease_count;
     const struct machine_stream *streams;

@@ -288,8 +288,10 @@ struct core {
     uint64_t next_deadline_ms; // earliest fixed one as applied
     uint64_t applied_log_ms;
     int64_t unix_offset_ms;
-    uint64_t time_entry_index; // newest TIME entry proposed in this term; 0: none
-    bool time_waiting;         // one stands in `internal`
+    uint64_t settings[GROUP_SETTING_COUNT]; // as of what is applied
+    bool settings_told;                     // this leadership has proposed its own
+    uint64_t time_entry_index;              // newest TIME entry proposed in this term; 0: none
+    bool time_waiting;                      // one stands in `internal`
     uint64_t time_entry_log_ms;
     uint64_t offset_entry_index, offset_entry_log_ms;
     uint64_t unix_check_ms;

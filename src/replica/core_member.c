@@ -130,14 +130,14 @@ void core_member_form(struct core *core) {
     const struct core_options *o = &core->options;
     struct member *self = membership_add(&m, o->id);
     describe(self, o->incarnation, o->advertised, APPLY_LEVEL_NEWEST, listed_address(core, o->id));
-    uint32_t missing = 0;
+    uint32_t missing = 0, belongs = 0;
     bool lowest = true;
     for (size_t i = 0; i < o->listed_count; i++) {
         uint32_t id = core->listed[i].id;
         if (id == o->id) continue;
         const struct peer_state *peer = core->peers[id];
         bool present = peer != NULL && peer->seen && peer->up[CORE_CONTROL];
-        if (present && !peer->empty) missing = id, lowest = false; // it belongs to a cluster: we wait to be taken in
+        if (present && !peer->empty) belongs = id; // to a cluster: we wait to be taken in
         if (core->without[id]) continue;
         if (id < o->id) lowest = false;
         if (!present) {
@@ -150,7 +150,15 @@ void core_member_form(struct core *core) {
     }
     for (uint32_t i = 0; i < m.count; i++) m.members[i].role = MEMBER_VOTER;
     m.index = 1;
-    if (missing == 0 && lowest && !core->without[o->id]) {
+    if (belongs != 0) {
+        if (core->now_ms >= core->form_told_ms + FORM_TELL_MS) {
+            core->form_told_ms = core->now_ms;
+            LOG_INFO(o->log,
+                     "member %u belongs to a formed cluster: waits to be taken in (a lost disk's old member must be "
+                     "silent for 10 s)",
+                     belongs);
+        }
+    } else if (missing == 0 && lowest && !core->without[o->id]) {
         form(core, &m);
     } else if (missing != 0 && core->now_ms >= core->form_told_ms + FORM_TELL_MS) {
         core->form_told_ms = core->now_ms;

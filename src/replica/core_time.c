@@ -60,6 +60,7 @@ uint64_t core_time_known_at(const struct core *core, uint64_t at_ms) {
 
 void core_time_leader_changed(struct core *core) {
     core->time_entry_index = 0;
+    core->settings_told = false;
     core->time_waiting = false;
     core->time_entry_log_ms = core->log_time_ms;
     core->offset_entry_index = 0;
@@ -105,6 +106,22 @@ static void time_entries(struct core *core) {
     if (core->next_deadline_ms == UINT64_MAX && core->leases.count == 0) return;
     bool due = core->next_deadline_ms <= core->log_time_ms;
     if (due || core->log_time_ms >= core->time_entry_log_ms + CORE_TIME_EVERY_MS) propose_time(core);
+}
+
+// ---- settings that every replica must have alike: those of the newest leader, proposed once in its term
+
+static void settings(struct core *core) {
+    if (core->settings_told) return;
+    core->settings_told = true;
+    for (size_t i = 0; i < GROUP_SETTING_COUNT; i++) {
+        uint64_t wanted = core->options.settings[i];
+        if (wanted == 0 || wanted == core->settings[i]) continue;
+        struct writer w;
+        writer_init(&w);
+        group_write_setting(&w, (enum group_setting)i, wanted);
+        core_internal_command(core, bytes_of(w.data, w.len));
+        writer_free(&w);
+    }
 }
 
 // ---- Unix time
@@ -161,4 +178,5 @@ void core_time_tick(struct core *core) {
     if (!core_may_propose(core)) return;
     time_entries(core);
     unix_offset(core);
+    settings(core);
 }

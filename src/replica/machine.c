@@ -27,6 +27,7 @@ struct machine {
     uint64_t applied, applied_term;
     uint64_t log_time_ms;
     int64_t unix_offset_ms;
+    uint64_t settings[GROUP_SETTING_COUNT];
     uint32_t apply_level;
     struct raft_membership membership;
     struct machine_stream streams[STREAMS_MAX]; // ascending by member
@@ -68,6 +69,12 @@ void group_write_unix_offset(struct writer *w, int64_t offset_ms) {
     write_varint(w, zigzag(offset_ms));
 }
 
+void group_write_setting(struct writer *w, enum group_setting setting, uint64_t value) {
+    command_write_head(w, MODEL_GROUP, GROUP_SETTING, 0, 0);
+    write_varint(w, setting);
+    write_varint(w, value);
+}
+
 void group_write_apply_level(struct writer *w, uint32_t level) {
     command_write_head(w, MODEL_GROUP, GROUP_APPLY_LEVEL, 0, 0);
     write_varint(w, level);
@@ -89,6 +96,12 @@ static void session_ended(void *context, struct apply *apply, uint64_t session) 
     }
 }
 
+static void set_setting(struct machine *machine, enum group_setting setting, uint64_t value) {
+    machine->settings[setting] = value;
+    if (setting == GROUP_SETTING_EPHEMERALS_MAX)
+        tree_set_ephemerals_max(machine->models[MODEL_TREE], value > UINT32_MAX ? UINT32_MAX : (uint32_t)value);
+}
+
 struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_sink *sink) {
     struct machine *machine = mem_zalloc(sizeof *machine);
     machine->self = self;
@@ -101,6 +114,7 @@ struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_s
         if (ops != NULL) machine->models[id] = ops->create();
     }
     lease_on_end(machine->models[MODEL_LEASE], session_ended, machine);
+    set_setting(machine, GROUP_SETTING_EPHEMERALS_MAX, ZK_SESSION_EPHEMERALS_DEFAULT);
     return machine;
 }
 
@@ -214,6 +228,17 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
             return COMMAND_BAD_COMMAND;
         }
         if (level > machine->apply_level) machine->apply_level = (uint32_t)level;
+        return 0;
+    }
+    case GROUP_SETTING: {
+        uint64_t setting = read_varint(&r), value = read_varint(&r);
+        if (!reader_done(&r)) return 0;
+        if (setting >= GROUP_SETTING_COUNT) {
+            snprintf(error, 256, "entry %llu changes setting %llu, unknown to this binary: install a newer one",
+                     (unsigned long long)apply->index, (unsigned long long)setting);
+            return COMMAND_BAD_COMMAND;
+        }
+        set_setting(machine, (enum group_setting)setting, value);
         return 0;
     }
     case GROUP_STREAM_DROP: {
@@ -443,6 +468,10 @@ void *machine_model(const struct machine *machine, uint8_t model) {
     return model < MODEL_COUNT ? machine->models[model] : NULL;
 }
 
+void machine_settings(const struct machine *machine, uint64_t out[GROUP_SETTING_COUNT]) {
+    memcpy(out, machine->settings, sizeof machine->settings);
+}
+
 uint64_t machine_next_deadline_ms(const struct machine *machine) {
     uint64_t earliest = UINT64_MAX;
     for (uint8_t id = 0; id < MODEL_COUNT; id++) {
@@ -480,7 +509,7 @@ uint64_t machine_memory(const struct machine *machine) {
 // ---- group state: as bytes, for snapshots and the digest
 
 #define STREAM_BYTES (4u + INCARNATION_BYTES + 8u + 8u)
-#define GROUP_STATE_BYTES_MAX (32u + STREAMS_MAX * STREAM_BYTES)
+#define GROUP_STATE_BYTES_MAX (32u + 8u * GROUP_SETTING_COUNT + STREAMS_MAX * STREAM_BYTES)
 
 static size_t group_encode(const struct machine *machine, uint8_t *out) {
     uint8_t *at = out;
@@ -488,8 +517,12 @@ static size_t group_encode(const struct machine *machine, uint8_t *out) {
     put_u32_le(at + 4, machine->apply_level);
     put_u64_le(at + 8, machine->log_time_ms);
     put_u64_le(at + 16, (uint64_t)machine->unix_offset_ms);
-    put_u32_le(at + 24, (uint32_t)machine->stream_count);
-    at += 28;
+    at += 24;
+    put_u32_le(at, GROUP_SETTING_COUNT);
+    at += 4;
+    for (size_t i = 0; i < GROUP_SETTING_COUNT; i++, at += 8) put_u64_le(at, machine->settings[i]);
+    put_u32_le(at, (uint32_t)machine->stream_count);
+    at += 4;
     for (size_t i = 0; i < machine->stream_count; i++) {
         const struct machine_stream *stream = &machine->streams[i];
         put_u32_le(at, stream->member);
@@ -507,6 +540,9 @@ static int group_decode(struct machine *machine, const void *data, size_t len) {
     machine->apply_level = read_u32_le(&r);
     machine->log_time_ms = read_u64_le(&r);
     machine->unix_offset_ms = (int64_t)read_u64_le(&r);
+    uint32_t settings = read_u32_le(&r);
+    if (r.failed || settings > GROUP_SETTING_COUNT) return -74;
+    for (uint32_t i = 0; i < settings; i++) set_setting(machine, (enum group_setting)i, read_u64_le(&r));
     uint32_t count = read_u32_le(&r);
     if (r.failed || count > STREAMS_MAX || machine->apply_level > APPLY_LEVEL_NEWEST) return -74;
     machine->stream_count = 0;
@@ -597,6 +633,7 @@ int machine_load_finish(struct machine *machine, uint64_t index, uint64_t term, 
     membership_free(&machine->membership);
     membership_init(&machine->membership);
     if (!membership_decode(&machine->membership, membership)) return -74;
+    if (!tree_load_whole(machine->models[MODEL_TREE])) return -74;
     if (!digest_equal(machine_digest(machine), digest)) return -74;
     return 0;
 }

@@ -17,7 +17,8 @@
     X(TIME, 3)        /* time passes: what is due ends */                                                              \
     X(UNIX_OFFSET, 4) /* args: offset as zigzag varint: Unix ms - log time ms */                                       \
     X(APPLY_LEVEL, 5) /* args: level varint */                                                                         \
-    X(STREAM_DROP, 6) /* a removed member's stream: args member varint */
+    X(STREAM_DROP, 6) /* a removed member's stream: args member varint */                                              \
+    X(SETTING, 7)     /* a setting that every replica must have alike: args group_setting varint, value varint */
 enum group_op {
 #define X(name, value) GROUP_##name = value,
     GROUP_OPS(X)
@@ -28,6 +29,9 @@ void group_write_stream_open(struct writer *w, const uint8_t incarnation[INCARNA
 void group_write_void(struct writer *w, int error);
 void group_write_time(struct writer *w);
 void group_write_unix_offset(struct writer *w, int64_t offset_ms);
+// Settings that apply's results depend on are part of the state: the leader proposes its own where they differ.
+enum group_setting { GROUP_SETTING_EPHEMERALS_MAX = 0, GROUP_SETTING_COUNT };
+void group_write_setting(struct writer *w, enum group_setting setting, uint64_t value);
 void group_write_apply_level(struct writer *w, uint32_t level);
 #define APPLY_LEVEL_NEWEST 1u
 #define TIME_REMOVALS_MAX 1000u // a full time entry is followed at once by another
@@ -58,6 +62,8 @@ uint64_t machine_applied(const struct machine *machine);
 uint64_t machine_applied_term(const struct machine *machine);
 uint64_t machine_log_time_ms(const struct machine *machine);
 int64_t machine_unix_offset_ms(const struct machine *machine);
+// The replicated settings, by enum group_setting.
+void machine_settings(const struct machine *machine, uint64_t out[GROUP_SETTING_COUNT]);
 uint64_t machine_next_deadline_ms(const struct machine *machine); // earliest fixed deadline of all models
 const struct raft_membership *machine_membership(const struct machine *machine);
 struct lease_table *machine_leases(const struct machine *machine);

@@ -172,7 +172,7 @@ static void give_log(struct rafts *c, uint32_t id, const uint64_t *terms, const 
         for (uint32_t i = 0; i < lengths[run]; i++) {
             struct batch_header h = {
                 .kind = BATCH_COMMANDS, .count = 1, .first_index = d->count + 1, .term = terms[run]};
-            d->batches[d->count++] = batch_make(&h, bytes_of("x", 1));
+            d->batches[d->count++] = rafts_batch(&h, bytes_of("x", 1));
         }
     }
     rafts_start(c, id);

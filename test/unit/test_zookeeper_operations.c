@@ -68,7 +68,7 @@ static const struct {
                "a> create s/n null O i0\n"
                "a< 0 s/n\n"
                "a> getData s/n b0\n"
-               "a< 0 null t20,20,0,0,0,0,0,0,20\n"
+               "a< 0 null t22,22,0,0,0,0,0,0,22\n"
                "a> create s/n\n"
                "a< -5\n"},
     {"delete", "a> create s/x s O i0\n"

@@ -125,6 +125,8 @@ size_t tree_multi_part_begin(struct writer *w);
 void tree_multi_part_end(struct writer *w, size_t at, uint8_t op);
 void tree_multi_end(struct writer *w, size_t at, size_t count);
 void tree_set_ephemerals_max(struct tree *tree, uint32_t limit); // setting; default ZK_SESSION_EPHEMERALS_DEFAULT
+// Between the first and the last chunk of a load: false. A state that stays so is a part of one.
+bool tree_load_whole(const struct tree *tree);
 // Sets /zookeeper/config, as the entry of `apply` (zxid, mtime, version + 1) and emits its DATA event. Called by
 // replica/ when the membership changes. Data that is equal to what stands there changes nothing.
 void tree_set_config(struct tree *tree, struct apply *apply, struct bytes data);

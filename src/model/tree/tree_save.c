@@ -288,3 +288,7 @@ int tree_load(void *state, const uint8_t *data, size_t len) {
         if (!load_record(tree, &r)) return -EBADMSG;
     return 0;
 }
+
+bool tree_load_whole(const struct tree *tree) {
+    return !tree->load.begun; // END takes it back
+}

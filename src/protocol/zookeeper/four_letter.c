@@ -1,6 +1,5 @@
 // The four letter words: a connection that begins with one is answered with text, and closed. Their formats are what
 // monitoring tools parse.
-#include "base/version.h"
 #include "io/io.h"
 #include "protocol/zookeeper/internal.h"
 #include <string.h>
@@ -75,8 +74,9 @@ static void word_cons(struct instance *instance, struct writer *out) {
 static void word_envi(struct instance *instance, struct writer *out) {
     struct service_status status;
     service_status(instance->service, &status);
-    text_write(out, "Environment:\nzookeeper.version=3.8.0-parley-%s, built on %s\nos.name=Linux\nuser.dir=%s\n",
-               PARLEY_VERSION, __DATE__, status.data_folder);
+    text_write(out, "Environment:\nzookeeper.version=");
+    stats_version(out);
+    text_write(out, "\nos.name=Linux\nuser.dir=%s\n", status.data_folder);
 }
 
 static void word_isro(struct instance *instance, struct writer *out) {

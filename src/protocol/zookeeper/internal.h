@@ -181,6 +181,7 @@ void auth_start(struct connection *c);
 bool four_letter_word(struct connection *c,
                       const uint8_t word[4]); // false: not one. True: answered, the connection ends
 // stats.c
+void stats_version(struct writer *out); // "3.8.0-parley-..., built on ..."
 void stats_server(struct instance *instance, struct writer *out);
 void stats_monitor(struct instance *instance, struct writer *out);
 void stats_connection(struct connection *c, struct writer *out, bool full);

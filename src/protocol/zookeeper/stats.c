@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 void text_write(struct writer *out, const char *format, ...) {
@@ -55,8 +56,13 @@ static void tree_stats(struct instance *instance, struct tree_answer *answer) {
     *answer = result.error || !result.value ? (struct tree_answer){0} : *(const struct tree_answer *)result.value;
 }
 
-static void write_version(struct writer *out) {
-    text_write(out, "3.8.0-parley-%s, built on %s", PARLEY_VERSION, __DATE__);
+// The date as ZooKeeper wrote it until 3.5, "11/21/2026 03:27 GMT": go-zookeeper reads `srvr` in no other form.
+void stats_version(struct writer *out) {
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec", built[] = __DATE__, at[] = __TIME__;
+    int month = 1;
+    while (month < 12 && memcmp(months + 3 * (month - 1), built, 3) != 0) month++;
+    text_write(out, "3.8.0-parley-%s, built on %02d/%c%c/%.4s %.5s GMT", PARLEY_VERSION, month,
+               built[4] == ' ' ? '0' : built[4], built[5], built + 7, at);
 }
 
 void stats_server(struct instance *instance, struct writer *out) {
@@ -67,14 +73,14 @@ void stats_server(struct instance *instance, struct writer *out) {
     tree_stats(instance, &tree);
     latency_average(&instance->latency, average);
     text_write(out, "Zookeeper version: ");
-    write_version(out);
+    stats_version(out);
     text_write(out, "\nLatency min/avg/max: %u/%s/%u\nReceived: %llu\nSent: %llu\nConnections: %u\nOutstanding: %llu\n",
                latency_min(&instance->latency), average, instance->latency.max,
                (unsigned long long)instance->packets_received, (unsigned long long)instance->packets_sent,
                instance->connection_count, (unsigned long long)instance->outstanding);
     text_write(out, "Zxid: 0x%llx\nMode: %s\n", (unsigned long long)status.applied_index, server_state(&status));
-    if (status.leading && status.members > 1) text_write(out, "Proposal sizes last/min/max: -1/-1/-1\n");
     text_write(out, "Node count: %llu\n", (unsigned long long)tree.nodes);
+    if (status.leading && status.members > 1) text_write(out, "Proposal sizes last/min/max: -1/-1/-1\n");
 }
 
 static uint64_t open_files(void) {
@@ -110,7 +116,7 @@ void stats_monitor(struct instance *instance, struct writer *out) {
     latency_average(&instance->latency, average);
     getrlimit(RLIMIT_NOFILE, &files);
     text_write(out, "zk_version\t");
-    write_version(out);
+    stats_version(out);
     text_write(out, "\nzk_server_state\t%s\n", server_state(&status));
     monitor_number(out, "ephemerals_count", tree.ephemerals);
     monitor_number(out, "num_alive_connections", instance->connection_count);

@@ -444,6 +444,7 @@ static void report(struct cluster_node *n, uint64_t bytes) {
                                    .leases = events,
                                    .lease_count = count,
                                    .streams = streams};
+    machine_settings(n->machine, applied.settings);
     applied.stream_count = machine_streams(n->machine, streams, 16);
     if (machine_newest_sample(n->machine) != NULL) applied.sample = *machine_newest_sample(n->machine);
     core_applied(n->core, n->cluster->now_ms, &applied);

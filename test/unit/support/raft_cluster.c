@@ -380,6 +380,19 @@ void rafts_tick(struct rafts *c, uint32_t id) {
     rafts_event(c, id, RAFT_EVENT_TICK);
 }
 
+struct batch_ref rafts_batch(const struct batch_header *header, struct bytes bytes) {
+    struct writer commands = {0}, body = {0};
+    for (uint32_t i = 1; i < header->count; i++) write_u32_le(&commands, 0);
+    write_u32_le(&commands, (uint32_t)bytes.len);
+    write_span(&commands, bytes);
+    struct section section = {.count = header->count, .commands = bytes_of(commands.data, commands.len)};
+    section_write(&body, &section);
+    struct batch_ref batch = batch_make(header, bytes_of(body.data, body.len));
+    writer_free(&commands);
+    writer_free(&body);
+    return batch;
+}
+
 int rafts_propose(struct rafts *c, uint32_t id, uint32_t count, size_t bytes) {
     const struct raft *raft = c->nodes[id].raft;
     uint8_t body[4096];
@@ -388,7 +401,7 @@ int rafts_propose(struct rafts *c, uint32_t id, uint32_t count, size_t bytes) {
     struct batch_header h = {
         .kind = BATCH_COMMANDS, .count = count, .first_index = raft_next_index(raft), .term = raft_term(raft)};
     if (raft_role(raft) != RAFT_LEADER) h.term = 1;
-    struct batch_ref batch = batch_make(&h, bytes_of(body, bytes));
+    struct batch_ref batch = rafts_batch(&h, bytes_of(body, bytes));
     struct raft_event e = rafts_no_event(RAFT_EVENT_PROPOSE);
     e.batches = &batch;
     e.batch_count = 1;

@@ -99,6 +99,8 @@ void rafts_wipe(struct rafts *c,
 
 const struct raft_update *rafts_step(struct rafts *c, uint32_t id, struct raft_event *event); // now_ms is filled in
 const struct raft_update *rafts_event(struct rafts *c, uint32_t id, enum raft_event_type type);
+// COMMANDS whose sections are as a peer may send them; the last command holds the bytes.
+struct batch_ref rafts_batch(const struct batch_header *header, struct bytes bytes);
 int rafts_propose(struct rafts *c, uint32_t id, uint32_t count, size_t bytes); // one batch; raft_error
 uint64_t rafts_read_ask(struct rafts *c, uint32_t id);                         // the round, 0: refused
 int rafts_change(struct rafts *c, uint32_t id, const struct raft_membership *next);
