@@ -133,6 +133,10 @@ struct service {
     bool pressed;        // pending_bytes passed its bound: no client is read
     uint64_t read_round; // of the newest round; reads of this turn join round + 1
     bool read_wanted;
+    // Ready means: has applied what was committed at some moment after this node started or installed a snapshot. A round
+    // of its own finds that out (a node far behind would answer old data to whoever a load balancer sends).
+    enum { CATCH_UP_UNKNOWN, CATCH_UP_ASKED, CATCH_UP_GOAL, CAUGHT_UP } catch_up;
+    uint64_t catch_up_round, catch_up_index;
     // apply
     struct ring apply_queue; // struct batch_ref
     uint64_t epoch, boot;
@@ -241,6 +245,7 @@ void reads_before(struct service *service, struct client *client, uint64_t comma
 void reads_after(struct service *service, struct client *client);
 void reads_fail(struct service *service, struct client *client, int error); // client NULL: all
 void reads_drop(struct client *client);
+void reads_catch_up(struct service *service); // asks for the round that tells when this node has caught up
 void reads_tick(struct service *service);
 // client.c
 void client_accepted(struct io_listener *listener, struct io_conn *conn, void *door);

@@ -30,8 +30,19 @@ static void run(struct service *service, struct waiting_read *read, int error) {
     if (client->eof) client_want_work(client);
 }
 
+void reads_catch_up(struct service *service) {
+    if (service->catch_up != CATCH_UP_UNKNOWN || !service->status.ready) return;
+    service->catch_up = CATCH_UP_ASKED;
+    service->catch_up_round = service->read_round + 1;
+    service->read_wanted = true;
+}
+
 // A round's answer: all that waited for it or for an earlier one know their index now.
 void reads_ready(struct service *service, uint64_t round, uint64_t index, int error) {
+    if (service->catch_up == CATCH_UP_ASKED && round >= service->catch_up_round) {
+        service->catch_up = error != 0 ? CATCH_UP_UNKNOWN : CATCH_UP_GOAL; // the tick asks again
+        service->catch_up_index = index;
+    }
     for (struct list *at = service->reads.next; at != &service->reads; at = at->next) {
         struct waiting_read *read = CONTAINER_OF(at, struct waiting_read, all);
         if (read->round > round) continue; // not `break`: one that is asked again stands ahead of older rounds

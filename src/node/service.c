@@ -315,6 +315,7 @@ static void on_status(struct service *service, const struct core_status *status)
     }
     if (had && status->leader == 0) service->no_leader_since_ms = service->now_ms;
     if (status->leader != 0) sessions_leader_known(service);
+    reads_catch_up(service);
 }
 
 static void on_admin_done(struct service *service, const struct node_mail *mail) {
@@ -449,6 +450,7 @@ static void tick(struct service *service) {
     service->last_tick_ms = service->now_ms;
     sessions_tick(service);
     reads_tick(service);
+    reads_catch_up(service);
     for (size_t i = 0; i < service->instance_count; i++) {
         const struct instance *instance = &service->instances[i];
         if (instance->protocol->tick != NULL) instance->protocol->tick(instance->state, service->now_ms);

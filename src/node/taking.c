@@ -251,6 +251,7 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     machine_free(service->machine);
     service->machine = fresh;
     service->epoch = epoch;
+    service->catch_up = CATCH_UP_UNKNOWN;
     service->snapshot_index = index;
     service->bytes_since_snapshot = 0;
     service->streams_moved_count = 0;

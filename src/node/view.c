@@ -45,8 +45,10 @@ struct core *node_core(struct node *node) {
     return node->replication.core;
 }
 bool node_ready(struct node *node) {
-    const struct service *service = &node->service;
-    return !service->ended && service->status.ready && !service->status.diverged;
+    struct service *service = &node->service;
+    if (service->catch_up == CATCH_UP_GOAL && machine_applied(service->machine) >= service->catch_up_index)
+        service->catch_up = CAUGHT_UP;
+    return !service->ended && service->status.ready && !service->status.diverged && service->catch_up == CAUGHT_UP;
 }
 
 void node_get_view(struct node *node, struct node_view *view) {
