@@ -1,0 +1,7 @@
+#!/bin/sh
+# `make bench`: measures, and writes docs/performance.md's tables and plot from what was measured.
+set -eu
+cd "$(dirname "$0")"
+out="results/$(date -u +%Y%m%d-%H%M%S).jsonl"
+./zookeeper.sh "$out"
+python3 report.py "$out"

@@ -1,0 +1,210 @@
+"""Starts and stops what is measured: Parley and Debian's ZooKeeper, one node or three, on this machine and one disk."""
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PARLEY = os.environ.get("PARLEY", os.path.join(ROOT, "build", "parley"))
+WORK = os.environ.get("BENCH_DATA", "/tmp/parley-bench")  # both servers' data: the same disk
+JAR = os.environ.get("ZOOKEEPER_JAR", "/usr/share/java/zookeeper.jar")
+TICK = os.sysconf("SC_CLK_TCK")
+
+LOGBACK = """<configuration>
+  <appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %p %m%n</pattern></encoder></appender>
+  <root level="WARN"><appender-ref ref="OUT"/></root>
+</configuration>
+"""
+LOG4J = """log4j.rootLogger=WARN, OUT
+log4j.appender.OUT=org.apache.log4j.ConsoleAppender
+log4j.appender.OUT.layout=org.apache.log4j.PatternLayout
+log4j.appender.OUT.layout.ConversionPattern=%d %p %m%n
+"""
+
+
+def four_letters(port, word, timeout=1.0):
+    with socket.create_connection(("127.0.0.1", port), timeout) as s:
+        s.sendall(word)
+        out = b""
+        while True:
+            more = s.recv(65536)
+            if not more:
+                return out.decode()
+            out += more
+
+
+class Cluster:
+    name = "?"
+
+    def __init__(self, nodes, base_port, extra=()):
+        self.nodes, self.base, self.extra = nodes, base_port, list(extra)
+        self.folder = os.path.join(WORK, "%s-%d" % (self.name, nodes))
+        self.processes = [None] * nodes
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+
+    def port(self, i):
+        return self.base + i
+
+    def addresses(self, which=None):
+        return ",".join("127.0.0.1:%d" % self.port(i) for i in (range(self.nodes) if which is None else which))
+
+    def spawn(self, i):
+        log = open(os.path.join(self.folder, "log%d" % i), "ab")
+        self.processes[i] = subprocess.Popen(self.command(i), stdout=log, stderr=subprocess.STDOUT, cwd=self.folder)
+
+    def start(self):
+        for i in range(self.nodes):
+            self.spawn(i)
+        return self.wait_ready()
+
+    def wait_ready(self, patience=60, poll=0.05):
+        begin = time.monotonic()
+        waiting = set(i for i in range(self.nodes) if self.processes[i])
+        while waiting:
+            for i in list(waiting):
+                try:
+                    text = four_letters(self.port(i), b"srvr")
+                    if any("Mode: " + mode in text for mode in ("leader", "follower", "standalone")):
+                        waiting.discard(i)
+                except OSError:
+                    pass
+                if self.processes[i].poll() is not None:
+                    raise RuntimeError("%s ended: see %s/log%d" % (self.name, self.folder, i))
+            if time.monotonic() - begin > patience:
+                raise RuntimeError("%s is not ready after %d s: see %s" % (self.name, patience, self.folder))
+            time.sleep(poll)
+        return self
+
+    def leader(self):
+        for i in range(self.nodes):
+            try:
+                text = four_letters(self.port(i), b"srvr")
+            except OSError:
+                continue
+            if "Mode: leader" in text or "Mode: standalone" in text:
+                return i
+        return None
+
+    def cpu_seconds(self):
+        total = 0.0
+        for p in self.processes:
+            if p and p.poll() is None:
+                fields = open("/proc/%d/stat" % p.pid).read().rsplit(")", 1)[1].split()
+                total += (int(fields[11]) + int(fields[12])) / TICK
+        return total
+
+    def rss_mb(self):
+        total = 0
+        for p in self.processes:
+            if p and p.poll() is None:
+                for line in open("/proc/%d/status" % p.pid):
+                    if line.startswith("VmRSS"):
+                        total += int(line.split()[1])
+        return total / 1024.0
+
+    def kill(self, i, how=signal.SIGKILL):
+        self.processes[i].send_signal(how)
+        if how == signal.SIGKILL:
+            self.processes[i].wait()
+
+    def stop(self):
+        for p in self.processes:
+            if p and p.poll() is None:
+                p.send_signal(signal.SIGCONT)
+                p.kill()
+                p.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.stop()
+
+
+class Parley(Cluster):
+    name = "parley"
+
+    def command(self, i):
+        peers = ",".join("%d=127.0.0.1:%d" % (k + 1, self.base + 100 + k) for k in range(self.nodes))
+        alone = ["--peer", "off"]
+        among = ["--id", str(i + 1), "--peer", "127.0.0.1:%d" % (self.base + 100 + i), "--cluster", peers]
+        return [PARLEY, "server", "--data", os.path.join(self.folder, "data%d" % i), "--zookeeper",
+                "127.0.0.1:%d" % self.port(i), "--http", "off"] + (alone if self.nodes == 1 else among) + self.extra
+
+
+class ZooKeeper(Cluster):
+    name = "zookeeper"
+
+    def command(self, i):
+        folder = os.path.join(self.folder, "data%d" % i)
+        os.makedirs(folder, exist_ok=True)
+        for name, text in (("logback.xml", LOGBACK), ("log4j.properties", LOG4J)):
+            with open(os.path.join(self.folder, name), "w") as f:
+                f.write(text)
+        lines = ["tickTime=2000", "initLimit=10", "syncLimit=5", "dataDir=" + folder, "clientPort=%d" % self.port(i),
+                 "clientPortAddress=127.0.0.1", "maxClientCnxns=0", "admin.enableServer=false", "forceSync=yes",
+                 "minSessionTimeout=4000", "maxSessionTimeout=60000", "4lw.commands.whitelist=*"]
+        if self.nodes > 1:
+            with open(os.path.join(folder, "myid"), "w") as f:
+                f.write("%d\n" % (i + 1))
+            lines += ["server.%d=127.0.0.1:%d:%d" % (k + 1, self.base + 100 + k, self.base + 200 + k)
+                      for k in range(self.nodes)]
+        config = os.path.join(self.folder, "zoo%d.cfg" % i)
+        with open(config, "w") as f:
+            f.write("\n".join(lines) + "\n")
+        return ["java", "-Xmx2g", "-cp", self.folder + ":" + JAR,
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain", config]
+
+
+class Session:
+    """A client just good enough to see when a write succeeds again."""
+
+    def __init__(self, port, timeout=0.25):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self.socket.settimeout(timeout)
+        self.buffer, self.xid = b"", 0
+        self.send(struct.pack(">iqiqi16sb", 0, 0, 10000, 0, 16, b"\0" * 16, 0))
+
+    def send(self, body):
+        self.socket.sendall(struct.pack(">i", len(body)) + body)
+
+    def frame(self, until):
+        """The next frame, or None when there is none until then; OSError when the connection is gone."""
+        while True:
+            if len(self.buffer) >= 4:
+                size = struct.unpack(">i", self.buffer[:4])[0]
+                if len(self.buffer) >= 4 + size:
+                    out, self.buffer = self.buffer[4:4 + size], self.buffer[4 + size:]
+                    return out
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            self.socket.settimeout(left)
+            try:
+                more = self.socket.recv(65536)
+            except socket.timeout:
+                return None
+            if not more:
+                raise OSError("closed")
+            self.buffer += more
+
+    def set(self, path, value):
+        self.xid += 1
+        p = path.encode()
+        self.send(struct.pack(">iii", self.xid, 5, len(p)) + p + struct.pack(">i", len(value)) + value + struct.pack(">i", -1))
+        return self.xid
+
+    def create(self, path, value=b""):
+        self.xid += 1
+        p = path.encode()
+        self.send(struct.pack(">iii", self.xid, 1, len(p)) + p + struct.pack(">i", len(value)) + value +
+                  struct.pack(">iii", 1, 31, 5) + b"world" + struct.pack(">i", 6) + b"anyone" + struct.pack(">i", 0))
+        return self.xid
+
+    def close(self):
+        self.socket.close()

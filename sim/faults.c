@@ -1,0 +1,329 @@
+// What goes wrong: drawn by the seed, held to docs/faults.md by fault_allowed.
+#include "sim/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const fault_names[FAULT_COUNT] = {
+    "kill",      "power",     "power-all", "pause",     "partition", "one-way", "isolate", "break",        "slow-link",  "slow-disk", "stall-disk",
+    "full-disk", "fail-sync", "rot",       "wipe",      "clock",     "client-pause", "client-die", "restart",   "member",    "transfer",     "strand"};
+
+struct heal { // the end of a fault
+    struct event event;
+    struct list link;
+    struct sim *sim;
+    enum fault fault;
+    uint32_t node, other;
+};
+
+static struct world *world_of(struct sim *sim) {
+    return &sim->world;
+}
+
+static uint64_t draw(struct sim *sim, uint64_t bound) {
+    return world_draw(world_of(sim), PRNG_FAULT, bound);
+}
+
+// ---- the seed's own mixture
+
+void swarm_draw(struct sim *sim) {
+    struct world *w = world_of(sim);
+    struct swarm *s = &sim->swarm;
+    const struct sim_options *o = &w->options;
+    static const uint32_t nodes[] = {1, 3, 3, 3, 3, 3, 5, 5};
+    s->nodes = o->nodes != 0 ? o->nodes : nodes[world_draw(w, PRNG_SWARM, 8)];
+    s->clients = o->clients != 0 ? o->clients : (uint32_t)world_between(w, PRNG_SWARM, 2, 10);
+    s->depth = (uint32_t)world_between(w, PRNG_SWARM, 1, 16);
+    s->keys = (uint32_t)world_between(w, PRNG_SWARM, 2, 24);
+    s->think_us = (uint32_t)world_between(w, PRNG_SWARM, 1, 12) * s->clients * 1000; // 80 to 1,000 operations a second
+    s->session_ms = world_draw(w, PRNG_SWARM, 3) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 4000, 20000) : 4000;
+    s->value_bytes = world_draw(w, PRNG_SWARM, 4) == 0 ? 20000 : 200;
+    s->delay_us = (uint32_t)world_between(w, PRNG_SWARM, 50, 2000);
+    s->jitter_us = (uint32_t)world_between(w, PRNG_SWARM, 10, 3000);
+    s->disk_us = (uint32_t)world_between(w, PRNG_SWARM, 50, 3000);
+    s->disk_jitter_us = (uint32_t)world_between(w, PRNG_SWARM, 10, 5000);
+    s->call_us_max = world_draw(w, PRNG_SWARM, 4) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 300) : 0;
+    s->drift_ppm_max = world_draw(w, PRNG_SWARM, 2) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 10000) : 0;
+    s->split_per_million = world_draw(w, PRNG_SWARM, 2) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 200000) : 0;
+    s->journal_align = world_draw(w, PRNG_SWARM, 3) == 0 ? 4096 : 512;
+    s->segment_bytes = (uint64_t)world_between(w, PRNG_SWARM, 2, 16) * (64u << 10);
+    s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 5000);
+    s->snapshot_every_bytes = (uint64_t)world_between(w, PRNG_SWARM, 1, 64) * (64u << 10);
+    s->fault_every_us = o->faults ? world_between(w, PRNG_SWARM, 100, 4000) * 1000 : 0;
+    for (int i = 0; i < FAULT_COUNT; i++) s->weight[i] = world_draw(w, PRNG_SWARM, 2) == 0 ? 0 : (uint32_t)world_between(w, PRNG_SWARM, 1, 10);
+    if (s->weight[FAULT_POWER_ALL] > 2) s->weight[FAULT_POWER_ALL] = 2;
+    sim->client_count = s->clients > SIM_CLIENTS_MAX ? SIM_CLIENTS_MAX : s->clients;
+    sim->cluster_count = s->nodes > 7 ? 7 : s->nodes;
+    sim->node_count = sim->cluster_count; // + spare ones: members that come and go
+    if (sim->cluster_count >= 3 && s->weight[FAULT_MEMBER] > 0) sim->node_count++;
+}
+
+// ---- the rule
+
+static size_t voters(const struct sim *sim) {
+    return sim->history.machine == NULL ? 0 : membership_voters(machine_membership(sim->history.machine));
+}
+
+// Members whose disk is not what the committed membership takes it for.
+static size_t lost_disks(const struct sim *sim) {
+    size_t count = 0;
+    const struct raft_membership *m = machine_membership(sim->history.machine);
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct sim_node *node = &sim->nodes[m->members[i].id - 1];
+        count += node->lost || node->rotten || !node_is_voter(sim, node);
+    }
+    return count;
+}
+
+// docs/faults.md as code: f = (n - 1) / 2 disks may be lost, wiped, rotten or lie at once; the rest may happen to any number of nodes at
+// any time, and takes at most service away.
+bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node) {
+    size_t n = voters(sim), f = n == 0 ? 0 : (n - 1) / 2;
+    switch (fault) {
+    case FAULT_WIPE:
+    case FAULT_ROT:
+        if (sim->history.machine == NULL || node->lost || node->rotten || !node_is_voter(sim, node)) return false;
+        return !machine_membership(sim->history.machine)->joint && lost_disks(sim) < f;
+    case FAULT_FULL_DISK: return sim->history.machine != NULL;
+    case FAULT_FAIL_SYNC: return node->node != NULL && sim->history.machine != NULL;
+    default: return true;
+    }
+}
+
+// ---- ends of faults
+
+static void end_fault(struct sim *sim, enum fault fault, uint32_t a, uint32_t b) {
+    struct world *w = world_of(sim);
+    if (fault == FAULT_STRAND && b == 1) { // before it ends: whoever talked to that node goes, or is paused
+        for (size_t i = 0; i < sim->client_count; i++) {
+            if (!client_is_at(sim, i, a)) continue;
+            if (draw(sim, 2) == 0)
+                client_die(sim, i);
+            else
+                client_pause_for(sim, i, draw(sim, 12000000));
+        }
+        return;
+    }
+    struct sim_node *node = a < sim->node_count ? &sim->nodes[a] : NULL;
+    switch (fault) {
+    case FAULT_PARTITION:
+    case FAULT_ONE_WAY:
+    case FAULT_ISOLATE:
+    case FAULT_STRAND:
+    case FAULT_SLOW_LINK: net_heal(w); break;
+    case FAULT_SLOW_DISK: disk_faults(node->host->disk)->slow = 1; break;
+    case FAULT_FULL_DISK: disk_faults(node->host->disk)->capacity = UINT64_MAX; break;
+    case FAULT_CLOCK: node->host->unix_stands = false; break;
+    default: break;
+    }
+    world_trace_line(w, "end of %s", fault_names[fault]);
+}
+
+static void run_heal(struct event *event) {
+    struct heal *heal = CONTAINER_OF(event, struct heal, event);
+    struct sim *sim = heal->sim;
+    list_remove(&heal->link);
+    if (!sim->calming) end_fault(sim, heal->fault, heal->node, heal->other);
+    mem_free(heal);
+}
+
+static void heal_after(struct sim *sim, enum fault fault, uint32_t node, uint32_t other, uint64_t us) {
+    struct heal *heal = mem_zalloc(sizeof *heal);
+    heal->event.run = run_heal;
+    heal->sim = sim;
+    heal->fault = fault;
+    heal->node = node;
+    heal->other = other;
+    list_init(&heal->link);
+    list_push_back(&sim->heals, &heal->link);
+    world_at(world_of(sim), &heal->event, sim->world.now_us + us);
+}
+
+static uint64_t duration_us(struct sim *sim) { // mostly short, now and then past every time-out
+    static const uint64_t most[] = {50000, 300000, 1000000, 3000000, 8000000, 20000000};
+    return 1000 + draw(sim, most[draw(sim, sizeof most / sizeof most[0])]);
+}
+
+// ---- beginnings
+
+static void partition(struct sim *sim, bool one_way) {
+    struct world *w = world_of(sim);
+    uint64_t side = draw(sim, 1ull << sim->node_count);
+    for (uint32_t a = 0; a < w->host_count; a++) {
+        for (uint32_t b = 0; b < w->host_count; b++) {
+            bool in_a = a < sim->node_count ? side >> a & 1 : a % 2, in_b = b < sim->node_count ? side >> b & 1 : b % 2;
+            if (a == b || in_a == in_b || (one_way && !in_a)) continue;
+            net_block(w, a, b, true);
+        }
+    }
+}
+
+static void isolate(struct sim *sim, uint32_t which, bool clients) { // clients: with these it can still talk
+    struct world *w = world_of(sim);
+    uint64_t ways = 1 + draw(sim, 3);
+    for (uint32_t other = 0; other < (clients ? sim->node_count : w->host_count); other++) {
+        if (other == which) continue;
+        if (ways & 1) net_block(w, which, other, true);
+        if (ways & 2) net_block(w, other, which, true);
+    }
+}
+
+static void on_admin(void *context, int error, const char *text) {
+    struct sim_node *node = context;
+    world_trace_line(world_of(node->sim), "change of member %u: %d %s", node->id, error, text);
+}
+
+static void change_members(struct sim *sim) {
+    struct sim_node *spare = &sim->nodes[sim->node_count - 1], *leader = sim_leader(sim);
+    if (leader == NULL || sim->history.machine == NULL || sim->node_count == sim->cluster_count) return;
+    const struct member *member = membership_find(machine_membership(sim->history.machine), spare->id);
+    if (member == NULL) {
+        if (spare->node == NULL) {
+            node_wipe(spare);
+            spare->lost = false; // nothing counts on it
+            node_begin(spare);
+        }
+        spare->member = true;
+        node_admin(leader->node, CORE_MEMBER_ADD, spare->id, spare->peer, on_admin, spare);
+    } else {
+        spare->member = false;
+        node_admin(leader->node, CORE_MEMBER_REMOVE, spare->id, NULL, on_admin, spare);
+    }
+}
+
+static bool begin_fault(struct sim *sim, enum fault fault) {
+    struct world *w = world_of(sim);
+    uint32_t which = (uint32_t)draw(sim, sim->node_count);
+    struct sim_node *node = &sim->nodes[which];
+    if (!fault_allowed(sim, fault, node)) return false;
+    uint64_t us = duration_us(sim);
+    char what[256] = "";
+    struct disk_faults *disk = disk_faults(node->host->disk);
+    struct sim_node *leader = sim_leader(sim);
+    switch (fault) {
+    case FAULT_KILL:
+    case FAULT_POWER:
+        if (draw(sim, 3) == 0 && leader != NULL) node = leader;
+        if (node->node == NULL) return false;
+        node_crash(node, fault == FAULT_POWER);
+        node_restart_after(node, us);
+        break;
+    case FAULT_POWER_ALL:
+        for (size_t i = 0; i < sim->node_count; i++) {
+            if (sim->nodes[i].node == NULL) continue;
+            node_crash(&sim->nodes[i], draw(sim, 3) != 0);
+            node_restart_after(&sim->nodes[i], draw(sim, us));
+        }
+        break;
+    case FAULT_PAUSE:
+        if (draw(sim, 2) == 0 && leader != NULL) node = leader;
+        host_pause(node->host, w->now_us + us);
+        break;
+    case FAULT_PARTITION: partition(sim, false); break;
+    case FAULT_ONE_WAY: partition(sim, true); break;
+    case FAULT_ISOLATE:
+        if (draw(sim, 2) == 0 && leader != NULL) which = leader->id - 1;
+        isolate(sim, which, draw(sim, 2) == 0);
+        break;
+    case FAULT_STRAND:
+        us = 1000000 + draw(sim, 9000000);
+        isolate(sim, which, true);
+        heal_after(sim, fault, which, 1, draw(sim, us));
+        break;
+    case FAULT_BREAK:
+        for (uint32_t other = 0; other < w->host_count; other++)
+            if (other != which && draw(sim, 2) == 0) net_break_some(w, which, other);
+        break;
+    case FAULT_SLOW_LINK:
+        for (uint32_t other = 0; other < w->host_count; other++)
+            if (draw(sim, 3) == 0) net_slow(w, which, other, (uint32_t)draw(sim, 300000));
+        break;
+    case FAULT_SLOW_DISK: disk->slow = 2 + (uint32_t)draw(sim, 100); break;
+    case FAULT_STALL_DISK: disk->stalled_until_us = w->now_us + us; break;
+    case FAULT_FULL_DISK: disk->capacity = disk_used(node->host->disk) + draw(sim, 200000); break;
+    case FAULT_FAIL_SYNC: disk->fail_sync = true; break;
+    case FAULT_ROT:
+        if (!disk_rot(node->host->disk, what)) return false;
+        node->rotten = true;
+        if (node->node != NULL) node_crash(node, false);
+        node_restart_after(node, us);
+        break;
+    case FAULT_WIPE:
+        if (node->node != NULL) node_crash(node, true);
+        node_wipe(node);
+        node_restart_after(node, us);
+        break;
+    case FAULT_CLOCK:
+        if (draw(sim, 3) == 0) {
+            node->host->unix_stood_ms = 1700000000000 + (int64_t)(w->now_us / 1000);
+            node->host->unix_stands = true;
+        } else {
+            node->host->unix_offset_ms = (int64_t)draw(sim, 2000000000) - 1000000000;
+        }
+        break;
+    case FAULT_CLIENT_PAUSE: client_pause_for(sim, (size_t)draw(sim, sim->client_count), us); break;
+    case FAULT_CLIENT_DIE: client_die(sim, (size_t)draw(sim, sim->client_count)); break;
+    case FAULT_RESTART:
+        if (node->node == NULL || node->stopping) return false;
+        node_end(node);
+        node_restart_after(node, us);
+        break;
+    case FAULT_MEMBER: change_members(sim); break;
+    case FAULT_TRANSFER:
+        if (leader == NULL) return false;
+        node_admin(leader->node, CORE_TRANSFER, draw(sim, 2) == 0 ? 0 : node->id, NULL, on_admin, leader);
+        break;
+    default: UNREACHABLE();
+    }
+    world_trace_line(w, "fault %s n%u %llu us %s", fault_names[fault], node->id, (unsigned long long)us, what);
+    world_note(w, NOTE_FAULT, (uint64_t)fault, node->id);
+    heal_after(sim, fault, node->id - 1, 0, us);
+    return true;
+}
+
+static void run_fault(struct event *event) {
+    struct sim *sim = CONTAINER_OF(event, struct sim, fault_event);
+    uint64_t sum = 0, at = 0;
+    if (!sim->faults_on) return;
+    for (int i = 0; i < FAULT_COUNT; i++) sum += sim->swarm.weight[i];
+    if (sum > 0) {
+        uint64_t pick = draw(sim, sum);
+        int fault = 0;
+        while (at + sim->swarm.weight[fault] <= pick) at += sim->swarm.weight[fault++];
+        if (begin_fault(sim, (enum fault)fault)) sim->fault_counts[fault]++;
+    }
+    world_at(world_of(sim), event, sim->world.now_us + draw(sim, 2 * sim->swarm.fault_every_us) + 1);
+}
+
+void faults_start(struct sim *sim) {
+    list_init(&sim->heals);
+    sim->fault_event.run = run_fault;
+    if (sim->swarm.fault_every_us == 0) return;
+    sim->faults_on = true;
+    world_at(world_of(sim), &sim->fault_event, sim->world.now_us + 1000000 + draw(sim, 2 * sim->swarm.fault_every_us));
+}
+
+// The core heals: everything that belongs to the cluster runs, is connected, and has a working disk.
+void faults_stop(struct sim *sim) {
+    struct world *w = world_of(sim);
+    sim->faults_on = false;
+    sim->calming = true;
+    world_cancel(w, &sim->fault_event);
+    net_heal(w);
+    for (size_t i = 0; i < sim->node_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        *disk_faults(node->host->disk) = (struct disk_faults){.capacity = UINT64_MAX, .slow = 1};
+        node->host->unix_stands = false;
+        host_go_on(node->host);
+        if (node->node == NULL && (node->member || node->id <= sim->cluster_count)) node_restart_after(node, draw(sim, 1000000));
+    }
+}
+
+void faults_free(struct sim *sim) {
+    while (!list_empty(&sim->heals)) {
+        struct heal *heal = CONTAINER_OF(sim->heals.next, struct heal, link);
+        world_cancel(world_of(sim), &heal->event);
+        list_remove(&heal->link);
+        mem_free(heal);
+    }
+}

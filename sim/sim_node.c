@@ -1,0 +1,303 @@
+// Nodes as processes: started from the production objects, crashed (everything of them freed, nothing they still call has effect),
+// ended in order, wiped. Behind every turn of a node's loops its Raft and its machine are held against the history.
+#include "sim/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "protocol/zookeeper/zookeeper.h"
+
+#define CHECK_BYTES (64u << 20)
+#define RECOUNT_EVERY 4001u
+#define RAFT_CHECK_EVERY 200u
+
+static void on_log(void *context, enum log_level level, const char *line) {
+    const struct sim_node *node = context;
+    static const char *const names[] = {"debug", "info", "warn", "error", "off"};
+    world_trace_line(&node->sim->world, "n%u %s %s", node->id, names[level], line);
+}
+
+// ---- checks behind each turn
+
+static void check_commit(struct sim_node *node) {
+    struct sim *sim = node->sim;
+    struct raft *raft = core_raft(node_core(node->node));
+    if (++node->turns % RAFT_CHECK_EVERY == 0) raft_check(raft); // it walks the whole log
+    if (raft_role(raft) == RAFT_LEADER) history_leader(&sim->history, node->id, raft_term(raft));
+    uint64_t commit = raft_commit(raft);
+    if (node->checked_commit == 0 && commit > 0) { // the log begins behind a snapshot, which was committed
+        node->checked_commit = sim->history.machine == NULL ? commit : node->checked_commit;
+    }
+    while (node->checked_commit < commit && !sim->world.failed) {
+        struct batch_ref batches[64];
+        size_t count = raft_committed(raft, node->checked_commit + 1, CHECK_BYTES, batches, 64);
+        if (count == 0) { // behind a snapshot
+            node->checked_commit = commit;
+            break;
+        }
+        for (size_t i = 0; i < count && node->checked_commit < commit; i++) {
+            if (batches[i].last > commit) break;
+            history_commit(&sim->history, node->id, &batches[i]);
+            node->checked_commit = batches[i].last;
+        }
+        if (batches[0].last > commit) break;
+    }
+}
+
+static void check_applied(struct sim_node *node) {
+    struct sim *sim = node->sim;
+    const struct machine *machine = node_machine(node->node);
+    uint64_t applied = machine_applied(machine);
+    if (applied == node->checked_applied) return;
+    if (applied < node->checked_applied)
+        world_fail(&sim->world, "node %u went back from index %llu to %llu", node->id, (unsigned long long)node->checked_applied,
+                   (unsigned long long)applied);
+    node->checked_applied = applied;
+    if (sim->history.machine == NULL) {
+        history_begin(&sim->history, machine);
+        return;
+    }
+    history_digest(&sim->history, node->id, applied, machine_digest(machine), false);
+    if (applied >= node->recount_at) {
+        node->recount_at = applied + RECOUNT_EVERY;
+        history_digest(&sim->history, node->id, applied, machine_digest_recount(machine), true);
+    }
+    world_note(&sim->world, NOTE_APPLY, node->id, applied);
+}
+
+static void after_turn(struct sim_loop *loop, void *context) {
+    struct sim_node *node = context;
+    if (node->node == NULL) return;
+    if (loop == node->host->loops[1])
+        check_commit(node);
+    else
+        check_applied(node);
+}
+
+// ---- life
+
+static void on_fatal(void *context, const char *text) {
+    struct sim_node *node = context;
+    snprintf(node->fatal, sizeof node->fatal, "%s", text);
+    host_die(node->host);
+}
+
+static bool strained(const struct sim_node *node) { // may a start or a write fail just now?
+    const struct disk_faults *faults = disk_faults(node->host->disk);
+    return faults->capacity != UINT64_MAX || node->rotten;
+}
+
+static void on_dead(struct host *host) {
+    struct sim_node *node = host->owner;
+    struct sim *sim = node->sim;
+    if (node->node == NULL) return;
+    world_trace_line(&sim->world, "n%u ended itself: %s", node->id, node->fatal);
+    bool sync = strstr(node->fatal, "Input/output error") != NULL; // an injected one: nothing else gives EIO here
+    if (!sync && !strained(node)) world_fail(&sim->world, "node %u ended itself: %s", node->id, node->fatal);
+    // After a failed fsync the machine is booted anew: the cache holds pages that the disk will never have (docs/simulator.md).
+    node_crash(node, true);
+    node_restart_after(node, 200000 + world_draw(&sim->world, PRNG_FAULT, 2000000));
+}
+
+void node_begin(struct sim_node *node) {
+    struct sim *sim = node->sim;
+    struct host *host = node->host;
+    char error[1024];
+    ENSURE(node->node == NULL);
+    world_cancel(&sim->world, &node->restart);
+    host_process_begin(host);
+    host->call_us_max = sim->swarm.call_us_max;
+    struct sim_loop *service = host_start_loop(host), *replication = host_start_loop(host);
+    struct node_listener listener = {
+        .protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER};
+    struct node_options options = {.service_io = loop_io(service),
+                                   .replication_io = loop_io(replication),
+                                   .log = node->log,
+                                   .data_folder = node->data,
+                                   .id = node->id,
+                                   .cluster = sim->cluster,
+                                   .cluster_count = sim->cluster_count,
+                                   .peer_address = node->peer,
+                                   .listeners = &listener,
+                                   .listener_count = 1,
+                                   .journal_align = sim->swarm.journal_align,
+                                   .segment_bytes = sim->swarm.segment_bytes,
+                                   .snapshot_every_entries = sim->swarm.snapshot_every_entries,
+                                   .snapshot_every_bytes = sim->swarm.snapshot_every_bytes};
+    struct core_peer cluster[SIM_NODES_MAX + 1];
+    if (node->id > sim->cluster_count) { // one that joins later lists itself and the first ones
+        memcpy(cluster, sim->cluster, sizeof sim->cluster);
+        options.cluster_count = sim->cluster_count + 1;
+        cluster[sim->cluster_count].id = node->id;
+        snprintf(cluster[sim->cluster_count].address, ADDRESS_TEXT_MAX, "%s", node->peer);
+        options.cluster = cluster;
+    }
+    node->checked_commit = node->checked_applied = 0;
+    node->stopping = false;
+    node->node = node_start(&options, error);
+    host->busy_until_us = sim->world.now_us + host->spent_us;
+    host->spent_us = 0;
+    if (node->node == NULL) {
+        world_trace_line(&sim->world, "n%u does not start: %s", node->id, error);
+        snprintf(node->refused, sizeof node->refused, "%s", error);
+        host_kill(host, false);
+        host_process_freed(host);
+        bool sync = strstr(error, "Input/output error") != NULL;
+        if (!strained(node) && !sync) world_fail(&sim->world, "node %u does not start: %s", node->id, error);
+        if (node->rotten) node_wipe(node);
+        node_restart_after(node, 1000000);
+        return;
+    }
+    node_on_fatal(node->node, on_fatal, node);
+    service->after_turn = replication->after_turn = after_turn;
+    service->after_context = replication->after_context = node;
+    struct core_hello hello;
+    core_own_hello(node_core(node->node), &hello);
+    memcpy(node->incarnation, hello.incarnation, INCARNATION_BYTES);
+    uint64_t index = machine_applied(node_machine(node->node));
+    node->checked_commit = node->checked_applied = index;
+    if (index > 0 && sim->history.machine != NULL)
+        history_digest(&sim->history, node->id, index, machine_digest(node_machine(node->node)), false);
+    world_trace_line(&sim->world, "n%u starts at index %llu", node->id, (unsigned long long)index);
+    uint64_t last = raft_last_index(core_raft(node_core(node->node)));
+    if (last < node->persisted)
+        world_fail(&sim->world, "node %u had persisted up to index %llu, and finds %llu on its disk", node->id,
+                   (unsigned long long)node->persisted, (unsigned long long)last);
+    if (node->rotten) { // what rotted was not needed; the disk is replaced all the same
+        node_crash(node, false);
+        node_wipe(node);
+        node_restart_after(node, 1000000);
+    }
+}
+
+static void count_metrics(struct sim_node *node) {
+    struct node_metrics metrics;
+    node_get_metrics(node->node, &metrics);
+    node->sim->snapshots_installed += metrics.snapshots_installed;
+    node->sim->snapshots_made += metrics.snapshots_made;
+}
+
+void nodes_count(struct sim *sim) {
+    for (size_t i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].node != NULL) count_metrics(&sim->nodes[i]);
+}
+
+void node_crash(struct sim_node *node, bool power) {
+    ENSURE(node->node != NULL);
+    world_trace_line(&node->sim->world, "n%u crashes%s", node->id, power ? " (power)" : "");
+    node->persisted = raft_persisted_index(core_raft(node_core(node->node)));
+    count_metrics(node);
+    host_kill(node->host, power);
+    node_abandon(node->node);
+    node->node = NULL;
+    world_cancel(&node->sim->world, &node->stopped);
+    host_process_freed(node->host);
+}
+
+static void run_stopped(struct event *event) { // outside of the loop's turn
+    struct sim_node *node = CONTAINER_OF(event, struct sim_node, stopped);
+    if (node->node == NULL) return;
+    world_trace_line(&node->sim->world, "n%u ended in order", node->id);
+    count_metrics(node);
+    node->persisted = raft_persisted_index(core_raft(node_core(node->node)));
+    node_free(node->node);
+    node->node = NULL;
+    host_kill(node->host, false);
+    host_process_freed(node->host);
+}
+
+static void on_stopped(void *context) {
+    struct sim_node *node = context;
+    world_at(&node->sim->world, &node->stopped, node->sim->world.now_us);
+}
+
+void node_end(struct sim_node *node) {
+    ENSURE(node->node != NULL);
+    if (node->stopping) return;
+    node->stopping = true;
+    world_trace_line(&node->sim->world, "n%u is asked to end", node->id);
+    node_stop(node->node, on_stopped, node);
+}
+
+static void run_restart(struct event *event) {
+    struct sim_node *node = CONTAINER_OF(event, struct sim_node, restart);
+    if (node->node == NULL)
+        node_begin(node);
+    else // it still ends
+        node_restart_after(node, 500000);
+}
+
+void node_restart_after(struct sim_node *node, uint64_t us) {
+    world_at(&node->sim->world, &node->restart, node->sim->world.now_us + us);
+}
+
+void node_wipe(struct sim_node *node) {
+    ENSURE(node->node == NULL);
+    world_trace_line(&node->sim->world, "n%u gets an empty disk", node->id);
+    disk_wipe(node->host->disk);
+    memset(node->incarnation, 0, sizeof node->incarnation);
+    node->rotten = false;
+    node->lost = true;
+    node->persisted = 0;
+}
+
+bool node_is_voter(const struct sim *sim, const struct sim_node *node) {
+    if (sim->history.machine == NULL) return false;
+    const struct raft_membership *m = machine_membership(sim->history.machine);
+    const struct member *member = membership_find(m, node->id);
+    return member != NULL && !m->joint && member->role == MEMBER_VOTER &&
+           memcmp(member->incarnation, node->incarnation, INCARNATION_BYTES) == 0;
+}
+
+struct sim_node *sim_leader(struct sim *sim) {
+    struct sim_node *best = NULL;
+    uint64_t best_term = 0;
+    for (size_t i = 0; i < sim->node_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        if (node->node == NULL || node->stopping) continue;
+        const struct raft *raft = core_raft(node_core(node->node));
+        if (raft_role(raft) != RAFT_LEADER || raft_term(raft) < best_term) continue;
+        best = node;
+        best_term = raft_term(raft);
+    }
+    return best;
+}
+
+void nodes_make(struct sim *sim) {
+    for (size_t i = 0; i < sim->node_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        char name[32];
+        node->sim = sim;
+        node->id = (uint32_t)i + 1;
+        snprintf(name, sizeof name, "10.0.0.%u", node->id);
+        node->host = host_new(&sim->world, name);
+        node->host->owner = node;
+        node->host->on_dead = on_dead;
+        node->host->disk = disk_new(&sim->world);
+        disk_set_swarm(node->host->disk, &sim->swarm);
+        if (sim->swarm.drift_ppm_max > 0)
+            host_set_drift(node->host, (int64_t)world_draw(&sim->world, PRNG_SWARM, 2 * sim->swarm.drift_ppm_max) -
+                                           (int64_t)sim->swarm.drift_ppm_max);
+        snprintf(node->data, sizeof node->data, "/data");
+        snprintf(node->zookeeper, sizeof node->zookeeper, "%s:2181", name);
+        snprintf(node->peer, sizeof node->peer, "%s:7451", name);
+        node->log = log_new(sim->world.options.log ? LOG_LEVEL_DEBUG : LOG_LEVEL_OFF, on_log, node);
+        node->restart.run = run_restart;
+        node->stopped.run = run_stopped;
+    }
+    for (size_t i = 0; i < sim->cluster_count; i++) {
+        sim->cluster[i].id = sim->nodes[i].id;
+        snprintf(sim->cluster[i].address, ADDRESS_TEXT_MAX, "%s", sim->nodes[i].peer);
+        sim->nodes[i].member = true;
+        node_restart_after(&sim->nodes[i], world_draw(&sim->world, PRNG_SWARM, 300000));
+    }
+}
+
+void nodes_free(struct sim *sim) {
+    for (size_t i = 0; i < sim->node_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        if (node->node != NULL) node_crash(node, false);
+        world_cancel(&sim->world, &node->restart);
+        log_free(node->log);
+    }
+}
