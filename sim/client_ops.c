@@ -134,7 +134,7 @@ static void send_one(struct sim_client *client) {
     struct op op = {.key = (uint32_t)world_draw(world, PRNG_CLIENT, sim->swarm.keys)};
     uint64_t draw = world_draw(world, PRNG_CLIENT, 100);
     if (client->number % 3 == 0 && world_draw(world, PRNG_CLIENT, 300) != 0) // a holder: it takes locks, then only reads
-        draw = holds_any(client) ? 40 : world_draw(world, PRNG_CLIENT, 4) == 0 ? 85 : 40;
+        draw = !holds_any(client) && world_draw(world, PRNG_CLIENT, 4) == 0 ? 85 : world_draw(world, PRNG_CLIENT, 2) == 0 ? 40 : 60;
     struct writer w;
     writer_init(&w);
     snprintf(op.path, sizeof op.path, "/r/%u", op.key);

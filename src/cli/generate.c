@@ -27,9 +27,9 @@ static const struct {
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
     {"check", "--help"},
     {"recover", "--data --force-new-cluster --yes --peer-advertise --zookeeper-advertise --http-advertise --help"},
-    {"bench",
-     "zookeeper --server --work --sessions --outstanding --size --seconds --warm --reads --count --multi --timeout "
-     "--root --json --quiet --help"},
+    {"bench", "zookeeper --server --work --sessions --outstanding --size --seconds --warm --reads --count --crowd "
+              "--multi --timeout "
+              "--root --json --quiet --help"},
     {"generate", "settings bash zsh man --help"},
 };
 

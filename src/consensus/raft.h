@@ -23,7 +23,7 @@ struct raft_options {
     uint32_t inflight_messages_max; // 256
     uint64_t message_bytes_max;     // entries in one append message; 1 MiB (one batch may exceed it)
     uint64_t
-        tail_bytes_max; // batches kept in memory for followers and apply; 64 MiB; older ones are asked from storage
+        tail_bytes_max; // batches kept in memory for followers and apply; 16 MiB; older ones are asked from storage
     struct log *log;
 };
 

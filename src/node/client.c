@@ -33,6 +33,12 @@ void client_want_work(struct client *client) {
     list_push_back(&client->service->work, &client->work);
 }
 
+void client_want_work_soon(struct client *client) {
+    if (client->in_work) list_remove(&client->work);
+    client->in_work = true;
+    list_push_back(&client->service->urgent, &client->work);
+}
+
 // Something that holds clients went away; `held` says whether this one waits for it.
 void client_released(struct client *client) {
     if (client->held && !must_hold(client)) client_want_work(client);
@@ -238,7 +244,7 @@ struct writer *client_output(struct client *client) {
 }
 
 void client_output_ready(struct client *client) {
-    if (client->conn != NULL) client_want_work(client);
+    if (client->conn != NULL) client_want_work_soon(client);
 }
 
 size_t client_output_pending(const struct client *client) {

@@ -16,11 +16,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define TICK_MS 100u                         // keep-alive rounds, checks of time-outs (replication.md "Keep-alive")
-#define NO_LEADER_CLOSE_MS 3000u             // ZooKeeper connections close after so long without a leader
-#define READ_WAIT_MAX_MS 10000u              // a linearizable read that found no leader for so long is refused
-#define APPLY_TURN_US 5000u                  // a turn's budget for apply: keep-alives and other clients get their share
-#define WORK_PER_TURN 512u                   // clients flushed, fed or closed in one turn: 10,000 watchers are paced
+#define TICK_MS 100u             // keep-alive rounds, checks of time-outs (replication.md "Keep-alive")
+#define NO_LEADER_CLOSE_MS 3000u // ZooKeeper connections close after so long without a leader
+#define READ_WAIT_MAX_MS 10000u  // a linearizable read that found no leader for so long is refused
+#define APPLY_TURN_US 5000u      // a turn's budget for apply: keep-alives and other clients get their share
+#define WORK_PER_TURN 512u       // clients flushed, fed or closed in one turn: 10,000 watchers are paced
+#define WORK_OF_CROWD 64u        // of these, those that have no reply waiting get at least so many: nobody starves
 #define CLIENT_INPUT_TURN_BYTES (256u << 10) // read from one client in one turn
 #define CLIENT_INPUT_HELD_BYTES (64u << 10)  // kept of a client that is not served now: its end is still noticed
 #define CLIENT_PENDING_MAX 8192u             // commands under way of one client
@@ -122,7 +123,9 @@ struct service {
     size_t instance_count;
     struct door *doors;
     size_t door_count;
-    struct list clients, work, bound, reads;
+    struct list clients, bound, reads;
+    struct list work,
+        urgent; // clients to be fed, flushed, closed; urgent: a reply waits, so not behind a crowd of watchers
     struct hash by_session;
     // commands
     struct writer submit;
@@ -133,8 +136,8 @@ struct service {
     bool pressed;        // pending_bytes passed its bound: no client is read
     uint64_t read_round; // of the newest round; reads of this turn join round + 1
     bool read_wanted;
-    // Ready means: has applied what was committed at some moment after this node started or installed a snapshot. A round
-    // of its own finds that out (a node far behind would answer old data to whoever a load balancer sends).
+    // Ready means: has applied what was committed at some moment after this node started or installed a snapshot. A
+    // round of its own finds that out (a node far behind would answer old data to whoever a load balancer sends).
     enum { CATCH_UP_UNKNOWN, CATCH_UP_ASKED, CATCH_UP_GOAL, CAUGHT_UP } catch_up;
     uint64_t catch_up_round, catch_up_index;
     // apply
@@ -250,7 +253,8 @@ void reads_tick(struct service *service);
 // client.c
 void client_accepted(struct io_listener *listener, struct io_conn *conn, void *door);
 void client_want_work(struct client *client);
-void client_work(struct client *client); // feeds, flushes, closes
+void client_want_work_soon(struct client *client); // before those that only want work
+void client_work(struct client *client);           // feeds, flushes, closes
 void client_reply(struct client *client, uint64_t tag, const struct result *result);
 void client_released(struct client *client); // may a held client go on?
 void client_end(struct client *client);      // now; frees unless commands are pending

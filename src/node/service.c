@@ -436,13 +436,21 @@ void service_mails(struct service *service) {
 
 // ---- the turn
 
-static void work_clients(struct service *service) {
-    for (size_t i = 0; i < WORK_PER_TURN && !list_empty(&service->work); i++) {
-        struct client *client = CONTAINER_OF(service->work.next, struct client, work);
+static size_t work_some(struct list *list, size_t most) {
+    size_t done = 0;
+    for (; done < most && !list_empty(list); done++) {
+        struct client *client = CONTAINER_OF(list->next, struct client, work);
         list_remove(&client->work);
         client->in_work = false;
         client_work(client);
     }
+    return done;
+}
+
+// Ten thousand watchers that are told of one change take several turns; a reply to a write does not wait for them.
+static void work_clients(struct service *service) {
+    size_t left = WORK_PER_TURN - work_some(&service->urgent, WORK_PER_TURN);
+    work_some(&service->work, left > WORK_OF_CROWD ? left : WORK_OF_CROWD);
 }
 
 static void tick(struct service *service) {
@@ -485,7 +493,8 @@ void service_turn(struct service *service) {
         service->keepalive_due = false;
         sessions_send_round(service);
     }
-    if (!list_empty(&service->work) || service->apply_queue.count > 0) wake_self(service);
+    if (!list_empty(&service->work) || !list_empty(&service->urgent) || service->apply_queue.count > 0)
+        wake_self(service);
 }
 
 static void on_woken(struct io_wake *wake) {
@@ -512,6 +521,7 @@ bool service_init(struct service *service, struct node *node, char error[1024]) 
     service->log = node->log;
     list_init(&service->clients);
     list_init(&service->work);
+    list_init(&service->urgent);
     list_init(&service->bound);
     list_init(&service->reads);
     list_init(&service->snapshot_calls);

@@ -81,7 +81,7 @@ struct core *core_new(const struct core_options *options, const struct raft_rest
         .inflight_bytes_max = BATCH_BYTES_MAX,
         .inflight_messages_max = 256,
         .message_bytes_max = 1u << 20,
-        .tail_bytes_max = 64u << 20,
+        .tail_bytes_max = 16u << 20, // a tenth of what a million znodes take; what is older is read from the journal
         .log = options->log,
     };
     memcpy(raft.incarnation, options->incarnation, INCARNATION_BYTES);

@@ -331,11 +331,13 @@ static int apply_section(struct machine *machine, struct apply *apply, const str
 // /zookeeper/config: all members' advertised addresses, or nothing: a client that replaces its connect string with a
 // part of the cluster (Curator does) would lose the rest. Lines as ZooKeeper's dynamic configuration has them; the
 // election port is 0: there is none, and the Java client refuses the whole text where it equals the peer port.
+// A member alone publishes nothing, as ZooKeeper does: its clients reach it by the address they have, which behind a
+// mapped port or a tunnel is another than the one it knows.
 static void publish_config(struct machine *machine) {
     const struct raft_membership *m = &machine->membership;
     struct writer w;
     writer_init(&w);
-    bool whole = m->count > 0;
+    bool whole = m->count > 1;
     for (uint32_t i = 0; i < m->count; i++)
         if (m->members[i].address[ADVERTISED_ZOOKEEPER][0] == 0) whole = false;
     for (uint32_t i = 0; whole && i < m->count; i++) {

@@ -108,11 +108,11 @@ static int identity_read(const char *text, struct folder_identity *identity, uin
     if (!line(&at, "format", value) || !number(value, UINT32_MAX, format)) return -EBADMSG;
     if (*format > FOLDER_FORMAT) return -ENOTSUP;
     identity->format = (uint32_t)*format;
-    if (!line(&at, "member_id", value) || !number(value, UINT32_MAX, &id)) return -EBADMSG;
+    if (!line(&at, "member_id", value) || !number(value, 255, &id) || id == 0) return -EBADMSG;
     identity->member_id = (uint32_t)id;
     if (!line(&at, "incarnation", value) || !unhex(value, identity->incarnation, 16)) return -EBADMSG;
     if (!line(&at, "cluster_id", value) || !unhex(value, identity->cluster_id, 16)) return -EBADMSG;
-    if (!line(&at, "boot", value) || !number(value, UINT64_MAX, &boot)) return -EBADMSG;
+    if (!line(&at, "boot", value) || !number(value, UINT64_MAX - 1, &boot)) return -EBADMSG; // one more is to be had
     identity->boot = boot;
     return at == crc_line + 1 ? 0 : -EBADMSG;
 }

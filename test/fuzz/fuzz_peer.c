@@ -351,6 +351,12 @@ static void write_command(struct take *t, struct writer *w) {
 static void append(struct take *t, struct rig *rig, uint32_t peer, uint8_t how) {
     struct raft_message m = message(rig, RAFT_MSG_APPEND, peer);
     if (how & 1) m.term++;
+    if (how & 128) { // what stood there must go
+        uint64_t back = take_u8(t) & 3;
+        if (back < m.index) m.index -= back;
+        raft_term_at(core_raft(rig->core), m.index, &m.log_term);
+    }
+    if (how & 64) m.log_term++;
     if (how & 2) m.commit = m.index;
     uint64_t first = m.index + 1;
     struct batch_ref batches[3];
@@ -386,7 +392,6 @@ static void append(struct take *t, struct rig *rig, uint32_t peer, uint8_t how) 
         writer_free(&commands);
     }
     m.batches = batches;
-    if (how & 128) m.index -= take_u8(t) & 3, m.log_term -= how >> 6 & 1;
     peer_raft(rig, peer, &m);
     for (size_t i = 0; i < m.batch_count; i++) batch_ref_release(&batches[i]);
 }
@@ -462,6 +467,10 @@ static void act(struct take *t, struct rig *rig) {
     switch (what & 15) {
     case 0:
         rig->now_ms += how * 8u;
+        if (how == 255) core_disk_stall(rig->core, rig->now_ms, 700);
+        if (how == 254)
+            core_snapshot_made(rig->core, rig->now_ms, machine_applied(rig->machine),
+                               machine_applied_term(rig->machine));
         break;
     case 1: {
         struct writer w = {0};
@@ -489,7 +498,7 @@ static void act(struct take *t, struct rig *rig) {
         service(rig);
         break;
     case 9:
-        disk(rig, how & 1 ? -28 : 0);
+        disk(rig, (how & 3) == 1 ? -28 : 0);
         break;
     case 10: {
         uint8_t incarnation[INCARNATION_BYTES];

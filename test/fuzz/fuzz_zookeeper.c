@@ -216,8 +216,10 @@ static void put_path(struct take *t, struct writer *w, uint8_t which) {
 static void write_open_acl(struct writer *w, uint8_t how) {
     jute_write_int(w, 1);
     jute_write_int(w, how & 1 ? 1 : 31);
-    jute_write_bytes(w, bytes_of_text(how & 2 ? "auth" : "world"));
-    jute_write_bytes(w, bytes_of_text(how & 2 ? "" : "anyone"));
+    static const char *const schemes[] = {"world", "auth", "ip", "digest"};
+    static const char *const ids[] = {"anyone", "", "10.1.0.0/16", "user:x"};
+    jute_write_bytes(w, bytes_of_text(schemes[how >> 1 & 3]));
+    jute_write_bytes(w, bytes_of_text(ids[how >> 1 & 3]));
 }
 
 // The body of a well-made request of this operation.

@@ -63,6 +63,10 @@ def drive(name, mode, real):
         if sum(totals) == 0 or (code != 0 and totals[1] == 0):
             totals[1] += 1
             output.append("(exit %d, totals missing or not telling)\n" % code)
+        for node in cluster.nodes:  # a node that fell over may pass unseen behind the two others
+            if node.process is None or node.process.poll() is not None:
+                totals[1] += 1
+                output.append("FAILED  node %d ended by itself (%s)\n" % (node.id, node.process and node.process.returncode))
         if totals[1]:
             for node in cluster.nodes:
                 output.append("---- node %d\n%s" % (node.id, node.log_tail()))
@@ -84,7 +88,7 @@ def main():
         if setup.returncode != 0:
             missing = setup.returncode == 77 and not args.required
             sums[2 if missing else 1] += 1
-            print("%-22s %s" % (name, "skipped: runtime missing" if missing else "SETUP FAILED"))
+            print("%-22s %s" % (name, "skipped: runtime missing" if missing else "SETUP FAILED (exit %d; 77: runtime missing)" % setup.returncode))
             if not missing:
                 print(setup.stdout[-3000:])
             continue

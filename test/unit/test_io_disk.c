@@ -184,6 +184,49 @@ static void reads_run_in_the_pool(void **state) {
     io_fixture_close(&f);
 }
 
+// A file that was opened with O_DIRECT: whole sectors from any memory, larger than the bounce buffer, beside writes
+// that are no whole sectors (these go through the page cache); the reader sees one file.
+static void direct_writes_and_others_are_one_file(void **state) {
+    enum { BYTES = (2 << 20) + 1536, PIECE = 4999 };
+    struct io_fixture f;
+    io_fixture_open(&f, "journal-test");
+    const struct io_ops *ops = f.io->ops;
+    struct io_file *file;
+    assert_int_equal(ops->file_open(f.io, at("direct"), O_RDWR | O_CREAT | O_DIRECT, 0600, &file), 0);
+    uint8_t *bytes = malloc(BYTES + 1), *got = malloc(BYTES + 1);
+    for (size_t i = 0; i < BYTES + 1; i++) bytes[i] = (uint8_t)(i * 7 + i / 300);
+    static struct iovec iov[BYTES / PIECE + 2];
+    int pieces = 0;
+    for (size_t from = 0; from < BYTES; from += PIECE)
+        iov[pieces++] =
+            (struct iovec){.iov_base = bytes + 1 + from, .iov_len = BYTES - from < PIECE ? BYTES - from : PIECE};
+    struct work scattered = {0}, odd = {0}, sector = {0};
+    scattered.job = (struct io_disk_job){.op = IO_DISK_WRITE_SYNC, .file = file, .iov = iov, .iov_count = pieces};
+    scattered.job.offset = 512;
+    scattered.job.done = on_done;
+    scattered.job.context = &scattered;
+    ops->disk_submit(f.io, &scattered.job);
+    assert_true(run_until_set(&f, &scattered.done));
+    assert_int_equal(scattered.result, 0);
+    submit(&f, &odd, IO_DISK_WRITE_SYNC, file, "odd", 3, 1000);
+    assert_true(run_until_set(&f, &odd.done));
+    submit(&f, &sector, IO_DISK_WRITE, file, bytes + 1, 512, 0);
+    assert_true(run_until_set(&f, &sector.done));
+    assert_int_equal(odd.result, 0);
+    assert_int_equal(sector.result, 0);
+    assert_int_equal(ops->file_size(file), BYTES + 512);
+    assert_int_equal(ops->file_read(file, got, BYTES, 512), BYTES);
+    assert_memory_equal(got + 1000 - 512, "odd", 3);
+    memcpy(got + 1000 - 512, bytes + 1 + 1000 - 512, 3);
+    assert_memory_equal(got, bytes + 1, BYTES);
+    assert_int_equal(ops->file_read(file, got, 512, 0), 512);
+    assert_memory_equal(got, bytes + 1, 512);
+    free(bytes);
+    free(got);
+    ops->file_close(file);
+    io_fixture_close(&f);
+}
+
 // More pieces than one pwritev takes, empty ones among them.
 static void a_write_of_3000_pieces(void **state) {
     struct io_fixture f;
@@ -431,6 +474,7 @@ int main(void) {
         cmocka_unit_test(folders),
         cmocka_unit_test(journal_writes_complete_in_order),
         cmocka_unit_test(reads_run_in_the_pool),
+        cmocka_unit_test(direct_writes_and_others_are_one_file),
         cmocka_unit_test(a_write_of_3000_pieces),
         cmocka_unit_test(a_full_disk_and_a_failed_sync_are_told_apart),
         cmocka_unit_test(a_disk_that_fills_up_inside_a_write),

@@ -391,6 +391,12 @@ static void membership_change_drops_the_stream_of_who_left(void **state) {
         "server.1=host1:7451:0:participant;host1:2181\nserver.2=host2:7451:0:participant;host2:2181\nversion=";
     assert_true(answer->data.len > strlen(want));
     assert_memory_equal(answer->data.data, want, strlen(want));
+    membership_remove(&b.membership, 2); // alone: clients keep the address they have
+    w.len = 0;
+    membership_encode(&b.membership, &w);
+    assert_int_equal(apply_body(&b, BATCH_MEMBERSHIP, bytes_of(w.data, w.len), 1), 0);
+    machine_query(b.machine, MODEL_TREE, &query, &result);
+    assert_int_equal(((const struct tree_answer *)result.value)->data.len, 0);
     writer_free(&w);
     bench_end(&b);
 }
