@@ -83,7 +83,8 @@ unit:
 	@scripts/run_unit_tests.sh build/debug/test/unit
 
 # Unit tests under ASan and UBSan, the simulator's recorded seeds, and the tests that drive the built server.
-test: deps
+test:
+	@scripts/install_dependencies.sh libcmocka-dev procps openssl
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=debug unit-binaries
 	@scripts/run_tests.sh

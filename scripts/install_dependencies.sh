@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages that building and testing Parley need, and only those that are missing.
-# Arguments: further packages (tests of real clients name theirs). Says what to do where it may not install.
+# Installs the Debian packages that building Parley needs, and only those that are missing.
+# Arguments: further packages (tests name theirs). Says what to do where it may not install.
 set -eu
-packages="gcc make pkg-config libc6-dev libuv1-dev libssl-dev libzstd-dev libhttp-parser-dev libjansson-dev libcmocka-dev $*"
+packages="gcc make pkg-config libc6-dev libuv1-dev libssl-dev libzstd-dev libhttp-parser-dev libjansson-dev $*"
 missing=""
 for package in $packages; do
     if ! dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed'; then

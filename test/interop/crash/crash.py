@@ -5,7 +5,8 @@
 
 Three nodes; kazoo clients write one by one and in pipelines, others hold sessions with ephemerals, and a small client of our own opens
 sessions that it closes or abandons. A random node is killed (in a tenth of the cases: all of them at once) as soon as some more writes were
-acknowledged, and started again; at times the next is killed before the last is ready. With --wipe one node also loses its data, halfway.
+acknowledged, and started again; at times the next is killed before the last is ready, or a node is stopped for a while (SIGSTOP) and goes on
+where it was, perhaps as a leader of the past. With --wipe one node also loses its data, halfway.
 
 Checked: each acknowledged write is on every node; nothing is there that nobody wrote; registers stand at the last acknowledged value or
 a later attempt; no session ends before its time-out; every ephemeral ends with its session; writes go on after every kill; digests of all nodes
@@ -15,6 +16,7 @@ are equal. Last line: `crash: N passed, N failed, 0 skipped`.
 import argparse
 import os
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -318,6 +320,17 @@ def wipe(cluster, load, chance):
     return node.id
 
 
+def pause(cluster, load, chance):
+    """A node that stands still while the others go on, and then believes that no time went by."""
+    cluster.wait_ready(30)
+    node = chance.choice(cluster.nodes)
+    node.process.send_signal(signal.SIGSTOP)
+    try:
+        load.more(chance.randrange(20, 200))
+    finally:
+        node.process.send_signal(signal.SIGCONT)
+
+
 def rounds(cluster, load, digests, kills, wipes, chance):
     """Kills and starts nodes; raises when writes do not go on. Gives how often all were killed at once."""
     done, whole = 0, 0
@@ -326,6 +339,8 @@ def rounds(cluster, load, digests, kills, wipes, chance):
         load.more(chance.randrange(10, 200))
         if load.errors:
             return whole
+        if chance.random() < 0.1:
+            pause(cluster, load, chance)
         if chance.random() < 0.1:
             victims, whole = list(cluster.nodes), whole + 1
         else:
