@@ -124,7 +124,8 @@ void raft_follower_install(struct raft *raft, uint64_t index, uint64_t term, con
     if (raft->role == RAFT_LEADER) return;                      // it has all that is committed
     if (term > raft->term) raft_become_follower(raft, term, 0); // its leader may have come and gone while we were away
     if (index > raft->log.commit) {
-        if (raft_log_term_at(&raft->log, index, &own_term) && own_term == term) {
+        if (raft_log_term_at(&raft->log, index, &own_term) && own_term == term &&
+            raft_batch_end(&raft->log, index) == index) {
             raft_commit_to(raft, index); // a snapshot is of committed entries; ours behind it stay
         } else {
             if (raft->role != RAFT_FOLLOWER)

@@ -55,6 +55,8 @@ void raft_log_forget_runs(struct raft_log *log, uint64_t index); // bounds the n
 uint64_t raft_log_tail_first(const struct raft_log *log);        // first index in memory; last + 1 if none
 size_t raft_log_find(const struct raft_log *log,
                      uint64_t index); // place of the batch that holds it; SIZE_MAX: not in memory
+// The largest place not above it where a batch ends (logs are cut, and commit moves, only between batches).
+uint64_t raft_batch_end(const struct raft_log *log, uint64_t index);
 static inline struct batch_ref *raft_log_slot(const struct raft_log *log, size_t place) {
     return &log->slots[(log->head + place) & (log->capacity - 1)];
 }

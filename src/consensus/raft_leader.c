@@ -169,6 +169,7 @@ void raft_leader_start(struct raft *raft) {
 
 void raft_commit_to(struct raft *raft, uint64_t index) {
     ENSURE(index <= raft->log.last);
+    index = raft_batch_end(&raft->log, index); // a peer that is wrong may name a place inside a batch
     if (index <= raft->log.commit) return;
     raft->log.commit = index;
     raft->update.commit_changed = true;

@@ -75,6 +75,13 @@ size_t raft_log_find(const struct raft_log *log, uint64_t index) {
     return low;
 }
 
+uint64_t raft_batch_end(const struct raft_log *log, uint64_t index) {
+    size_t place = raft_log_find(log, index);
+    if (place == SIZE_MAX) return index;
+    const struct batch_ref *batch = raft_log_slot(log, place);
+    return batch->last == index ? index : batch->first - 1;
+}
+
 static void grow(struct raft_log *log) {
     size_t capacity = log->capacity == 0 ? 64 : log->capacity * 2;
     struct batch_ref *slots = mem_alloc(capacity * sizeof *slots);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define CHILD_NICE 15        // what it packs is not urgent: on few cores the clients' loop and the journal go first
 #define CHILD_POLL_US 20000u // how often its end is asked for on a kernel without pidfd_open (before 5.3)
 
 struct child_slot {
@@ -35,6 +36,7 @@ static void close_between(unsigned first, unsigned last) {
 _Noreturn static void child_run(const struct io_child *child, pid_t parent, void (*child_main)(void *), void *context) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); // no half-written snapshot by an orphan while the restarted node writes its own
     if (getppid() != parent) _exit(125); // it died before the line above
+    setpriority(PRIO_PROCESS, 0, CHILD_NICE);
     // The listening sockets, the clients' connections and the folder's lock are the parent's alone. 0 to 2 stay, for a
     // last line.
     unsigned keep = child->keep_fd > 2 ? (unsigned)child->keep_fd : 2;

@@ -129,6 +129,7 @@ struct service {
     struct hash by_session;
     // commands
     struct writer submit;
+    size_t submit_before;                // bytes of the newest mail
     uint64_t submit_first, submit_count; // core tags of what is in `submit`
     struct ring pending;
     uint64_t pending_first; // core tag of the ring's oldest; next tag = pending_first + count

@@ -38,6 +38,8 @@ void service_submit(struct service *service, struct client *client, uint64_t tag
                           .model = command.len > 0 ? command.data[0] : 0,
                           .op = command.len > 1 ? command.data[1] : 0};
     size_t at = service->submit.len;
+    if (service->submit.data == NULL)
+        writer_reserve(&service->submit, service->submit_before); // as the last, not bit by bit
     writer_extend(&service->submit, 4);
     if (command.len > COMMAND_BYTES_MAX)
         group_write_void(&service->submit, COMMAND_TOO_LARGE); // keeps its place in the order
@@ -68,6 +70,7 @@ static void post_submitted(struct service *service) {
         mail->commands.first_tag = service->submit_first;
         mail->commands.count = service->submit_count;
         mail->commands.bytes = service->submit; // moved
+        service->submit_before = service->submit.len;
         writer_init(&service->submit);
         service->submit_count = 0;
         mail_post(to, mail);

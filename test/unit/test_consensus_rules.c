@@ -369,6 +369,29 @@ static void malformed_appends_change_nothing(void **state) {
     raft_free(raft);
 }
 
+// fuzz_peer: the log was committed up to the middle of a batch, which then could neither be applied nor given up.
+static void commit_inside_a_batch_ends_before_it(void **state) {
+    struct raft *raft = solo(3, 1, (const uint64_t[]){1}, 1);
+    struct batch_ref batch = batch_at(2, 3, 1, 10);
+    tell(raft, (struct raft_message){.type = RAFT_MSG_APPEND,
+                                     .from = 2,
+                                     .term = 1,
+                                     .index = 1,
+                                     .log_term = 1,
+                                     .batches = &batch,
+                                     .batch_count = 1});
+    persisted(raft);
+    assert_int_equal(raft_last_index(raft), 4);
+    tell(raft, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .term = 1, .commit = 3});
+    assert_int_equal(raft_commit(raft), 1);
+    tell(raft,
+         (struct raft_message){.type = RAFT_MSG_APPEND, .from = 2, .term = 1, .index = 3, .log_term = 1, .commit = 3});
+    assert_int_equal(raft_commit(raft), 1);
+    tell(raft, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .term = 1, .commit = 4});
+    assert_int_equal(raft_commit(raft), 4);
+    raft_free(raft);
+}
+
 static void membership_rolls_back_with_its_entry(void **state) { // thesis 4.1
     struct raft *raft = solo(3, 1, NULL, 0);
     struct raft_membership m;
@@ -708,6 +731,7 @@ int main(void) {
         cmocka_unit_test(read_of_a_node_alone_is_answered_at_once),
         cmocka_unit_test(unsafe_changes_are_refused),
         cmocka_unit_test(joint_needs_both_majorities),
+        cmocka_unit_test(commit_inside_a_batch_ends_before_it),
         cmocka_unit_test(restored_snapshot_of_a_later_term_raises_the_term),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

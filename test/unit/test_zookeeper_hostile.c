@@ -117,6 +117,57 @@ static void test_strangers_cannot_fill_the_log(void **state) {
     script_close(&script);
 }
 
+// A connection has ten seconds for its connect request, whole or by single bytes; one that has a session is never
+// asked for more, nor is a word's.
+static void test_silent_connections_are_closed(void **state) {
+    static const uint8_t hello[44] = {0, 0, 0, 44};
+    struct script script;
+    script_open(&script, NULL);
+    script_client(&script, 'a');
+    struct client *silent = fake_connect(script.fake, "10.1.1.1:5");
+    struct client *slow = fake_connect(script.fake, "10.1.1.1:6");
+    for (unsigned i = 0; i < 20; i++) {
+        assert_false(silent->closed);
+        assert_false(slow->closed);
+        fake_send(slow, hello + i, 1);
+        fake_tick(script.fake, 499);
+    }
+    struct client *later = fake_connect(script.fake, "10.1.1.1:7");
+    fake_tick(script.fake, 100);
+    assert_true(silent->closed);
+    assert_true(slow->closed);
+    assert_false(later->closed);
+    script_run(&script, "a> exists s/x b0\na< -101\n");
+    for (unsigned i = 0; i < 12; i++) fake_tick(script.fake, 1000);
+    assert_true(later->closed);
+    script_run(&script, "a> exists s/x b0\na< -101\n");
+    script_close(&script);
+}
+
+// This process stood still: what such clients sent meanwhile has not been read yet.
+static void test_a_pause_closes_no_newcomer(void **state) {
+    struct script script;
+    script_open(&script, NULL);
+    struct client *client = fake_connect(script.fake, "10.1.1.1:5");
+    fake_tick(script.fake, 60000);
+    assert_false(client->closed);
+    for (unsigned i = 0; i < 9; i++) fake_tick(script.fake, 1000);
+    assert_true(client->closed);
+    script_close(&script);
+}
+
+static void test_many_silent_connections_log_little(void **state) {
+    struct script script;
+    script_open(&script, NULL);
+    struct client *clients[500];
+    for (size_t i = 0; i < 500; i++) clients[i] = fake_connect(script.fake, "10.1.1.1:5");
+    for (unsigned i = 0; i < 101; i++) fake_tick(script.fake, 100);
+    for (size_t i = 0; i < 500; i++) assert_true(clients[i]->closed);
+    assert_true(script.fake->log_lines > 0);
+    assert_true(script.fake->log_lines <= 5);
+    script_close(&script);
+}
+
 // The same bytes in pieces of any size give the same answers.
 static void test_frames_come_in_pieces(void **state) {
     static const char *const requests[] = {"i1 i1 s/x sdata O i0",
@@ -236,6 +287,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_input),
         cmocka_unit_test(test_strangers_cannot_fill_the_log),
+        cmocka_unit_test(test_silent_connections_are_closed),
+        cmocka_unit_test(test_a_pause_closes_no_newcomer),
+        cmocka_unit_test(test_many_silent_connections_log_little),
         cmocka_unit_test(test_frames_come_in_pieces),
         cmocka_unit_test(test_random_bytes),
     };

@@ -152,6 +152,7 @@ void connect_request(struct connection *c, struct bytes frame) {
     wait->timeout_ms = asked < least ? least : asked > most ? most : asked;
     wait->deadline_ms = instance->now_ms + instance->settings.connect_wait_ms;
     c->state = CONNECTION_CONNECTING;
+    list_remove(&c->greeting);
     bool ours = shown >> 56 == SESSION_SHOWN_BASE >> 56 && session_number(shown) != 0;
     if (shown != 0 && (!ours || password.len != LEASE_PASSWORD_BYTES)) {
         connect_expired(c);

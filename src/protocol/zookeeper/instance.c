@@ -23,10 +23,12 @@ static void *zookeeper_start(struct service *service, const void *settings) {
     s->output_pause_bytes = or_default(s->output_pause_bytes, ZOOKEEPER_OUTPUT_PAUSE);
     s->output_bytes_max = or_default(s->output_bytes_max, ZOOKEEPER_OUTPUT_MAX);
     s->connect_wait_ms = or_default(s->connect_wait_ms, ZOOKEEPER_CONNECT_WAIT_MS);
+    s->greeting_ms = or_default(s->greeting_ms, ZOOKEEPER_GREETING_MS);
     s->read_only_after_ms = or_default(s->read_only_after_ms, ZOOKEEPER_READ_ONLY_AFTER_MS);
     list_init(&instance->connections);
     list_init(&instance->waiting);
     list_init(&instance->stalled);
+    list_init(&instance->greeting);
     hash_init(&instance->sessions);
     service_random(service, &instance->seed, sizeof instance->seed);
     watches_init(&instance->watches, instance->seed);
@@ -34,7 +36,7 @@ static void *zookeeper_start(struct service *service, const void *settings) {
     writer_init(&instance->part);
     writer_init(&instance->scratch);
     stats_reset(instance);
-    instance->now_ms = service_now_ms(service);
+    instance->now_ms = instance->ticked_ms = service_now_ms(service);
     return instance;
 }
 
@@ -69,6 +71,9 @@ static void *zookeeper_open(void *context, struct client *client) {
     c->opened_unix_ms = service_unix_ms(instance->service);
     c->latency.min = UINT32_MAX;
     list_init(&c->stalled);
+    list_init(&c->greeting);
+    c->greeting_since_ms = instance->greeting_ms;
+    list_push_back(&instance->greeting, &c->greeting);
     list_push_back(&instance->connections, &c->link);
     instance->connection_count++;
     ring_init(&c->requests, sizeof(struct request));
@@ -95,6 +100,7 @@ static void zookeeper_close(void *context) {
     instance->outstanding -= c->requests.count;
     instance->connection_count--;
     list_remove(&c->stalled);
+    list_remove(&c->greeting);
     list_remove(&c->link);
     ring_free(&c->requests);
     writer_free(&c->held);
@@ -109,6 +115,7 @@ void connection_end(struct connection *c, bool flush) {
     // Its watches must not fire into a connection that is going away.
     watches_leave(&c->instance->watches, &c->watches);
     list_remove(&c->stalled);
+    list_remove(&c->greeting);
     client_close(c->client, flush);
 }
 
@@ -282,11 +289,28 @@ static void zookeeper_event(void *context, uint8_t model, const void *event) {
 
 // ---- every 100 ms
 
+#define TICK_COUNTS_MS 1000u
+
+// Whoever connects and says nothing, or one byte a second, holds a place that others need.
+static void close_silent(struct instance *instance, uint64_t now_ms) {
+    uint64_t passed = now_ms > instance->ticked_ms ? now_ms - instance->ticked_ms : 0;
+    // After a pause of this process their bytes lie unread in the sockets: it is not them who were silent.
+    instance->greeting_ms += passed < TICK_COUNTS_MS ? passed : TICK_COUNTS_MS;
+    instance->ticked_ms = now_ms;
+    while (!list_empty(&instance->greeting)) {
+        struct connection *c = CONTAINER_OF(instance->greeting.next, struct connection, greeting);
+        ENSURE(c->state == CONNECTION_NEW);
+        if (instance->greeting_ms - c->greeting_since_ms < instance->settings.greeting_ms) return;
+        connection_bad_input(c, "no connect request in time");
+    }
+}
+
 static void zookeeper_tick(void *context, uint64_t now_ms) {
     struct instance *instance = context;
     struct list *at, *next;
     struct service_status status;
     instance->now_ms = now_ms;
+    close_silent(instance, now_ms);
     service_status(instance->service, &status);
     bool returned = status.has_leader && instance->no_leader_since_ms != 0;
     if (status.has_leader)

@@ -74,6 +74,7 @@ struct connection {
     struct client *client;
     struct list link;             // in instance->connections
     struct list stalled;          // in instance->stalled while its output is full
+    struct list greeting;         // in instance->greeting until its connect request is whole
     struct hash_node by_session;  // while `indexed`
     struct connect_wait *connect; // CONNECTING only
     struct ring requests;
@@ -86,6 +87,7 @@ struct connection {
     uint64_t received, sent; // packets
     uint64_t last_zxid;
     int64_t opened_unix_ms;
+    uint64_t greeting_since_ms; // on instance->greeting_ms
     uint64_t last_reply_ms;
     struct latency latency;
     uint32_t timeout_ms, waiting; // requests in state WAITING
@@ -99,6 +101,9 @@ struct instance {
     struct service *service;
     struct zookeeper_settings settings;
     struct list connections, waiting, stalled;
+    struct list greeting; // oldest first
+    uint64_t greeting_ms; // runs with the ticks, but a pause of this process is no time that a client had
+    uint64_t ticked_ms;   // the tick before
     uint32_t connection_count;
     struct hash sessions;
     struct watches watches;

@@ -15,6 +15,7 @@ extern const struct protocol zookeeper_protocol;
     (8u << 20) // unsent bytes from which a connection is read no further: replies of a few full frames
 #define ZOOKEEPER_OUTPUT_MAX (64u << 20)   // unsent bytes at which a client that never reads is closed
 #define ZOOKEEPER_CONNECT_WAIT_MS 1000u    // how long a client that is ahead of this node may wait (protocol-facts.md)
+#define ZOOKEEPER_GREETING_MS 10000u       // a connection whose connect request is not whole by then is closed
 #define ZOOKEEPER_READ_ONLY_AFTER_MS 3000u // without a leader: then clients that allow it are served read-only
 #define ZOOKEEPER_IDENTITIES_MAX 100u      // of one connection; they stand in every command it sends
 
@@ -29,6 +30,7 @@ struct zookeeper_settings {
     uint32_t output_pause_bytes;       // 0: ZOOKEEPER_OUTPUT_PAUSE
     uint32_t output_bytes_max;         // 0: ZOOKEEPER_OUTPUT_MAX
     uint32_t connect_wait_ms;          // 0: ZOOKEEPER_CONNECT_WAIT_MS
+    uint32_t greeting_ms;              // 0: ZOOKEEPER_GREETING_MS
     uint32_t read_only_after_ms;       // 0: ZOOKEEPER_READ_ONLY_AFTER_MS
     uint32_t watches_max;              // of one connection; 0: no limit
     bool read_only_off;                // refuse read-only service
