@@ -161,8 +161,10 @@ static void partition(struct sim *sim, bool one_way) {
 static void isolate(struct sim *sim, uint32_t which, bool clients) { // clients: with these it can still talk
     struct world *w = world_of(sim);
     uint64_t ways = 1 + draw(sim, 3);
+    bool reject = draw(sim, 3) == 0;
     for (uint32_t other = 0; other < (clients ? sim->node_count : w->host_count); other++) {
         if (other == which) continue;
+        if (reject) net_reject(w, which, other);
         if (ways & 1) net_block(w, which, other, true);
         if (ways & 2) net_block(w, other, which, true);
     }
@@ -227,6 +229,7 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
         break;
     case FAULT_STRAND:
         us = 1000000 + draw(sim, 9000000);
+        if (draw(sim, 2) == 0 && leader != NULL) which = leader->id - 1;
         isolate(sim, which, true);
         heal_after(sim, fault, which, 1, draw(sim, us));
         break;

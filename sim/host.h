@@ -81,6 +81,7 @@ void net_forget_host(struct host *host); // its memory is freed
 void net_set_swarm(struct world *world, const struct swarm *swarm);
 void net_block(struct world *world, uint32_t from, uint32_t to, bool blocked); // one way
 bool net_blocked(struct world *world, uint32_t from, uint32_t to);
+void net_reject(struct world *world, uint32_t a, uint32_t b); // as a firewall that answers with resets
 void net_slow(struct world *world, uint32_t from, uint32_t to, uint32_t extra_us);
 void net_heal(struct world *world); // no blocks, no slow links
 size_t net_break_some(struct world *world, uint32_t a, uint32_t b); // connections between two hosts end mid-frame

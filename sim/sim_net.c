@@ -86,7 +86,7 @@ struct connecting {
 };
 struct sim_net {
     struct list tcps;
-    bool blocked[HOSTS_MAX][HOSTS_MAX];
+    bool blocked[HOSTS_MAX][HOSTS_MAX], rejected[HOSTS_MAX][HOSTS_MAX];
     uint32_t slow_us[HOSTS_MAX][HOSTS_MAX];
     uint64_t bytes;
     uint32_t tcp_count;
@@ -190,6 +190,7 @@ void net_heal(struct world *world) {
     for (uint32_t a = 0; a < world->host_count; a++) {
         for (uint32_t b = 0; b < world->host_count; b++) {
             world->net->slow_us[a][b] = 0;
+            world->net->rejected[a][b] = false;
             if (world->net->blocked[a][b]) net_block(world, a, b, false);
         }
     }
@@ -556,8 +557,9 @@ static void connecting_run(struct event *event) {
         return;
     }
     struct io_listener *listener = find_listener(world, c->address, &other);
-    bool reached = other != NULL && other->powered && !world->net->blocked[self->index][other->index] &&
-                   !world->net->blocked[other->index][self->index];
+    bool rejected = other != NULL && world->net->rejected[self->index][other->index];
+    bool reached = rejected || (other != NULL && other->powered && !world->net->blocked[self->index][other->index] &&
+                   !world->net->blocked[other->index][self->index]);
     if (!reached) {
         if (world->now_us >= c->until_us) {
             c->error = -ETIMEDOUT;
@@ -570,7 +572,7 @@ static void connecting_run(struct event *event) {
         return;
     }
     c->answered = true;
-    if (listener == NULL || !other->running || other->dead) {
+    if (rejected || listener == NULL || !other->running || other->dead) {
         c->error = -ECONNREFUSED;
     } else {
         struct tcp *tcp = tcp_new(world, c->loop, listener->loop);
@@ -580,6 +582,7 @@ static void connecting_run(struct event *event) {
     }
     world_at(world, event, world->now_us + path_delay(world, other->index, self->index));
 }
+
 
 int sim_connect(struct io *io, const char *address, struct io_tls *tls, uint64_t timeout_us, io_connected_fn connected, void *context,
                 void **pending) {
@@ -672,6 +675,26 @@ size_t net_break_some(struct world *world, uint32_t a, uint32_t b) {
         count++;
     }
     return count;
+}
+
+static void end_now(struct io_conn *end) {
+    if (end->ended) return;
+    end->ended = end->finished = end->reset = true;
+    end->error = -ECONNRESET;
+    if (!end->gone && (end->started || end->accept != NULL)) loop_ready(end->loop, &end->ready);
+}
+
+// A firewall that answers for the other side: both ends learn at once, and new connections are refused.
+void net_reject(struct world *world, uint32_t a, uint32_t b) {
+    world->net->rejected[a][b] = world->net->rejected[b][a] = true;
+    net_block(world, a, b, true);
+    net_block(world, b, a, true);
+    for (struct list *at = world->net->tcps.next; at != &world->net->tcps; at = at->next) {
+        struct tcp *tcp = CONTAINER_OF(at, struct tcp, link);
+        if (!between(tcp, a, b)) continue;
+        end_now(&tcp->end[0]);
+        end_now(&tcp->end[1]);
+    }
 }
 
 uint64_t net_bytes(struct world *world) {

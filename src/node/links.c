@@ -209,6 +209,8 @@ static bool read_hello(struct bytes frame, enum hello_kind *kind, enum core_chan
     for (uint64_t i = 0; i < count && !r.failed; i++) {
         struct bytes address = read_blob(&r);
         if (r.failed || address.len >= ADDRESS_TEXT_MAX) return false;
+        for (size_t b = 0; b < address.len; b++) // it reaches logs and /zookeeper/config
+            if (address.data[b] <= ' ' || address.data[b] >= 0x7f) return false;
         if (i < ADVERTISED_COUNT && address.len > 0) memcpy(hello->address[i], address.data, address.len);
     }
     if (r.failed || hello->id == 0 || hello->id > 255) return false;
@@ -334,8 +336,6 @@ static void on_read(struct io_conn *conn, const uint8_t *data, size_t len) {
         return;
     }
     write_span(&link->in, bytes_of(data, len));
-    if (link->in.len < 4 || link->in.len - 4 < get_u32_le(link->in.data))
-        return; // a long frame: not looked at again and again
     size_t done = take_frames(link, link->in.data, link->in.len);
     if (done == SIZE_MAX) return;
     writer_consume(&link->in, done);

@@ -298,7 +298,8 @@ void core_keepalive_frame(struct core *core, uint32_t from, const struct core_fr
     } else if (core->role == RAFT_LEADER && core_peer_trusted(core, from)) {
         struct peer_state *peer = core_peer(core, from);
         peer->unix_at_ms = core->now_ms;
-        peer->unix_ahead_ms = frame->signed_value - core->ops.unix_ms(core->ops.context);
+        if (__builtin_sub_overflow(frame->signed_value, core->ops.unix_ms(core->ops.context), &peer->unix_ahead_ms))
+            peer->unix_ahead_ms = frame->signed_value < 0 ? INT64_MIN : INT64_MAX; // a clock beyond all clocks
         if (core->leading) {
             peer->round_log_ms = core->log_time_ms;
             if (frame->b > peer->knew_log_ms) peer->knew_log_ms = frame->b;
