@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes docs/performance.md's tables and docs/performance.svg from a results file: medians over the rounds, and ratios."""
+"""Makes docs/performance.md's tables and docs/performance.svg from a results file: medians over the rounds, and ratios. A
+second file, what costs.py printed, goes in as it is."""
 import json
 import os
 import statistics
@@ -133,6 +134,8 @@ def main():
         rounds = max((len(r) for both in loads.values() for r in both.values()), default=0)
         text = replace(text, "machine", ["Measured %s: %s CPUs, Linux %s, medians of %d rounds; raw: `bench/results/%s`." % (
             machine["time"], machine["cpus"], machine["kernel"], rounds, os.path.basename(path))])
+    if len(sys.argv) > 2 and os.path.getsize(sys.argv[2]) > 0:
+        text = replace(text, "costs", ["", *open(sys.argv[2]).read().rstrip().splitlines(), ""])
     with open(PAGE, "w") as f:
         f.write(text)
 

@@ -1,4 +1,5 @@
-// Clients: connecting, taking a session up again at another server, framing, dying. What they ask and check is in client_ops.c.
+// Clients: connecting, taking a session up again at another server, framing, dying. What they ask and check is in
+// client_ops.c.
 #include "sim/client.h"
 
 #include <stdio.h>
@@ -52,7 +53,8 @@ void client_move(struct sim_client *client) {
 
 static void again(struct sim_client *client) {
     drop_connection(client);
-    if (client->closing) client_session_over(client); // the answer to closeSession is lost: either way it does not use it any more
+    if (client->closing)
+        client_session_over(client); // the answer to closeSession is lost: either way it does not use it any more
     client->next_op_us = now_us(client) + 1000 + world_draw(&client->sim->world, PRNG_CLIENT, 100000);
 }
 
@@ -71,20 +73,22 @@ static void on_connect_answer(struct sim_client *client, struct reader *r) {
     if (timeout_ms <= 0) {
         struct history_session *session = history_session(&sim->history, client->session);
         if (client->session == 0) {
-            world_fail(&sim->world, "client %u asked for a new session and was told that it has expired", client->number);
+            world_fail(&sim->world, "client %u asked for a new session and was told that it has expired",
+                       client->number);
         } else if (session == NULL || session->ended_index == 0) {
             world_fail(&sim->world, "client %u was told that session %llx has expired, but it lives", client->number,
                        (unsigned long long)client->session);
         }
-        world_trace_line(&sim->world, "c%u session %llx has expired", client->number, (unsigned long long)client->session);
+        world_trace_line(&sim->world, "c%u session %llx has expired", client->number,
+                         (unsigned long long)client->session);
         client_session_over(client);
         again(client);
         return;
     }
     uint64_t session = shown & 0x00ffffffffffffffull;
     if (client->session != 0 && session != client->session)
-        world_fail(&sim->world, "client %u asked for session %llx and got %llx", client->number, (unsigned long long)client->session,
-                   (unsigned long long)session);
+        world_fail(&sim->world, "client %u asked for session %llx and got %llx", client->number,
+                   (unsigned long long)client->session, (unsigned long long)session);
     if (client->session == 0) sim->sessions_opened++;
     bool old = client->session != 0;
     client->session = session;
@@ -93,7 +97,8 @@ static void on_connect_answer(struct sim_client *client, struct reader *r) {
     memcpy(client->password, password.data, 16);
     client->attached = true;
     client->write_zxid = 0;
-    world_trace_line(&sim->world, "c%u attached %llx at n%u", client->number, (unsigned long long)session, client->server + 1);
+    world_trace_line(&sim->world, "c%u attached %llx at n%u", client->number, (unsigned long long)session,
+                     client->server + 1);
     if (old) client_set_watches(client);
     client->next_op_us = now_us(client);
 }
@@ -117,7 +122,8 @@ static void on_frame(struct sim_client *client, struct bytes frame) {
     }
     struct op *front = ring_front(&client->pending);
     if (r.failed || front == NULL || front->xid != xid) {
-        world_fail(&sim->world, "client %u got an answer to xid %d, and waits for %d", client->number, xid, front == NULL ? 0 : front->xid);
+        world_fail(&sim->world, "client %u got an answer to xid %d, and waits for %d", client->number, xid,
+                   front == NULL ? 0 : front->xid);
         return;
     }
     struct op op = *front;
@@ -185,8 +191,8 @@ static void connect_somewhere(struct sim_client *client) {
     struct sim *sim = client->sim;
     client->server = (uint32_t)world_draw(&sim->world, PRNG_CLIENT, sim->node_count);
     client->connects++;
-    int e = ops(client)->connect(&client->loop->io, sim->nodes[client->server].zookeeper, NULL, 1000000, on_connected, client,
-                                 &client->connecting);
+    int e = ops(client)->connect(&client->loop->io, sim->nodes[client->server].zookeeper, NULL, 1000000, on_connected,
+                                 client, &client->connecting);
     ENSURE(e == 0);
 }
 
@@ -223,7 +229,8 @@ static void begin(struct sim_client *client) {
     client->timer = (struct io_timer){.fire = on_tick, .context = client};
     client->dead = false;
     client->next_xid = 1;
-    client->loop->io.ops->timer_start(&client->loop->io, &client->timer, 1000 + world_draw(&client->sim->world, PRNG_CLIENT, 100000));
+    client->loop->io.ops->timer_start(&client->loop->io, &client->timer,
+                                      1000 + world_draw(&client->sim->world, PRNG_CLIENT, 100000));
 }
 
 static void end(struct sim_client *client, bool power) {

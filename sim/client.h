@@ -1,4 +1,5 @@
-// The insides of a simulated client; for client*.c only. A client is a process on a host of its own that speaks ZooKeeper's bytes.
+// The insides of a simulated client; for client*.c only. A client is a process on a host of its own that speaks
+// ZooKeeper's bytes.
 #pragma once
 #include "base/ring.h"
 #include "sim/jute.h"
@@ -7,17 +8,36 @@
 #define LOCKS_MAX 8u
 #define LOCK_TOLD_MAX 4096u
 
-enum op_kind { OP_SETUP, OP_SET, OP_CAS, OP_CREATE, OP_DELETE, OP_GET, OP_WATCH, OP_SYNC, OP_SYNC_GET, OP_SEQUENCE, OP_EPHEMERAL,
-               OP_LOCK, OP_UNLOCK, OP_MULTI, OP_CHILDREN, OP_PING, OP_SET_WATCHES, OP_CLOSE, OP_KINDS };
+enum op_kind {
+    OP_SETUP,
+    OP_SET,
+    OP_CAS,
+    OP_CREATE,
+    OP_DELETE,
+    OP_GET,
+    OP_WATCH,
+    OP_SYNC,
+    OP_SYNC_GET,
+    OP_SEQUENCE,
+    OP_EPHEMERAL,
+    OP_LOCK,
+    OP_UNLOCK,
+    OP_MULTI,
+    OP_CHILDREN,
+    OP_PING,
+    OP_SET_WATCHES,
+    OP_CLOSE,
+    OP_KINDS
+};
 
 struct op {
     enum op_kind kind;
     int32_t xid;
     uint32_t key, key2;
     uint64_t mark, mark2;
-    uint64_t floor;      // what was known by anyone when it was sent
+    uint64_t floor; // what was known by anyone when it was sent
     uint64_t invoked_us;
-    int32_t version;     // CAS
+    int32_t version; // CAS
     char path[64];
 };
 
@@ -27,11 +47,14 @@ struct lock_told { // an owner that was told so
     uint32_t client;
 };
 struct client_checks { // of all clients together
-    uint64_t floor;      // highest zxid that any client was told
-    struct { struct lock_told *told; size_t count, capacity; } locks[LOCKS_MAX];
+    uint64_t floor;    // highest zxid that any client was told
+    struct {
+        struct lock_told *told;
+        size_t count, capacity;
+    } locks[LOCKS_MAX];
 };
 
-struct watch { // on a register's data
+struct watch {       // on a register's data
     bool set, armed; // armed: this connection's server knows it
     uint64_t since;
 };
@@ -58,8 +81,15 @@ struct sim_client {
     uint64_t heard_us, sent_us, next_op_us, calm_done;
     uint64_t connects;
     struct watch watches[KEYS_MAX];
-    struct { bool held; uint64_t czxid; size_t at; } locks[LOCKS_MAX];
-    struct { bool known; int32_t version; } versions[KEYS_MAX];
+    struct {
+        bool held;
+        uint64_t czxid;
+        size_t at;
+    } locks[LOCKS_MAX];
+    struct {
+        bool known;
+        int32_t version;
+    } versions[KEYS_MAX];
     struct ring sent_marks; // struct sent_mark of this connection, unanswered when it broke
     struct event reborn;
     uint32_t server;

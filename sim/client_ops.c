@@ -1,6 +1,7 @@
-// What clients ask, and what must be true of each answer. In short: a reply's zxid names a place in the committed history, and the
-// answer must be exactly what stood there; that place never goes back in a session; a read behind a sync, and every write, lies
-// behind everything that anyone had been told when it was sent (so registers are linearizable, all keys together).
+// What clients ask, and what must be true of each answer. In short: a reply's zxid names a place in the committed
+// history, and the answer must be exactly what stood there; that place never goes back in a session; a read behind a
+// sync, and every write, lies behind everything that anyone had been told when it was sent (so registers are
+// linearizable, all keys together).
 #include "sim/client.h"
 
 #include <stdio.h>
@@ -8,7 +9,8 @@
 #define SETUP_PATHS 3u
 static const char *const setup_paths[SETUP_PATHS] = {"/r", "/l", "/q"};
 
-static void fail_op(struct sim_client *client, const struct op *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void fail_op(struct sim_client *client, const struct op *op, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void fail_op(struct sim_client *client, const struct op *op, const char *format, ...) {
     char text[1024];
@@ -16,8 +18,9 @@ static void fail_op(struct sim_client *client, const struct op *op, const char *
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    world_fail(&client->sim->world, "client %u session %llx, operation %d on %s sent at %llu us to n%u: %s", client->number,
-               (unsigned long long)client->session, (int)op->kind, op->path, (unsigned long long)op->invoked_us, client->server + 1, text);
+    world_fail(&client->sim->world, "client %u session %llx, operation %d on %s sent at %llu us to n%u: %s",
+               client->number, (unsigned long long)client->session, (int)op->kind, op->path,
+               (unsigned long long)op->invoked_us, client->server + 1, text);
 }
 
 // ---- sending
@@ -27,8 +30,8 @@ void client_send(struct sim_client *client, const struct op *op, struct bytes bo
     *at = *op;
     at->floor = client->sim->checks->floor;
     at->invoked_us = client->sent_us = client->sim->world.now_us;
-    world_trace_line(&client->sim->world, "c%u asks n%u: operation %d %s xid %d", client->number, client->server + 1, (int)op->kind,
-                     op->path, op->xid);
+    world_trace_line(&client->sim->world, "c%u asks n%u: operation %d %s xid %d", client->number, client->server + 1,
+                     (int)op->kind, op->path, op->xid);
     struct writer w;
     writer_init(&w);
     jute_int(&w, (int32_t)(8 + body.len));
@@ -133,8 +136,11 @@ static void send_one(struct sim_client *client) {
     struct world *world = &sim->world;
     struct op op = {.key = (uint32_t)world_draw(world, PRNG_CLIENT, sim->swarm.keys)};
     uint64_t draw = world_draw(world, PRNG_CLIENT, 100);
-    if (client->number % 3 == 0 && world_draw(world, PRNG_CLIENT, 300) != 0) // a holder: it takes locks, then only reads
-        draw = !holds_any(client) && world_draw(world, PRNG_CLIENT, 4) == 0 ? 85 : world_draw(world, PRNG_CLIENT, 2) == 0 ? 40 : 60;
+    if (client->number % 3 == 0 &&
+        world_draw(world, PRNG_CLIENT, 300) != 0) // a holder: it takes locks, then only reads
+        draw = !holds_any(client) && world_draw(world, PRNG_CLIENT, 4) == 0 ? 85
+               : world_draw(world, PRNG_CLIENT, 2) == 0                     ? 40
+                                                                            : 60;
     struct writer w;
     writer_init(&w);
     snprintf(op.path, sizeof op.path, "/r/%u", op.key);
@@ -233,9 +239,11 @@ void client_send_next(struct sim_client *client) {
         return;
     }
     if (client->stopped) return;
-    while (client->attached && !client->closing && now_us >= client->next_op_us && client->pending.count < sim->swarm.depth) {
+    while (client->attached && !client->closing && now_us >= client->next_op_us &&
+           client->pending.count < sim->swarm.depth) {
         send_one(client);
-        client->next_op_us = now_us + (sim->swarm.think_us == 0 ? 0 : world_draw(&sim->world, PRNG_CLIENT, 2 * sim->swarm.think_us));
+        client->next_op_us =
+            now_us + (sim->swarm.think_us == 0 ? 0 : world_draw(&sim->world, PRNG_CLIENT, 2 * sim->swarm.think_us));
     }
 }
 
@@ -247,9 +255,11 @@ void client_heard(struct sim_client *client, uint64_t sent_us) {
     if (session != NULL && sent_us > session->told_us && !client->closing) {
         session->told_us = sent_us;
         if (session_early(session))
-            world_fail(&sim->world, "session %llx (%llu ms) expired at %llu us, though node %u let bytes go to its client at %llu us",
-                       (unsigned long long)session->session, (unsigned long long)session->timeout_ms,
-                       (unsigned long long)session->ended_us, client->server + 1, (unsigned long long)sent_us);
+            world_fail(
+                &sim->world,
+                "session %llx (%llu ms) expired at %llu us, though node %u let bytes go to its client at %llu us",
+                (unsigned long long)session->session, (unsigned long long)session->timeout_ms,
+                (unsigned long long)session->ended_us, client->server + 1, (unsigned long long)sent_us);
     }
     for (size_t i = 0; i < LOCKS_MAX; i++) {
         if (!client->locks[i].held) continue;
@@ -259,11 +269,12 @@ void client_heard(struct sim_client *client, uint64_t sent_us) {
         for (size_t j = 0; j < sim->checks->locks[i].count; j++) {
             const struct lock_told *other = &sim->checks->locks[i].told[j];
             if (other->czxid > mine->czxid && other->first_us <= sent_us)
-                world_fail(&sim->world,
-                           "lock %zu is held twice: client %u (zxid %llu) was told at %llu us that it lives, client %u got it "
-                           "(zxid %llu) at %llu us",
-                           i, client->number, (unsigned long long)mine->czxid, (unsigned long long)sent_us, other->client,
-                           (unsigned long long)other->czxid, (unsigned long long)other->first_us);
+                world_fail(
+                    &sim->world,
+                    "lock %zu is held twice: client %u (zxid %llu) was told at %llu us that it lives, client %u got it "
+                    "(zxid %llu) at %llu us",
+                    i, client->number, (unsigned long long)mine->czxid, (unsigned long long)sent_us, other->client,
+                    (unsigned long long)other->czxid, (unsigned long long)other->first_us);
         }
     }
 }
@@ -280,14 +291,18 @@ static void lock_granted(struct sim_client *client, const struct op *op, uint64_
     for (size_t j = 0; j < *count; j++) {
         const struct lock_told *other = &(*told)[j];
         if (other->czxid < zxid && other->last_us >= sent_us)
-            fail_op(client, op, "lock %u is held twice: client %u (zxid %llu) was still told at %llu us that it lives; now zxid %llu", op->key,
-                    other->client, (unsigned long long)other->czxid, (unsigned long long)other->last_us, (unsigned long long)zxid);
+            fail_op(
+                client, op,
+                "lock %u is held twice: client %u (zxid %llu) was still told at %llu us that it lives; now zxid %llu",
+                op->key, other->client, (unsigned long long)other->czxid, (unsigned long long)other->last_us,
+                (unsigned long long)zxid);
     }
-    client->locks[op->key].held = !client->closing; // it has asked for the session's end meanwhile: it does not rely on it
+    client->locks[op->key].held =
+        !client->closing; // it has asked for the session's end meanwhile: it does not rely on it
     client->locks[op->key].czxid = zxid;
     client->locks[op->key].at = *count;
-    (*told)[(*count)++] = (struct lock_told){.czxid = zxid, 
-        .first_us = sent_us, .last_us = client->closing ? 0 : sent_us, .client = client->number};
+    (*told)[(*count)++] = (struct lock_told){
+        .czxid = zxid, .first_us = sent_us, .last_us = client->closing ? 0 : sent_us, .client = client->number};
 }
 
 // ---- answers
@@ -295,14 +310,14 @@ static void lock_granted(struct sim_client *client, const struct op *op, uint64_
 static void check_mark(struct sim_client *client, const struct op *op, uint64_t mark, uint64_t zxid) {
     uint64_t index = history_mark_index(&client->sim->history, mark);
     if (index != zxid)
-        fail_op(client, op, "write %llu was acknowledged at zxid %llu, but the committed history has it at %llu", (unsigned long long)mark,
-                (unsigned long long)zxid, (unsigned long long)index);
+        fail_op(client, op, "write %llu was acknowledged at zxid %llu, but the committed history has it at %llu",
+                (unsigned long long)mark, (unsigned long long)zxid, (unsigned long long)index);
 }
 
 static void check_write(struct sim_client *client, const struct op *op, uint64_t zxid) {
     if (zxid <= op->floor)
-        fail_op(client, op, "a write at zxid %llu, but zxid %llu had been told before it was sent", (unsigned long long)zxid,
-                (unsigned long long)op->floor);
+        fail_op(client, op, "a write at zxid %llu, but zxid %llu had been told before it was sent",
+                (unsigned long long)zxid, (unsigned long long)op->floor);
     if (zxid <= client->write_zxid)
         fail_op(client, op, "writes of one connection out of order: zxid %llu behind %llu", (unsigned long long)zxid,
                 (unsigned long long)client->write_zxid);
@@ -314,8 +329,8 @@ static void check_read(struct sim_client *client, const struct op *op, uint64_t 
     const struct key_history *key = keys_find(&sim->history.keys, bytes_of_text(op->path), false);
     struct key_change there = key == NULL ? (struct key_change){0} : key_at(key, zxid);
     if (op->kind == OP_SYNC_GET && zxid < op->floor)
-        fail_op(client, op, "a read behind a sync at zxid %llu, but zxid %llu had been told before", (unsigned long long)zxid,
-                (unsigned long long)op->floor);
+        fail_op(client, op, "a read behind a sync at zxid %llu, but zxid %llu had been told before",
+                (unsigned long long)zxid, (unsigned long long)op->floor);
     if (error == JUTE_NONODE) {
         if (there.exists) fail_op(client, op, "no node at zxid %llu, but it stands there", (unsigned long long)zxid);
         client->versions[op->key].known = false;
@@ -330,9 +345,10 @@ static void check_read(struct sim_client *client, const struct op *op, uint64_t 
         return;
     }
     if (!there.exists || there.mark != mark || there.index != stat.mzxid)
-        fail_op(client, op, "at zxid %llu it reads write %llu (mzxid %llu), but write %llu of index %llu stands there%s",
-                (unsigned long long)zxid, (unsigned long long)mark, (unsigned long long)stat.mzxid, (unsigned long long)there.mark,
-                (unsigned long long)there.index, there.exists ? "" : " (gone)");
+        fail_op(client, op,
+                "at zxid %llu it reads write %llu (mzxid %llu), but write %llu of index %llu stands there%s",
+                (unsigned long long)zxid, (unsigned long long)mark, (unsigned long long)stat.mzxid,
+                (unsigned long long)there.mark, (unsigned long long)there.index, there.exists ? "" : " (gone)");
     client->versions[op->key].known = true;
     client->versions[op->key].version = stat.version;
     if (op->kind == OP_WATCH) client->watches[op->key] = (struct watch){.set = true, .armed = true, .since = zxid};
@@ -340,7 +356,9 @@ static void check_read(struct sim_client *client, const struct op *op, uint64_t 
 
 static void check_set(struct sim_client *client, const struct op *op, uint64_t zxid, struct reader *r, uint64_t mark) {
     struct jute_stat stat = jute_read_stat(r);
-    if (r->failed || stat.mzxid != zxid) fail_op(client, op, "mzxid %llu in the answer of zxid %llu", (unsigned long long)stat.mzxid, (unsigned long long)zxid);
+    if (r->failed || stat.mzxid != zxid)
+        fail_op(client, op, "mzxid %llu in the answer of zxid %llu", (unsigned long long)stat.mzxid,
+                (unsigned long long)zxid);
     if (op->kind == OP_CAS && stat.version != op->version + 1)
         fail_op(client, op, "version %d behind a set of version %d", stat.version, op->version);
     check_mark(client, op, mark, zxid);
@@ -352,7 +370,9 @@ static void check_set(struct sim_client *client, const struct op *op, uint64_t z
 static void check_create(struct sim_client *client, const struct op *op, uint64_t zxid, struct reader *r) {
     jute_read_data(r);
     struct jute_stat stat = jute_read_stat(r);
-    if (r->failed || stat.czxid != zxid) fail_op(client, op, "czxid %llu in the answer of zxid %llu", (unsigned long long)stat.czxid, (unsigned long long)zxid);
+    if (r->failed || stat.czxid != zxid)
+        fail_op(client, op, "czxid %llu in the answer of zxid %llu", (unsigned long long)stat.czxid,
+                (unsigned long long)zxid);
     check_mark(client, op, op->mark, zxid);
     if (op->kind == OP_LOCK) lock_granted(client, op, zxid);
 }
@@ -378,8 +398,10 @@ static void check_watches(struct sim_client *client, uint64_t zxid) {
         snprintf(path, sizeof path, "/r/%u", i);
         const struct key_history *key = keys_find(&sim->history.keys, bytes_of_text(path), false);
         if (key != NULL && key_changed_in(key, watch->since, zxid, &index))
-            world_fail(&sim->world, "client %u saw zxid %llu before the event of its watch on %s (set at %llu, changed at %llu)",
-                       client->number, (unsigned long long)zxid, path, (unsigned long long)watch->since, (unsigned long long)index);
+            world_fail(&sim->world,
+                       "client %u saw zxid %llu before the event of its watch on %s (set at %llu, changed at %llu)",
+                       client->number, (unsigned long long)zxid, path, (unsigned long long)watch->since,
+                       (unsigned long long)index);
     }
 }
 
@@ -398,8 +420,8 @@ void client_event(struct sim_client *client, struct reader *r) {
     if (!watch->set)
         world_fail(&sim->world, "client %u got an event for /r/%u, and watches nothing there", client->number, number);
     else if (key == NULL || !key_changed_in(key, watch->since, UINT64_MAX, &index))
-        world_fail(&sim->world, "client %u got an event for /r/%u, which has not changed since %llu", client->number, number,
-                   (unsigned long long)watch->since);
+        world_fail(&sim->world, "client %u got an event for /r/%u, which has not changed since %llu", client->number,
+                   number, (unsigned long long)watch->since);
     watch->set = watch->armed = false;
 }
 
@@ -411,7 +433,8 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
     }
     if (error == JUTE_SESSION_EXPIRED || error == JUTE_SESSION_MOVED) return; // the connection ends
     if (zxid < client->last_zxid)
-        fail_op(client, op, "zxid went back from %llu to %llu", (unsigned long long)client->last_zxid, (unsigned long long)zxid);
+        fail_op(client, op, "zxid went back from %llu to %llu", (unsigned long long)client->last_zxid,
+                (unsigned long long)zxid);
     if (zxid > sim->history.last) fail_op(client, op, "zxid %llu is not committed", (unsigned long long)zxid);
     if (op->kind == OP_SET_WATCHES) {
         for (size_t i = 0; i < KEYS_MAX; i++) client->watches[i].armed = client->watches[i].set;
@@ -425,8 +448,8 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
     client->calm_done++;
     world_note(&sim->world, NOTE_OPERATION, client->number * 32 + (uint64_t)op->kind, zxid);
     if (error != 0) sim->failed_operations++;
-    world_trace_line(&sim->world, "c%u operation %d %s xid %d: zxid %llu error %d", client->number, (int)op->kind, op->path, op->xid,
-                     (unsigned long long)zxid, error);
+    world_trace_line(&sim->world, "c%u operation %d %s xid %d: zxid %llu error %d", client->number, (int)op->kind,
+                     op->path, op->xid, (unsigned long long)zxid, error);
     switch (op->kind) {
     case OP_SETUP:
         if (error != 0 && error != JUTE_NODEEXISTS) {
@@ -437,7 +460,9 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
         break;
     case OP_GET:
     case OP_WATCH:
-    case OP_SYNC_GET: check_read(client, op, zxid, error, r); break;
+    case OP_SYNC_GET:
+        check_read(client, op, zxid, error, r);
+        break;
     case OP_SET:
     case OP_CAS:
         if (error == JUTE_BADVERSION || error == JUTE_NONODE) client->versions[op->key].known = false;
@@ -460,6 +485,7 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
     case OP_MULTI:
         if (error == 0) check_multi(client, op, zxid, r);
         break;
-    default: break;
+    default:
+        break;
     }
 }

@@ -5,8 +5,9 @@
 #include <string.h>
 
 const char *const fault_names[FAULT_COUNT] = {
-    "kill",      "power",     "power-all", "pause",     "partition", "one-way", "isolate", "break",        "slow-link",  "slow-disk", "stall-disk",
-    "full-disk", "fail-sync", "rot",       "wipe",      "clock",     "client-pause", "client-die", "restart",   "member",    "transfer",     "strand"};
+    "kill",         "power",      "power-all",  "pause",     "partition", "one-way", "isolate", "break",
+    "slow-link",    "slow-disk",  "stall-disk", "full-disk", "fail-sync", "rot",     "wipe",    "clock",
+    "client-pause", "client-die", "restart",    "member",    "transfer",  "strand"};
 
 struct heal { // the end of a fault
     struct event event;
@@ -50,7 +51,8 @@ void swarm_draw(struct sim *sim) {
     s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 5000);
     s->snapshot_every_bytes = (uint64_t)world_between(w, PRNG_SWARM, 1, 64) * (64u << 10);
     s->fault_every_us = o->faults ? world_between(w, PRNG_SWARM, 100, 4000) * 1000 : 0;
-    for (int i = 0; i < FAULT_COUNT; i++) s->weight[i] = world_draw(w, PRNG_SWARM, 2) == 0 ? 0 : (uint32_t)world_between(w, PRNG_SWARM, 1, 10);
+    for (int i = 0; i < FAULT_COUNT; i++)
+        s->weight[i] = world_draw(w, PRNG_SWARM, 2) == 0 ? 0 : (uint32_t)world_between(w, PRNG_SWARM, 1, 10);
     if (s->weight[FAULT_POWER_ALL] > 2) s->weight[FAULT_POWER_ALL] = 2;
     sim->client_count = s->clients > SIM_CLIENTS_MAX ? SIM_CLIENTS_MAX : s->clients;
     sim->cluster_count = s->nodes > 7 ? 7 : s->nodes;
@@ -75,8 +77,8 @@ static size_t lost_disks(const struct sim *sim) {
     return count;
 }
 
-// docs/faults.md as code: f = (n - 1) / 2 disks may be lost, wiped, rotten or lie at once; the rest may happen to any number of nodes at
-// any time, and takes at most service away.
+// docs/faults.md as code: f = (n - 1) / 2 disks may be lost, wiped, rotten or lie at once; the rest may happen to any
+// number of nodes at any time, and takes at most service away.
 bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node) {
     size_t n = voters(sim), f = n == 0 ? 0 : (n - 1) / 2;
     switch (fault) {
@@ -84,9 +86,12 @@ bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_nod
     case FAULT_ROT:
         if (sim->history.machine == NULL || node->lost || node->rotten || !node_is_voter(sim, node)) return false;
         return !machine_membership(sim->history.machine)->joint && lost_disks(sim) < f;
-    case FAULT_FULL_DISK: return sim->history.machine != NULL;
-    case FAULT_FAIL_SYNC: return node->node != NULL && sim->history.machine != NULL;
-    default: return true;
+    case FAULT_FULL_DISK:
+        return sim->history.machine != NULL;
+    case FAULT_FAIL_SYNC:
+        return node->node != NULL && sim->history.machine != NULL;
+    default:
+        return true;
     }
 }
 
@@ -110,11 +115,20 @@ static void end_fault(struct sim *sim, enum fault fault, uint32_t a, uint32_t b)
     case FAULT_ONE_WAY:
     case FAULT_ISOLATE:
     case FAULT_STRAND:
-    case FAULT_SLOW_LINK: net_heal(w); break;
-    case FAULT_SLOW_DISK: disk_faults(node->host->disk)->slow = 1; break;
-    case FAULT_FULL_DISK: disk_faults(node->host->disk)->capacity = UINT64_MAX; break;
-    case FAULT_CLOCK: node->host->unix_stands = false; break;
-    default: break;
+    case FAULT_SLOW_LINK:
+        net_heal(w);
+        break;
+    case FAULT_SLOW_DISK:
+        disk_faults(node->host->disk)->slow = 1;
+        break;
+    case FAULT_FULL_DISK:
+        disk_faults(node->host->disk)->capacity = UINT64_MAX;
+        break;
+    case FAULT_CLOCK:
+        node->host->unix_stands = false;
+        break;
+    default:
+        break;
     }
     world_trace_line(w, "end of %s", fault_names[fault]);
 }
@@ -197,7 +211,7 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
     struct world *w = world_of(sim);
     uint32_t which = (uint32_t)draw(sim, sim->node_count);
     struct sim_node *node = &sim->nodes[which];
-    if (!fault_allowed(sim, fault, node)) return false;
+    if (!fault_allowed(sim, fault, node) || event_set(&node->stopped)) return false;
     uint64_t us = duration_us(sim);
     char what[256] = "";
     struct disk_faults *disk = disk_faults(node->host->disk);
@@ -206,13 +220,13 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
     case FAULT_KILL:
     case FAULT_POWER:
         if (draw(sim, 3) == 0 && leader != NULL) node = leader;
-        if (node->node == NULL) return false;
+        if (node->node == NULL || event_set(&node->stopped)) return false;
         node_crash(node, fault == FAULT_POWER);
         node_restart_after(node, us);
         break;
     case FAULT_POWER_ALL:
         for (size_t i = 0; i < sim->node_count; i++) {
-            if (sim->nodes[i].node == NULL) continue;
+            if (sim->nodes[i].node == NULL || event_set(&sim->nodes[i].stopped)) continue;
             node_crash(&sim->nodes[i], draw(sim, 3) != 0);
             node_restart_after(&sim->nodes[i], draw(sim, us));
         }
@@ -221,8 +235,12 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
         if (draw(sim, 2) == 0 && leader != NULL) node = leader;
         host_pause(node->host, w->now_us + us);
         break;
-    case FAULT_PARTITION: partition(sim, false); break;
-    case FAULT_ONE_WAY: partition(sim, true); break;
+    case FAULT_PARTITION:
+        partition(sim, false);
+        break;
+    case FAULT_ONE_WAY:
+        partition(sim, true);
+        break;
     case FAULT_ISOLATE:
         if (draw(sim, 2) == 0 && leader != NULL) which = leader->id - 1;
         isolate(sim, which, draw(sim, 2) == 0);
@@ -241,10 +259,18 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
         for (uint32_t other = 0; other < w->host_count; other++)
             if (draw(sim, 3) == 0) net_slow(w, which, other, (uint32_t)draw(sim, 300000));
         break;
-    case FAULT_SLOW_DISK: disk->slow = 2 + (uint32_t)draw(sim, 100); break;
-    case FAULT_STALL_DISK: disk->stalled_until_us = w->now_us + us; break;
-    case FAULT_FULL_DISK: disk->capacity = disk_used(node->host->disk) + draw(sim, 200000); break;
-    case FAULT_FAIL_SYNC: disk->fail_sync = true; break;
+    case FAULT_SLOW_DISK:
+        disk->slow = 2 + (uint32_t)draw(sim, 100);
+        break;
+    case FAULT_STALL_DISK:
+        disk->stalled_until_us = w->now_us + us;
+        break;
+    case FAULT_FULL_DISK:
+        disk->capacity = disk_used(node->host->disk) + draw(sim, 200000);
+        break;
+    case FAULT_FAIL_SYNC:
+        disk->fail_sync = true;
+        break;
     case FAULT_ROT:
         if (!disk_rot(node->host->disk, what)) return false;
         node->rotten = true;
@@ -264,19 +290,26 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
             node->host->unix_offset_ms = (int64_t)draw(sim, 2000000000) - 1000000000;
         }
         break;
-    case FAULT_CLIENT_PAUSE: client_pause_for(sim, (size_t)draw(sim, sim->client_count), us); break;
-    case FAULT_CLIENT_DIE: client_die(sim, (size_t)draw(sim, sim->client_count)); break;
+    case FAULT_CLIENT_PAUSE:
+        client_pause_for(sim, (size_t)draw(sim, sim->client_count), us);
+        break;
+    case FAULT_CLIENT_DIE:
+        client_die(sim, (size_t)draw(sim, sim->client_count));
+        break;
     case FAULT_RESTART:
         if (node->node == NULL || node->stopping) return false;
         node_end(node);
         node_restart_after(node, us);
         break;
-    case FAULT_MEMBER: change_members(sim); break;
+    case FAULT_MEMBER:
+        change_members(sim);
+        break;
     case FAULT_TRANSFER:
         if (leader == NULL) return false;
         node_admin(leader->node, CORE_TRANSFER, draw(sim, 2) == 0 ? 0 : node->id, NULL, on_admin, leader);
         break;
-    default: UNREACHABLE();
+    default:
+        UNREACHABLE();
     }
     world_trace_line(w, "fault %s n%u %llu us %s", fault_names[fault], node->id, (unsigned long long)us, what);
     world_note(w, NOTE_FAULT, (uint64_t)fault, node->id);
@@ -306,6 +339,29 @@ void faults_start(struct sim *sim) {
     world_at(world_of(sim), &sim->fault_event, sim->world.now_us + 1000000 + draw(sim, 2 * sim->swarm.fault_every_us));
 }
 
+// Up to f members stay away while the clients must go on: the core is a majority, not everybody.
+static void leave_out(struct sim *sim) {
+    if (sim->history.machine == NULL || draw(sim, 2) == 0 || lost_disks(sim) > 0) return;
+    if (machine_membership(sim->history.machine)->joint) return;
+    size_t f = (voters(sim) - 1) / 2;
+    for (size_t i = 0; i < f; i++) {
+        struct sim_node *node = &sim->nodes[draw(sim, sim->node_count)];
+        if (node->away || !node_is_voter(sim, node) || event_set(&node->stopped)) continue;
+        world_trace_line(world_of(sim), "n%u stays away", node->id);
+        node->away = true;
+        if (node->node != NULL) node_crash(node, true);
+        world_cancel(world_of(sim), &node->restart);
+    }
+}
+
+void faults_rejoin(struct sim *sim) {
+    for (size_t i = 0; i < sim->node_count; i++) {
+        if (!sim->nodes[i].away) continue;
+        sim->nodes[i].away = false;
+        node_restart_after(&sim->nodes[i], draw(sim, 1000000));
+    }
+}
+
 // The core heals: everything that belongs to the cluster runs, is connected, and has a working disk.
 void faults_stop(struct sim *sim) {
     struct world *w = world_of(sim);
@@ -313,12 +369,14 @@ void faults_stop(struct sim *sim) {
     sim->calming = true;
     world_cancel(w, &sim->fault_event);
     net_heal(w);
+    leave_out(sim);
     for (size_t i = 0; i < sim->node_count; i++) {
         struct sim_node *node = &sim->nodes[i];
         *disk_faults(node->host->disk) = (struct disk_faults){.capacity = UINT64_MAX, .slow = 1};
         node->host->unix_stands = false;
         host_go_on(node->host);
-        if (node->node == NULL && (node->member || node->id <= sim->cluster_count)) node_restart_after(node, draw(sim, 1000000));
+        if (node->node == NULL && !node->away && (node->member || node->id <= sim->cluster_count))
+            node_restart_after(node, draw(sim, 1000000));
     }
 }
 

@@ -1,5 +1,6 @@
-// A machine of the simulated world: a clock, at most one process with its loops, and what the process has open. The process may end
-// at any moment (host_kill): from then on nothing it still calls has any effect, and its memory is freed by its owner.
+// A machine of the simulated world: a clock, at most one process with its loops, and what the process has open. The
+// process may end at any moment (host_kill): from then on nothing it still calls has any effect, and its memory is
+// freed by its owner.
 #pragma once
 #include "io/io.h"
 #include "sim/world.h"
@@ -18,7 +19,7 @@ struct sim_loop {
     struct host *host;
     struct event turn;
     struct list ready;
-    struct list flush;  // connections with output of this turn
+    struct list flush; // connections with output of this turn
     void (*hook)(void *context);
     void *hook_context;
     uint64_t turns;
@@ -37,7 +38,7 @@ struct host {
     uint64_t boot;       // counts processes
     uint64_t paused_until_us, busy_until_us, spent_us;
     // clocks
-    int64_t drift_ppm;   // of the monotonic clock
+    int64_t drift_ppm;                      // of the monotonic clock
     uint64_t clock_base_us, clock_world_us; // monotonic = base + (world - clock_world) * (1 + drift)
     int64_t unix_offset_ms;
     bool unix_stands;
@@ -45,7 +46,7 @@ struct host {
     struct sim_loop *loops[2];
     size_t loop_count;
     struct list timers, wakes, listeners, conns, connects, jobs;
-    struct sim_disk *disk; // NULL: none
+    struct sim_disk *disk;              // NULL: none
     void (*on_dead)(struct host *host); // the process ended itself (node_fatal); called outside of turns
     struct event death;
     void *owner;
@@ -54,10 +55,10 @@ struct host {
 
 struct host *host_new(struct world *world, const char *name);
 void host_free(struct host *host);
-struct sim_loop *host_start_loop(struct host *host);  // a loop of the process that starts now
+struct sim_loop *host_start_loop(struct host *host); // a loop of the process that starts now
 void host_process_begin(struct host *host);
-// The process ends: connections are cut (power: silently), disk jobs end half done, timers and wake-ups are void. The owner then frees
-// the process's memory, and calls host_process_freed.
+// The process ends: connections are cut (power: silently), disk jobs end half done, timers and wake-ups are void. The
+// owner then frees the process's memory, and calls host_process_freed.
 void host_kill(struct host *host, bool power);
 void host_process_freed(struct host *host);
 void host_die(struct host *host); // from within the process: as host_kill at once for effects, on_dead later
@@ -65,7 +66,7 @@ void host_pause(struct host *host, uint64_t until_us);
 void host_go_on(struct host *host);
 void host_set_drift(struct host *host, int64_t ppm);
 
-uint64_t host_now_us(struct host *host); // its monotonic clock
+uint64_t host_now_us(struct host *host);                            // its monotonic clock
 uint64_t host_world_time(struct host *host, uint64_t monotonic_us); // when its clock will show that
 
 struct io *loop_io(struct sim_loop *loop);
@@ -77,25 +78,26 @@ void loop_spend(struct sim_loop *loop, uint64_t us);
 void net_init(struct world *world);
 void net_free(struct world *world);
 void net_cut_host(struct host *host, bool power); // of a process that ended
-void net_forget_host(struct host *host); // its memory is freed
+void net_forget_host(struct host *host);          // its memory is freed
 void net_set_swarm(struct world *world, const struct swarm *swarm);
 void net_block(struct world *world, uint32_t from, uint32_t to, bool blocked); // one way
 bool net_blocked(struct world *world, uint32_t from, uint32_t to);
 void net_reject(struct world *world, uint32_t a, uint32_t b); // as a firewall that answers with resets
 void net_slow(struct world *world, uint32_t from, uint32_t to, uint32_t extra_us);
-void net_heal(struct world *world); // no blocks, no slow links
+void net_heal(struct world *world);                                 // no blocks, no slow links
 size_t net_break_some(struct world *world, uint32_t a, uint32_t b); // connections between two hosts end mid-frame
 void net_flush(struct sim_loop *loop);
 uint64_t net_bytes(struct world *world);
-// For clients' checks: when were the newest bytes of this connection that were read handed to conn_write by the other side?
+// For clients' checks: when were the newest bytes of this connection that were read handed to conn_write by the other
+// side?
 uint64_t net_read_sent_us(struct io_conn *conn);
 extern const struct io_ops sim_ops;
-int sim_listen(struct io *io, const char *address, const struct io_listen_options *options, io_accepted_fn accepted, void *context,
-               struct io_listener **listener);
+int sim_listen(struct io *io, const char *address, const struct io_listen_options *options, io_accepted_fn accepted,
+               void *context, struct io_listener **listener);
 void sim_listener_address(struct io_listener *listener, char out[ADDRESS_TEXT_MAX]);
 void sim_listener_close(struct io_listener *listener);
-int sim_connect(struct io *io, const char *address, struct io_tls *tls, uint64_t timeout_us, io_connected_fn connected, void *context,
-                void **pending);
+int sim_connect(struct io *io, const char *address, struct io_tls *tls, uint64_t timeout_us, io_connected_fn connected,
+                void *context, void **pending);
 void sim_connect_cancel(struct io *io, void *pending);
 void sim_conn_start(struct io_conn *conn, const struct io_conn_handler *handler, void *context, size_t low_water);
 void *sim_conn_context(struct io_conn *conn);
@@ -109,9 +111,9 @@ void sim_conn_close(struct io_conn *conn, bool flush);
 
 // ---- sim_disk.c
 struct disk_faults {
-    bool fail_sync;              // the next sync fails
-    uint64_t capacity;           // UINT64_MAX: no limit
-    uint32_t slow;               // times slower; 1: not
+    bool fail_sync;    // the next sync fails
+    uint64_t capacity; // UINT64_MAX: no limit
+    uint32_t slow;     // times slower; 1: not
     uint64_t stalled_until_us;
 };
 struct sim_disk *disk_new(struct world *world);

@@ -1,5 +1,5 @@
-// ZooKeeper's bytes, as little of them as the simulator's clients need; written apart from the server's codec, so that one mistake is
-// not made on both sides alike.
+// ZooKeeper's bytes, as little of them as the simulator's clients need; written apart from the server's codec, so that
+// one mistake is not made on both sides alike.
 #pragma once
 #include "base/bytes.h"
 #include <string.h>
@@ -17,7 +17,13 @@ enum jute_op {
     JUTE_CLOSE = -11
 };
 enum { JUTE_XID_EVENT = -1, JUTE_XID_PING = -2, JUTE_XID_SET_WATCHES = -8 };
-enum { JUTE_NONODE = -101, JUTE_BADVERSION = -103, JUTE_NODEEXISTS = -110, JUTE_SESSION_EXPIRED = -112, JUTE_SESSION_MOVED = -118 };
+enum {
+    JUTE_NONODE = -101,
+    JUTE_BADVERSION = -103,
+    JUTE_NODEEXISTS = -110,
+    JUTE_SESSION_EXPIRED = -112,
+    JUTE_SESSION_MOVED = -118
+};
 enum { JUTE_EPHEMERAL = 1, JUTE_SEQUENTIAL = 2 };
 
 struct jute_stat {

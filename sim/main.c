@@ -27,7 +27,8 @@ static void on_abort(int signal_number) {
     char line[256], text[512];
     repeat_line(line, &running);
     fflush(stdout);
-    int n = snprintf(text, sizeof text, "\nsim: FAILED seed=%llu: the process broke an invariant (signal %d)\n  repeat: %s\n",
+    int n = snprintf(text, sizeof text,
+                     "\nsim: FAILED seed=%llu: the process broke an invariant (signal %d)\n  repeat: %s\n",
                      (unsigned long long)running.seed, signal_number, line);
     ssize_t written = write(STDERR_FILENO, text, (size_t)n);
     (void)written;
@@ -50,7 +51,8 @@ static bool settled(struct sim *sim, uint64_t target) {
     if (m->joint) return false;
     for (uint32_t i = 0; i < m->count; i++) {
         struct sim_node *node = &sim->nodes[m->members[i].id - 1];
-        if (node->node == NULL || !node_is_voter(sim, node) || machine_applied(node_machine(node->node)) < target) return false;
+        if (node->node == NULL || !node_is_voter(sim, node) || machine_applied(node_machine(node->node)) < target)
+            return false;
     }
     return true;
 }
@@ -65,8 +67,11 @@ static void check_ephemerals(struct sim *sim) {
     for (size_t i = 0; i < h->session_count; i++) {
         size_t count = 0;
         if (h->sessions[i].ended_index == 0) continue;
-        struct tree_query query = {
-            .op = TREE_EPHEMERALS, .path = bytes_of_text("/"), .session = h->sessions[i].session, .name = count_name, .context = &count};
+        struct tree_query query = {.op = TREE_EPHEMERALS,
+                                   .path = bytes_of_text("/"),
+                                   .session = h->sessions[i].session,
+                                   .name = count_name,
+                                   .context = &count};
         struct result result;
         machine_query(h->machine, MODEL_TREE, &query, &result);
         if (count > 0)
@@ -84,10 +89,11 @@ static void describe_nodes(struct sim *sim) {
         }
         struct core_status status;
         core_get_status(node_core(node->node), &status);
-        printf("  n%u role %d leader %u term %llu commit %llu last %llu applied %llu voter %d ready %d diverged %d\n", node->id,
-               (int)status.role, status.leader, (unsigned long long)status.term, (unsigned long long)status.commit,
-               (unsigned long long)status.last_index, (unsigned long long)machine_applied(node_machine(node->node)),
-               node_is_voter(sim, node), status.ready, status.diverged);
+        printf("  n%u role %d leader %u term %llu commit %llu last %llu applied %llu voter %d ready %d diverged %d\n",
+               node->id, (int)status.role, status.leader, (unsigned long long)status.term,
+               (unsigned long long)status.commit, (unsigned long long)status.last_index,
+               (unsigned long long)machine_applied(node_machine(node->node)), node_is_voter(sim, node), status.ready,
+               status.diverged);
     }
 }
 
@@ -118,30 +124,36 @@ static bool run_seed(const struct sim_options *options) {
     uint64_t calm_us = w->now_us;
     while (!w->failed && clients_waiting(sim) > 0 && w->now_us < calm_us + CALM_US) run_until(sim, w->now_us + 100000);
     if (!w->failed && clients_waiting(sim) > 0)
-        world_fail(w, "%zu clients completed nothing within %u s after the faults ended", clients_waiting(sim), CALM_US / 1000000);
+        world_fail(w, "%zu clients completed nothing within %u s after the faults ended", clients_waiting(sim),
+                   CALM_US / 1000000);
     uint64_t waited_us = w->now_us - calm_us;
     if (!w->failed) {
         uint64_t target = sim->history.last, from_us = w->now_us;
         clients_stop(sim);
-        while (!w->failed && !settled(sim, target) && w->now_us < from_us + SETTLE_US) run_until(sim, w->now_us + 100000);
-        if (!w->failed && !settled(sim, target)) world_fail(w, "not all members reached index %llu as voters", (unsigned long long)target);
+        faults_rejoin(sim);
+        while (!w->failed && !settled(sim, target) && w->now_us < from_us + SETTLE_US)
+            run_until(sim, w->now_us + 100000);
+        if (!w->failed && !settled(sim, target))
+            world_fail(w, "not all members reached index %llu as voters", (unsigned long long)target);
     }
     if (!w->failed) check_ephemerals(sim);
     double took = wall() - begun;
     nodes_count(sim);
     bool ok = !w->failed;
-    printf("seed=%llu %s nodes=%zu clients=%zu seconds=%llu operations=%llu refused=%llu unknown=%llu entries=%llu leaders=%llu expired=%llu "
+    printf("seed=%llu %s nodes=%zu clients=%zu seconds=%llu operations=%llu refused=%llu unknown=%llu entries=%llu "
+           "leaders=%llu expired=%llu "
            "snapshots=%llu installed=%llu "
            "calm_ms=%llu faults:",
            (unsigned long long)options->seed, ok ? "passed" : "FAILED", sim->node_count, sim->client_count,
-           (unsigned long long)(w->now_us / 1000000), (unsigned long long)sim->operations, (unsigned long long)sim->failed_operations,
-           (unsigned long long)sim->unknown_operations, (unsigned long long)sim->history.last, (unsigned long long)sim->history.leaders,
+           (unsigned long long)(w->now_us / 1000000), (unsigned long long)sim->operations,
+           (unsigned long long)sim->failed_operations, (unsigned long long)sim->unknown_operations,
+           (unsigned long long)sim->history.last, (unsigned long long)sim->history.leaders,
            (unsigned long long)sim->history.expired, (unsigned long long)sim->snapshots_made,
            (unsigned long long)sim->snapshots_installed, (unsigned long long)(waited_us / 1000));
     for (int i = 0; i < FAULT_COUNT; i++)
         if (sim->fault_counts[i] > 0) printf(" %s=%llu", fault_names[i], (unsigned long long)sim->fault_counts[i]);
-    printf(" events=%llu trace=%016llx wall=%.2fs rate=%.0f/s\n", (unsigned long long)w->events, (unsigned long long)w->trace, took,
-           (double)sim->operations / took);
+    printf(" events=%llu trace=%016llx wall=%.2fs rate=%.0f/s\n", (unsigned long long)w->events,
+           (unsigned long long)w->trace, took, (double)sim->operations / took);
     if (!ok) {
         char line[256];
         repeat_line(line, options);
@@ -164,7 +176,8 @@ static bool run_seed(const struct sim_options *options) {
 // ---- the command line
 
 static int usage(void) {
-    fprintf(stderr, "usage: simulator [--seed N | --seeds A..B | --minutes M | --replay FILE] [--seconds S] [--nodes N] [--clients N]\n"
+    fprintf(stderr, "usage: simulator [--seed N | --seeds A..B | --minutes M | --replay FILE] [--seconds S] [--nodes "
+                    "N] [--clients N]\n"
                     "                 [--calm] [--trace] [--log]\n");
     return 2;
 }
@@ -228,7 +241,9 @@ static int replay(const char *path, uint64_t *passed, uint64_t *failed) {
         char *hash = strchr(line, '#'), *words[32], *save = NULL;
         int count = 0;
         if (hash != NULL) *hash = 0;
-        for (char *word = strtok_r(line, " \t\n", &save); word != NULL && count < 32; word = strtok_r(NULL, " \t\n", &save)) words[count++] = word;
+        for (char *word = strtok_r(line, " \t\n", &save); word != NULL && count < 32;
+             word = strtok_r(NULL, " \t\n", &save))
+            words[count++] = word;
         if (count == 0) continue;
         struct run run = {.options = {.seconds = 60, .faults = true}};
         if (!parse(&run, count, words)) {

@@ -1,29 +1,29 @@
-// What a run was asked for, and what its seed drew (swarm testing: each seed has faults, sizes and speeds of its own, some of
-// them none at all, so that one kind of fault does not hide another).
+// What a run was asked for, and what its seed drew (swarm testing: each seed has faults, sizes and speeds of its own,
+// some of them none at all, so that one kind of fault does not hide another).
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
 struct sim_options {
     uint64_t seed;
-    uint64_t seconds;         // simulated, of the phase with faults
-    uint32_t nodes, clients;  // 0: drawn
-    bool trace, log;          // print events; print the nodes' log lines
-    bool faults;              // false: a calm run
+    uint64_t seconds;        // simulated, of the phase with faults
+    uint32_t nodes, clients; // 0: drawn
+    bool trace, log;         // print events; print the nodes' log lines
+    bool faults;             // false: a calm run
 };
 
 #define FAULTS_MAX 32u
 struct swarm { // drawn by the seed
     uint32_t nodes, clients;
     uint32_t ping_ms, think_us, depth, keys, session_ms, value_bytes;
-    uint32_t delay_us, jitter_us;    // one way, between hosts
+    uint32_t delay_us, jitter_us;     // one way, between hosts
     uint32_t disk_us, disk_jitter_us; // one sync
-    uint32_t call_us_max;            // what looking at the clock costs: makes turns' budgets end
-    uint32_t schedule_us;            // until a ready loop runs
-    uint32_t drift_ppm_max;          // of a monotonic clock
-    uint32_t split_per_million;      // reads that are cut
+    uint32_t call_us_max;             // what looking at the clock costs: makes turns' budgets end
+    uint32_t schedule_us;             // until a ready loop runs
+    uint32_t drift_ppm_max;           // of a monotonic clock
+    uint32_t split_per_million;       // reads that are cut
     uint32_t journal_align;
     uint64_t segment_bytes, snapshot_every_entries, snapshot_every_bytes;
-    uint64_t fault_every_us;         // mean time between faults; 0: none
-    uint32_t weight[FAULTS_MAX];             // of each enum fault; 0: not in this seed
+    uint64_t fault_every_us;     // mean time between faults; 0: none
+    uint32_t weight[FAULTS_MAX]; // of each enum fault; 0: not in this seed
 };

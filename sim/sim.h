@@ -8,14 +8,14 @@
 #define SIM_CLIENTS_MAX 24u
 
 enum fault {
-    FAULT_KILL,       // a process ends
-    FAULT_POWER,      // a machine loses power
-    FAULT_POWER_ALL,  // all at once
+    FAULT_KILL,      // a process ends
+    FAULT_POWER,     // a machine loses power
+    FAULT_POWER_ALL, // all at once
     FAULT_PAUSE,
-    FAULT_PARTITION,  // two sides
+    FAULT_PARTITION, // two sides
     FAULT_ONE_WAY,
-    FAULT_ISOLATE,    // one node from all, clients too
-    FAULT_BREAK,      // connections end mid-frame
+    FAULT_ISOLATE, // one node from all, clients too
+    FAULT_BREAK,   // connections end mid-frame
     FAULT_SLOW_LINK,
     FAULT_SLOW_DISK,
     FAULT_STALL_DISK,
@@ -23,13 +23,13 @@ enum fault {
     FAULT_FAIL_SYNC,
     FAULT_ROT,
     FAULT_WIPE,
-    FAULT_CLOCK,      // Unix time jumps or stands
+    FAULT_CLOCK, // Unix time jumps or stands
     FAULT_CLIENT_PAUSE,
     FAULT_CLIENT_DIE,
-    FAULT_RESTART,    // orderly
-    FAULT_MEMBER,     // a member is added or removed
-    FAULT_TRANSFER,   // the leader hands over
-    FAULT_STRAND,     // a node loses the others, but not its clients; these die, or stay
+    FAULT_RESTART,  // orderly
+    FAULT_MEMBER,   // a member is added or removed
+    FAULT_TRANSFER, // the leader hands over
+    FAULT_STRAND,   // a node loses the others, but not its clients; these die, or stay
     FAULT_COUNT
 };
 extern const char *const fault_names[FAULT_COUNT];
@@ -39,22 +39,23 @@ struct sim_node {
     struct sim *sim;
     struct host *host;
     uint32_t id;
-    struct node *node;       // NULL: not running
-    bool member;             // asked to belong to the cluster
-    bool lost;               // its disk was lost and it is not back as a voter yet
-    bool rotten;             // its disk holds a flipped bit: it is replaced at the next chance
+    struct node *node; // NULL: not running
+    bool member;       // asked to belong to the cluster
+    bool lost;         // its disk was lost and it is not back as a voter yet
+    bool rotten;       // its disk holds a flipped bit: it is replaced at the next chance
     bool stopping;
+    bool away; // left out of the healed core
     uint64_t turns;
     uint64_t persisted;      // what Raft took for durable when the process ended
     uint64_t checked_commit; // of this process
     uint64_t checked_applied, recount_at;
-    uint64_t restart_us;     // when it starts again; 0: not planned
+    uint64_t restart_us; // when it starts again; 0: not planned
     struct event restart;
-    struct event stopped;    // an orderly end is done
+    struct event stopped; // an orderly end is done
     uint8_t incarnation[INCARNATION_BYTES];
     char data[32], zookeeper[64], peer[64], fatal[512];
     struct log *log;
-    char refused[1024];      // why it did not start
+    char refused[1024]; // why it did not start
 };
 
 struct sim {
@@ -69,40 +70,41 @@ struct sim {
     size_t client_count;
     struct client_checks *checks;
     struct event fault_event;
-    struct list heals;       // ends of faults that are planned
+    struct list heals; // ends of faults that are planned
     bool faults_on, calming;
     uint64_t fault_counts[FAULT_COUNT];
     uint64_t operations, failed_operations, unknown_operations, sessions_opened, snapshots_installed, snapshots_made;
-    uint64_t marks;          // unique numbers given out
+    uint64_t marks; // unique numbers given out
 };
 
 // ---- sim_node.c
 void nodes_make(struct sim *sim);
 void nodes_free(struct sim *sim);
-void nodes_count(struct sim *sim);                      // figures of those that still run
-void node_begin(struct sim_node *node);                 // starts its process
+void nodes_count(struct sim *sim);      // figures of those that still run
+void node_begin(struct sim_node *node); // starts its process
 void node_crash(struct sim_node *node, bool power);
-void node_end(struct sim_node *node);                   // orderly, in the background
+void node_end(struct sim_node *node); // orderly, in the background
 void node_restart_after(struct sim_node *node, uint64_t us);
-void node_wipe(struct sim_node *node);                  // of one that does not run
-struct sim_node *sim_leader(struct sim *sim);           // the one with the highest term; NULL
+void node_wipe(struct sim_node *node);                                  // of one that does not run
+struct sim_node *sim_leader(struct sim *sim);                           // the one with the highest term; NULL
 bool node_is_voter(const struct sim *sim, const struct sim_node *node); // by what is committed, with its incarnation
 void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 
 // ---- faults.c
 void swarm_draw(struct sim *sim);
 void faults_start(struct sim *sim);
-void faults_stop(struct sim *sim); // heals the core: everything runs and is connected
+void faults_stop(struct sim *sim); // heals the core: a majority at least runs, is connected, has working disks
+void faults_rejoin(struct sim *sim); // and the rest
 void faults_free(struct sim *sim);
 bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node);
 
 // ---- client.c
 void clients_make(struct sim *sim);
 void clients_free(struct sim *sim);
-void clients_calm(struct sim *sim);                // each shall complete something new from now on
-size_t clients_waiting(const struct sim *sim);     // how many have not since
-void clients_stop(struct sim *sim);                // no new operations
-void client_die(struct sim *sim, size_t which);    // its process ends; another starts
+void clients_calm(struct sim *sim);             // each shall complete something new from now on
+size_t clients_waiting(const struct sim *sim);  // how many have not since
+void clients_stop(struct sim *sim);             // no new operations
+void client_die(struct sim *sim, size_t which); // its process ends; another starts
 void client_pause_for(struct sim *sim, size_t which, uint64_t us);
 bool client_is_at(const struct sim *sim, size_t which, uint32_t node); // its server, by place
 uint32_t client_host_index(const struct sim *sim, size_t which);

@@ -1,6 +1,7 @@
-// The disk of a host. What is written stands in the page cache (`data`) until a sync copies its sectors to the medium (`durable`). When
-// the power goes, each unsynced sector and each unsynced change of a folder is kept or dropped for itself (the idea is SQLite's
-// test6.c); when only the process ends, the cache stays, and writes under way are done in part.
+// The disk of a host. What is written stands in the page cache (`data`) until a sync copies its sectors to the medium
+// (`durable`). When the power goes, each unsynced sector and each unsynced change of a folder is kept or dropped for
+// itself (the idea is SQLite's test6.c); when only the process ends, the cache stays, and writes under way are done in
+// part.
 #include "sim/host.h"
 
 #include <errno.h>
@@ -13,11 +14,11 @@
 #define GIVEN_UP 2
 
 struct inode {
-    uint8_t *data, *durable; // both `capacity` bytes, zero behind their lengths
-    uint8_t *dirty;          // a byte for each sector: 0, 1, GIVEN_UP
-    uint64_t *synced_us;     // of each sector, when it was last synced; 0: never
+    uint8_t *data, *durable;                                  // both `capacity` bytes, zero behind their lengths
+    uint8_t *dirty;                                           // a byte for each sector: 0, 1, GIVEN_UP
+    uint64_t *synced_us;                                      // of each sector, when it was last synced; 0: never
     size_t len, durable_len, capacity, dirty_low, dirty_high; // sectors [low, high) may be dirty
-    uint64_t vouched_us;     // sectors synced before this are vouched for by a later synced write of this file
+    uint64_t vouched_us; // sectors synced before this are vouched for by a later synced write of this file
     bool folder, locked;
     int links; // names, durable names, pending changes, open files
 };
@@ -178,7 +179,8 @@ static void names_remove(struct names *n, const char *path) {
     if (name == NULL) return;
     inode_unlink(name->inode);
     size_t at = (size_t)(name - n->at);
-    memmove(name, name + 1, (n->count - at - 1) * sizeof *name); // order of making stays: draws must not depend on removals
+    memmove(name, name + 1,
+            (n->count - at - 1) * sizeof *name); // order of making stays: draws must not depend on removals
     n->count--;
 }
 
@@ -191,7 +193,8 @@ static void names_set(struct names *n, const char *path, struct inode *inode) {
     n->at[n->count++].inode = inode;
 }
 
-static void add_change(struct sim_disk *d, enum change_kind kind, const char *path, const char *from, struct inode *inode) {
+static void add_change(struct sim_disk *d, enum change_kind kind, const char *path, const char *from,
+                       struct inode *inode) {
     d->changes = grow(d->changes, &d->change_capacity, d->change_count, sizeof *d->changes);
     struct change *c = &d->changes[d->change_count++];
     memset(c, 0, sizeof *c);
@@ -218,7 +221,8 @@ static void apply_change(struct sim_disk *d, const struct change *c) {
 static bool in_folder(const char *path, const char *folder) {
     size_t len = strlen(folder);
     if (len == 1) len = 0; // "/"
-    return strncmp(path, folder, len) == 0 && path[len] == '/' && path[len + 1] != 0 && strchr(path + len + 1, '/') == NULL;
+    return strncmp(path, folder, len) == 0 && path[len] == '/' && path[len + 1] != 0 &&
+           strchr(path + len + 1, '/') == NULL;
 }
 
 static void sync_folder(struct sim_disk *d, const char *folder) {
@@ -257,7 +261,8 @@ static int take_sync_fault(struct sim_disk *d) {
     return -EIO;
 }
 
-// After a failed sync the kernel may have given pages up: what was not synced reads as old or new from now on, and no later sync tells.
+// After a failed sync the kernel may have given pages up: what was not synced reads as old or new from now on, and no
+// later sync tells.
 static void lose_pages(struct world *world, struct inode *inode) {
     for (size_t s = inode->dirty_low; s < inode->dirty_high; s++) {
         if (!inode->dirty[s] || world_draw(world, PRNG_DISK, 2) == 0) continue;
@@ -429,7 +434,9 @@ int sim_list_dir(struct io *io, const char *path, void (*entry)(void *context, c
         const struct name *best = NULL;
         for (size_t i = 0; i < d->names.count; i++) {
             const struct name *n = &d->names.at[i];
-            if (in_folder(n->path, path) && strcmp(n->path, last) > 0 && (best == NULL || strcmp(n->path, best->path) < 0)) best = n;
+            if (in_folder(n->path, path) && strcmp(n->path, last) > 0 &&
+                (best == NULL || strcmp(n->path, best->path) < 0))
+                best = n;
         }
         if (best == NULL) return 0;
         snprintf(last, sizeof last, "%s", best->path);
@@ -621,7 +628,8 @@ void disk_crash(struct host *host, bool power) {
 static bool may_rot(const struct name *name, size_t s) {
     const struct inode *inode = name->inode;
     if (inode->dirty[s] || inode->synced_us[s] == 0 || s * SECTOR >= inode->durable_len) return false;
-    // docs/faults.md: what no later write vouches for yet counts as a lost disk, and no disk can tell. The first sector is the header.
+    // docs/faults.md: what no later write vouches for yet counts as a lost disk, and no disk can tell. The first sector
+    // is the header.
     if (strstr(name->path, "/journal/") != NULL && inode->synced_us[s] >= inode->vouched_us) return false;
     for (size_t i = 0; i < SECTOR; i++)
         if (inode->durable[s * SECTOR + i] != 0) return true;

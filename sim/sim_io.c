@@ -1,6 +1,6 @@
-// Hosts, loops, clocks, timers and wake-ups: `struct io` in the simulated world. A loop is a task: what becomes ready waits in its
-// list, its turn runs all of that, then the hook, then sends what was written. Both loops of a process share one processor: what
-// one spends (slow calls, slow disks), the other waits for.
+// Hosts, loops, clocks, timers and wake-ups: `struct io` in the simulated world. A loop is a task: what becomes ready
+// waits in its list, its turn runs all of that, then the hook, then sends what was written. Both loops of a process
+// share one processor: what one spends (slow calls, slow disks), the other waits for.
 #include "sim/host.h"
 
 #include <errno.h>
@@ -219,8 +219,7 @@ static void op_wake_close(struct io_wake *wake) {
 static int op_fork(struct io *io, struct io_child *child, void (*child_main)(void *context), void *context) {
     return -ENOSYS;
 }
-static void op_child_kill(struct io_child *child) {
-}
+static void op_child_kill(struct io_child *child) {}
 
 // ---- a process
 

@@ -1,7 +1,7 @@
-// The network: TCP as processes see it. Bytes of one direction arrive in order or not at all; between connections nothing is
-// ordered. What goes wrong is what really does: late and cut reads, paths that carry nothing (one way or both) while both ends think
-// that they are connected, connections that break with part of what was sent, ends that vanish without a word (power), refusals,
-// connects that time out, receivers that do not read.
+// The network: TCP as processes see it. Bytes of one direction arrive in order or not at all; between connections
+// nothing is ordered. What goes wrong is what really does: late and cut reads, paths that carry nothing (one way or
+// both) while both ends think that they are connected, connections that break with part of what was sent, ends that
+// vanish without a word (power), refusals, connects that time out, receivers that do not read.
 //
 //   conn_write -> out (waits for the window) -> pipe (in flight) -> in (the receiver's kernel) -> read
 #include "sim/host.h"
@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW_BYTES (256u << 10)   // in flight and not read
+#define WINDOW_BYTES (256u << 10) // in flight and not read
 #define SEGMENT_BYTES (64u << 10)
-#define JOIN_BYTES 1400u             // small writes of one turn leave together
+#define JOIN_BYTES 1400u // small writes of one turn leave together
 #define READ_TURN_BYTES (256u << 10)
 #define SYN_AGAIN_US 500000u
 #define RETRANSMIT_US 200000u
@@ -36,7 +36,7 @@ struct pipe { // pipe[i]: from end i to end 1 - i
     uint64_t last_us;
     bool stalled;
 };
-struct io_conn { // one end
+struct io_conn {   // one end
     void *context; // first: io_conn_context
     struct tcp *tcp;
     int side;
@@ -47,9 +47,10 @@ struct io_conn { // one end
     struct ready ready;
     struct list link, flush_link;
     struct segments out, in;
-    struct io_listener *accept; // not told yet
+    struct io_listener *accept;                                        // not told yet
     bool started, reading, was_over, drain_due, told, finished, reset; // finished: FIN or RST left
-    bool gone, held; // gone: the owner or the process's end closed it; held: by the end, and the owner still has the pointer
+    bool gone,
+        held; // gone: the owner or the process's end closed it; held: by the end, and the owner still has the pointer
     bool flush_close;
     bool ended;
     int error;
@@ -310,7 +311,8 @@ static void give(struct io_conn *end) {
     while (end->in.head != NULL && end->reading && !end->gone && given < READ_TURN_BYTES && !end->host->dead) {
         struct segment *s = end->in.head;
         size_t len = s->len - s->at;
-        bool cut = len > 1 && world_chance(world, PRNG_NET, world->net->swarm == NULL ? 0 : world->net->swarm->split_per_million);
+        bool cut = len > 1 &&
+                   world_chance(world, PRNG_NET, world->net->swarm == NULL ? 0 : world->net->swarm->split_per_million);
         if (cut) len = 1 + (size_t)world_draw(world, PRNG_NET, len - 1);
         segments_pop(&end->in);
         end->read_sent_us = s->sent_us;
@@ -481,8 +483,8 @@ uint64_t net_read_sent_us(struct io_conn *conn) {
 
 // ---- listening and connecting
 
-int sim_listen(struct io *io, const char *address, const struct io_listen_options *options, io_accepted_fn accepted, void *context,
-               struct io_listener **out) {
+int sim_listen(struct io *io, const char *address, const struct io_listen_options *options, io_accepted_fn accepted,
+               void *context, struct io_listener **out) {
     struct sim_loop *loop = loop_of(io);
     ENSURE(options->tls == NULL);
     struct io_listener *l = mem_zalloc(sizeof *l);
@@ -559,7 +561,7 @@ static void connecting_run(struct event *event) {
     struct io_listener *listener = find_listener(world, c->address, &other);
     bool rejected = other != NULL && world->net->rejected[self->index][other->index];
     bool reached = rejected || (other != NULL && other->powered && !world->net->blocked[self->index][other->index] &&
-                   !world->net->blocked[other->index][self->index]);
+                                !world->net->blocked[other->index][self->index]);
     if (!reached) {
         if (world->now_us >= c->until_us) {
             c->error = -ETIMEDOUT;
@@ -583,9 +585,8 @@ static void connecting_run(struct event *event) {
     world_at(world, event, world->now_us + path_delay(world, other->index, self->index));
 }
 
-
-int sim_connect(struct io *io, const char *address, struct io_tls *tls, uint64_t timeout_us, io_connected_fn connected, void *context,
-                void **pending) {
+int sim_connect(struct io *io, const char *address, struct io_tls *tls, uint64_t timeout_us, io_connected_fn connected,
+                void *context, void **pending) {
     struct sim_loop *loop = loop_of(io);
     struct host *host = loop->host;
     ENSURE(tls == NULL);

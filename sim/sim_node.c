@@ -1,5 +1,6 @@
-// Nodes as processes: started from the production objects, crashed (everything of them freed, nothing they still call has effect),
-// ended in order, wiped. Behind every turn of a node's loops its Raft and its machine are held against the history.
+// Nodes as processes: started from the production objects, crashed (everything of them freed, nothing they still call
+// has effect), ended in order, wiped. Behind every turn of a node's loops its Raft and its machine are held against the
+// history.
 #include "sim/sim.h"
 
 #include <stdio.h>
@@ -50,8 +51,8 @@ static void check_applied(struct sim_node *node) {
     uint64_t applied = machine_applied(machine);
     if (applied == node->checked_applied) return;
     if (applied < node->checked_applied)
-        world_fail(&sim->world, "node %u went back from index %llu to %llu", node->id, (unsigned long long)node->checked_applied,
-                   (unsigned long long)applied);
+        world_fail(&sim->world, "node %u went back from index %llu to %llu", node->id,
+                   (unsigned long long)node->checked_applied, (unsigned long long)applied);
     node->checked_applied = applied;
     if (sim->history.machine == NULL) {
         history_begin(&sim->history, machine);
@@ -94,7 +95,8 @@ static void on_dead(struct host *host) {
     world_trace_line(&sim->world, "n%u ended itself: %s", node->id, node->fatal);
     bool sync = strstr(node->fatal, "Input/output error") != NULL; // an injected one: nothing else gives EIO here
     if (!sync && !strained(node)) world_fail(&sim->world, "node %u ended itself: %s", node->id, node->fatal);
-    // After a failed fsync the machine is booted anew: the cache holds pages that the disk will never have (docs/simulator.md).
+    // After a failed fsync the machine is booted anew: the cache holds pages that the disk will never have
+    // (docs/simulator.md).
     node_crash(node, true);
     node_restart_after(node, 200000 + world_draw(&sim->world, PRNG_FAULT, 2000000));
 }
@@ -197,6 +199,10 @@ void node_crash(struct sim_node *node, bool power) {
 static void run_stopped(struct event *event) { // outside of the loop's turn
     struct sim_node *node = CONTAINER_OF(event, struct sim_node, stopped);
     if (node->node == NULL) return;
+    if (!list_empty(&node->host->jobs)) { // the journal's own writes: it frees itself behind them
+        world_at(&node->sim->world, event, node->sim->world.now_us + 10000);
+        return;
+    }
     world_trace_line(&node->sim->world, "n%u ended in order", node->id);
     count_metrics(node);
     node->persisted = raft_persisted_index(core_raft(node_core(node->node)));

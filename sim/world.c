@@ -45,7 +45,8 @@ void world_note(struct world *world, enum note what, uint64_t a, uint64_t b) {
 }
 
 static void stamp(const struct world *world, FILE *to) {
-    fprintf(to, "%6llu.%06llu ", (unsigned long long)(world->now_us / 1000000), (unsigned long long)(world->now_us % 1000000));
+    fprintf(to, "%6llu.%06llu ", (unsigned long long)(world->now_us / 1000000),
+            (unsigned long long)(world->now_us % 1000000));
 }
 
 void world_fail(struct world *world, const char *format, ...) {

@@ -1,7 +1,9 @@
-// The simulated world: one thread, one heap of events ordered by (time, sequence), one prng a purpose, all from the seed. Nothing
-// else decides what happens, so a seed repeats to the byte, in gcc and clang alike: no floats, no addresses, no hash order, no clock.
+// The simulated world: one thread, one heap of events ordered by (time, sequence), one prng a purpose, all from the
+// seed. Nothing else decides what happens, so a seed repeats to the byte, in gcc and clang alike: no floats, no
+// addresses, no hash order, no clock.
 //
-//   world ── hosts (sim_io: a machine with one process and its loops) ── disk (survives the process), connections (do not)
+//   world ── hosts (sim_io: a machine with one process and its loops) ── disk (survives the process), connections (do
+//   not)
 //
 // `trace` folds every event that matters (what, where, when) into 64 bits: equal seeds must give equal traces.
 #pragma once

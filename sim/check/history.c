@@ -11,7 +11,8 @@ void mark_write(char out[MARK_BYTES + 1], uint64_t number) {
 }
 
 bool mark_read(struct bytes data, uint64_t *number) {
-    if (data.len < MARK_BYTES || data.data[0] != '=' || data.data[1] != '#' || data.data[MARK_BYTES - 1] != ';') return false;
+    if (data.len < MARK_BYTES || data.data[0] != '=' || data.data[1] != '#' || data.data[MARK_BYTES - 1] != ';')
+        return false;
     uint64_t value = 0;
     for (size_t i = 2; i < MARK_BYTES - 1; i++) {
         uint8_t c = data.data[i];
@@ -60,13 +61,15 @@ static void on_tree(struct history *h, const struct tree_event *event) {
     h->marks = grow_to(h->marks, &h->mark_capacity, number + 1, sizeof *h->marks);
     uint64_t before = h->marks[number].index;
     if (before != 0 && before != event->zxid)
-        world_fail(h->world, "write %llu of a client was applied twice: at index %llu and at %llu (%.*s)", (unsigned long long)number,
-                   (unsigned long long)before, (unsigned long long)event->zxid, (int)event->path.len, (const char *)event->path.data);
+        world_fail(h->world, "write %llu of a client was applied twice: at index %llu and at %llu (%.*s)",
+                   (unsigned long long)number, (unsigned long long)before, (unsigned long long)event->zxid,
+                   (int)event->path.len, (const char *)event->path.data);
     h->marks[number].index = event->zxid;
 }
 
-// Bytes that a node sent at told_us prove activity that the leader knew at most T/3 + G/2 before; it expires at T + G behind that
-// (replication.md "Keep-alive"), so not within 2T/3 of them. Five in a hundred are left for clocks that drift.
+// Bytes that a node sent at told_us prove activity that the leader knew at most T/3 + G/2 before; it expires at T + G
+// behind that (replication.md "Keep-alive"), so not within 2T/3 of them. Five in a hundred are left for clocks that
+// drift.
 bool session_early(const struct history_session *session) {
     if (session->ended_index == 0 || session->reason != LEASE_EXPIRE || session->told_us == 0) return false;
     return session->ended_us < session->told_us + session->timeout_ms * 1000 * 2 / 3 * 95 / 100;
@@ -91,9 +94,10 @@ static void on_lease(struct history *h, const struct lease_event *event) {
     known->reason = event->reason;
     if (event->reason == LEASE_EXPIRE) h->expired++;
     if (session_early(known))
-        world_fail(h->world, "session %llx (%llu ms) expired at %llu us, though a node let bytes go to its client at %llu us",
-                   (unsigned long long)known->session, (unsigned long long)known->timeout_ms, (unsigned long long)known->ended_us,
-                   (unsigned long long)known->told_us);
+        world_fail(h->world,
+                   "session %llx (%llu ms) expired at %llu us, though a node let bytes go to its client at %llu us",
+                   (unsigned long long)known->session, (unsigned long long)known->timeout_ms,
+                   (unsigned long long)known->ended_us, (unsigned long long)known->told_us);
 }
 
 static void on_event(void *context, uint8_t model, const void *event) {
@@ -133,8 +137,9 @@ void history_begin(struct history *h, const struct machine *formed) {
     struct writer membership;
     writer_init(&membership);
     membership_encode(machine_membership(formed), &membership);
-    int error = machine_load_finish(h->machine, machine_applied(formed), machine_applied_term(formed), machine_log_time_ms(formed),
-                                    bytes_of(membership.data, membership.len), machine_digest(formed));
+    int error = machine_load_finish(h->machine, machine_applied(formed), machine_applied_term(formed),
+                                    machine_log_time_ms(formed), bytes_of(membership.data, membership.len),
+                                    machine_digest(formed));
     writer_free(&membership);
     if (error != 0) world_fail(h->world, "a machine's own save cannot be loaded");
     h->base = h->last = machine_applied(formed);
@@ -162,9 +167,12 @@ void history_commit(struct history *h, uint32_t node, const struct batch_ref *ba
         const struct history_batch *known = find(h, batch->first);
         if (known == NULL || known->first != batch->first || known->last != batch->last || known->term != batch->term ||
             known->crc != crc)
-            world_fail(h->world, "node %u has another committed batch %llu..%llu term %llu crc %08x: known is %llu..%llu term %llu crc %08x",
-                       node, (unsigned long long)batch->first, (unsigned long long)batch->last, (unsigned long long)batch->term, crc,
-                       known == NULL ? 0ull : (unsigned long long)known->first, known == NULL ? 0ull : (unsigned long long)known->last,
+            world_fail(h->world,
+                       "node %u has another committed batch %llu..%llu term %llu crc %08x: known is %llu..%llu term "
+                       "%llu crc %08x",
+                       node, (unsigned long long)batch->first, (unsigned long long)batch->last,
+                       (unsigned long long)batch->term, crc, known == NULL ? 0ull : (unsigned long long)known->first,
+                       known == NULL ? 0ull : (unsigned long long)known->last,
                        known == NULL ? 0ull : (unsigned long long)known->term, known == NULL ? 0 : known->crc);
         return;
     }
@@ -181,16 +189,19 @@ void history_commit(struct history *h, uint32_t node, const struct batch_ref *ba
         return;
     }
     h->batches = grow_to(h->batches, &h->batch_capacity, h->batch_count + 1, sizeof *h->batches);
-    h->batches[h->batch_count++] = (struct history_batch){
-        .first = batch->first, .last = batch->last, .term = batch->term, .crc = crc, .digest = machine_digest(h->machine)};
+    h->batches[h->batch_count++] = (struct history_batch){.first = batch->first,
+                                                          .last = batch->last,
+                                                          .term = batch->term,
+                                                          .crc = crc,
+                                                          .digest = machine_digest(h->machine)};
     world_note(h->world, NOTE_COMMIT, batch->last, crc);
 }
 
 void history_digest(struct history *h, uint32_t node, uint64_t index, struct digest digest, bool recounted) {
     if (h->machine == NULL || index <= h->base) return;
     if (index > h->last) {
-        world_fail(h->world, "node %u applied index %llu, which nobody has committed (last %llu)", node, (unsigned long long)index,
-                   (unsigned long long)h->last);
+        world_fail(h->world, "node %u applied index %llu, which nobody has committed (last %llu)", node,
+                   (unsigned long long)index, (unsigned long long)h->last);
         return;
     }
     const struct history_batch *known = find(h, index);
@@ -209,7 +220,8 @@ void history_leader(struct history *h, uint32_t node, uint64_t term) {
         h->term_leaders[term] = node;
         h->leaders++;
     } else if (h->term_leaders[term] != node) {
-        world_fail(h->world, "two leaders in term %llu: nodes %u and %u", (unsigned long long)term, h->term_leaders[term], node);
+        world_fail(h->world, "two leaders in term %llu: nodes %u and %u", (unsigned long long)term,
+                   h->term_leaders[term], node);
     }
 }
 

@@ -1,6 +1,6 @@
-// What really happened: the committed log, taken from whichever node shows a batch as committed first. Every other node must show
-// the same bytes. A machine of our own applies it; its digests are what every node's must equal, and its events tell the clients' checks
-// what was written where, and when a session ended.
+// What really happened: the committed log, taken from whichever node shows a batch as committed first. Every other node
+// must show the same bytes. A machine of our own applies it; its digests are what every node's must equal, and its
+// events tell the clients' checks what was written where, and when a session ended.
 #pragma once
 #include "base/digest.h"
 #include "consensus/batch.h"
@@ -18,7 +18,7 @@ struct history_session {
     uint64_t ended_index; // 0: lives
     uint64_t ended_us;    // world time when it was first seen committed
     int reason;
-    uint64_t told_us;     // newest moment at which a node let bytes go to its client, as the client found out
+    uint64_t told_us; // newest moment at which a node let bytes go to its client, as the client found out
 };
 // A unique value that a client wrote: where it was applied.
 struct history_mark {
@@ -38,7 +38,7 @@ struct history {
     size_t session_count, session_capacity;
     uint32_t *term_leaders; // by term
     size_t term_capacity;
-    struct keys keys;        // /r/ and /l/ nodes
+    struct keys keys; // /r/ and /l/ nodes
     uint64_t writes, expired, leaders;
 };
 
@@ -53,5 +53,5 @@ void history_commit(struct history *history, uint32_t node, const struct batch_r
 void history_digest(struct history *history, uint32_t node, uint64_t index, struct digest digest, bool recounted);
 void history_leader(struct history *history, uint32_t node, uint64_t term);
 struct history_session *history_session(struct history *history, uint64_t session); // NULL: unknown
-bool session_early(const struct history_session *session); // it expired before it might
-uint64_t history_mark_index(const struct history *history, uint64_t number);       // 0: not applied
+bool session_early(const struct history_session *session);                          // it expired before it might
+uint64_t history_mark_index(const struct history *history, uint64_t number);        // 0: not applied

@@ -8,7 +8,8 @@ void keys_free(struct keys *keys) {
 
 struct key_history *keys_find(struct keys *keys, struct bytes path, bool make) {
     for (size_t i = 0; i < keys->count; i++)
-        if (strlen(keys->keys[i].path) == path.len && memcmp(keys->keys[i].path, path.data, path.len) == 0) return &keys->keys[i];
+        if (strlen(keys->keys[i].path) == path.len && memcmp(keys->keys[i].path, path.data, path.len) == 0)
+            return &keys->keys[i];
     if (!make || keys->count == KEYS_MAX || path.len >= sizeof keys->keys[0].path) return NULL;
     struct key_history *key = &keys->keys[keys->count++];
     memcpy(key->path, path.data, path.len);

@@ -22,5 +22,6 @@ struct keys {
 void keys_free(struct keys *keys);
 struct key_history *keys_find(struct keys *keys, struct bytes path, bool make); // NULL: unknown, or no room
 void key_note(struct key_history *key, uint64_t index, bool exists, uint64_t mark);
-struct key_change key_at(const struct key_history *key, uint64_t index); // as of this index; index 0: nothing stood there yet
+struct key_change key_at(const struct key_history *key,
+                         uint64_t index); // as of this index; index 0: nothing stood there yet
 bool key_changed_in(const struct key_history *key, uint64_t after, uint64_t upto, uint64_t *index); // in (after, upto]

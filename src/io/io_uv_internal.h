@@ -155,6 +155,7 @@ struct io_listener {
     io_accepted_fn accepted;
     void *context;
     struct io_tls *tls;
+    uint64_t *refused;                   // the owner's counter; may be NULL
     size_t connections_max, connections; // connections that exist, handshaking and flushing ones too
     size_t sockets, handles;             // bound; handles that libuv has not yet let go of
     bool closed;

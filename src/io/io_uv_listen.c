@@ -107,6 +107,10 @@ static void on_pause_over(struct io_timer *timer) {
     watch(timer->context, true);
 }
 
+static void count_refused(struct io_listener *listener) {
+    if (listener->refused != NULL) ++*listener->refused;
+}
+
 // No descriptors: give up the reserve, take one connection with it and close that, so that its client is told and the
 // queue shrinks. If even that fails the listener rests a while: the socket stays ready, and the loop must not spin on
 // it.
@@ -116,7 +120,10 @@ static bool refuse_with_reserve(struct io_listener *listener, int fd) {
     if (io->reserve_fd >= 0) {
         close(io->reserve_fd);
         refused = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (refused >= 0) close(refused);
+        if (refused >= 0) {
+            close(refused);
+            count_refused(listener);
+        }
         io->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
     if (refused >= 0 && io->reserve_fd >= 0) return true;
@@ -129,6 +136,7 @@ static void take_connection(struct io_listener *listener, int fd, const struct u
     struct uv_io *io = listener->io;
     if (listener->connections_max > 0 && listener->connections >= listener->connections_max) {
         close(fd);
+        count_refused(listener);
         return;
     }
     struct io_conn *conn = conn_new(io, fd);
@@ -201,7 +209,10 @@ int uv_listen_address(struct io *base, const char *address, const struct io_list
     listener->accepted = accepted;
     listener->context = context;
     if (options != NULL && options->tls != NULL) listener->tls = tls_ref(options->tls);
-    if (options != NULL) listener->connections_max = options->connections_max;
+    if (options != NULL) {
+        listener->connections_max = options->connections_max;
+        listener->refused = options->refused;
+    }
     list_push_back(&io->listeners, &listener->link);
     for (size_t i = 0; i < bound; i++) {
         struct listen_socket *socket = &listener->socket[i];

@@ -166,6 +166,8 @@ struct service {
     uint64_t admin_next;
     // figures
     struct node_metrics metrics;
+    uint64_t refused_told; // of metrics.connections_refused
+    struct log_limit refused_log;
     struct replication_view *view;
     uint64_t snapshots;
     bool ended, farewell;

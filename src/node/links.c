@@ -23,6 +23,7 @@
 #define PING_EVERY_MS 500u
 #define SILENT_MAX_MS 5000u // several heartbeats and pings: the path is gone though TCP does not know yet
 #define PEERS_MAX 64u
+#define ACCEPTED_MAX 512u // four times what 31 members may have open: strangers must not take the journal's descriptors
 
 enum hello_kind { HELLO_ASK = 1, HELLO_ANSWER = 2, HELLO_REFUSED = 3 };
 
@@ -451,7 +452,7 @@ struct links *links_new(struct replication *replication, char error[512]) {
     links->io = replication->io;
     links->log = replication->log;
     list_init(&links->all);
-    struct io_listen_options listen = {.tls = options->peer_tls_server};
+    struct io_listen_options listen = {.tls = options->peer_tls_server, .connections_max = ACCEPTED_MAX};
     int e = links->io->ops->listen(links->io, options->peer_address, &listen, on_accepted, links, &links->listener);
     if (e != 0) {
         snprintf(error, 512, "cannot listen for peers on %s: %s (choose another with --peer ADDR)",

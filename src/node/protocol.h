@@ -98,7 +98,7 @@ struct service_status {
     const char *version, *data_folder;
     uint64_t fsyncs;
     const struct histogram *fsync_us;
-    uint64_t connections, received_bytes, sent_bytes;
+    uint64_t connections, refused_connections, received_bytes, sent_bytes;
     uint64_t snapshots, last_snapshot_index, journal_bytes;
 };
 void service_status(struct service *service, struct service_status *status);

@@ -443,8 +443,7 @@ static void on_tick(struct io_timer *timer) {
     if (replication->links != NULL) links_tick(replication->links, now_ms);
     struct journal_stats stats;
     journal_stats(replication->journal, &stats);
-    uint64_t election_ms = replication->node->options.election_ms == 0 ? 500 : replication->node->options.election_ms;
-    if (stats.stalled_us > election_ms * 1000) core_disk_stall(replication->core, now_ms, stats.stalled_us / 1000);
+    core_disk_stall(replication->core, now_ms, stats.stalled_us / 1000); // also when it goes on again
     view_send(replication, now_ms);
     replication_fed(replication);
 }

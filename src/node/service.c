@@ -467,6 +467,13 @@ static void tick(struct service *service) {
         if (instance->protocol->tick != NULL) instance->protocol->tick(instance->state, service->now_ms);
     }
     service->keepalive_due = true;
+    uint32_t dropped;
+    if (service->metrics.connections_refused != service->refused_told &&
+        log_limit_pass(&service->refused_log, 1, service->now_ms, &dropped)) {
+        LOG_WARN(service->log, "connections refused: more than max-connections, or no file descriptor left count=%llu",
+                 (unsigned long long)(service->metrics.connections_refused - service->refused_told));
+        service->refused_told = service->metrics.connections_refused;
+    }
 }
 
 static void on_tick_timer(struct io_timer *timer) {
@@ -562,7 +569,9 @@ bool service_open_doors(struct service *service, char error[1024]) {
             return false;
         }
         *door = (struct door){.service = service, .instance = instance, .secure = from->tls != NULL};
-        struct io_listen_options listen = {.tls = from->tls, .connections_max = from->connections_max};
+        struct io_listen_options listen = {.tls = from->tls,
+                                           .connections_max = from->connections_max,
+                                           .refused = &service->metrics.connections_refused};
         int e = service->io->ops->listen(service->io, from->address, &listen, client_accepted, door, &door->listener);
         if (e != 0) {
             snprintf(error, 1024, "cannot listen for %s on %s: %s (choose another with --%s ADDR, or --%s off)",

@@ -116,6 +116,7 @@ void service_status(struct service *service, struct service_status *status) {
                                       .version = PARLEY_VERSION,
                                       .data_folder = service->node->options.data_folder,
                                       .connections = service->metrics.connections_open,
+                                      .refused_connections = service->metrics.connections_refused,
                                       .received_bytes = service->metrics.bytes_in,
                                       .sent_bytes = service->metrics.bytes_out,
                                       .snapshots = service->snapshots,

@@ -289,7 +289,10 @@ void core_persisted(struct core *core, uint64_t now_ms, uint64_t number, int err
 
 void core_disk_stall(struct core *core, uint64_t now_ms, uint64_t stalled_ms) {
     core->now_ms = now_ms;
-    if (stalled_ms >= core->options.election_ms) disk_event(core, false);
+    if (stalled_ms >= core->options.election_ms)
+        disk_event(core, false);
+    else if (!core->disk_full)
+        disk_event(core, true); // what stalled may have been the journal's own write, whose end nobody tells core
     core_flush(core);
 }
 

@@ -126,6 +126,7 @@ struct core_applied {
 void core_applied(struct core *core, uint64_t now_ms, const struct core_applied *applied);
 void core_persisted(struct core *core, uint64_t now_ms, uint64_t number,
                     int error); // error -ENOSPC: not in the journal; core retries, answers FULL meanwhile
+// How long the write under way has been standing, every 100 ms; 0: none. Past an election time-out a leader hands over.
 void core_disk_stall(struct core *core, uint64_t now_ms, uint64_t stalled_ms);
 void core_entries(struct core *core, uint64_t now_ms, const struct raft_need *need, struct batch_ref *batches,
                   size_t count); // takes the references

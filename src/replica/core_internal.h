@@ -222,6 +222,7 @@ struct admin_request {
     uint64_t deadline_ms;
     bool proposed;
     uint32_t asked; // the leader that was asked
+    bool retried;   // another one was asked before, and may have done it
     char address[ADDRESS_TEXT_MAX];
 };
 struct history {

@@ -301,8 +301,8 @@ static bool remove_member(struct core *core, struct admin_request *request) {
     const struct member *member = membership_find(now, request->member);
     if (member == NULL) {
         if (now->index > raft_commit(core->raft)) return false;
-        core_admin_finish(core, request, request->proposed ? 0 : -ENOENT,
-                          request->proposed ? "removed" : "no such member");
+        bool done = request->proposed || request->retried; // retried: the leader asked first may have done it
+        core_admin_finish(core, request, done ? 0 : -ENOENT, done ? "removed" : "no such member");
         return true;
     }
     if (!settled(core)) return false;
@@ -351,6 +351,11 @@ static bool transfer(struct core *core, struct admin_request *request) {
     return refused != 0 || request->member == core->options.id;
 }
 
+static bool removal_committed(const struct core *core, uint32_t id) {
+    const struct raft_membership *now = raft_membership(core->raft);
+    return membership_find(now, id) == NULL && now->index <= raft_commit(core->raft);
+}
+
 static bool work_on(struct core *core, struct admin_request *request) {
     if (core->now_ms >= request->deadline_ms) {
         core_admin_finish(
@@ -358,6 +363,12 @@ static bool work_on(struct core *core, struct admin_request *request) {
             request->what == CORE_MEMBER_ADD && !request->proposed
                 ? "that node has not connected: start it with an empty folder and --cluster naming the members"
                 : "not done in time; it may still happen");
+        return true;
+    }
+    // A leader that removed itself leads no more once that is committed (thesis 4.2.2), and nobody takes its frames any
+    // more: whoever proposed a removal and sees it committed answers, leader or not.
+    if (request->what == CORE_MEMBER_REMOVE && request->proposed && removal_committed(core, request->member)) {
+        core_admin_finish(core, request, 0, "removed");
         return true;
     }
     bool answered_elsewhere = core->role != RAFT_LEADER;
@@ -370,6 +381,7 @@ static bool work_on(struct core *core, struct admin_request *request) {
             return true;
         }
         if (core->leader == 0 || request->asked == core->leader) return false;
+        if (request->asked != 0) request->retried = true;
         request->asked = core->leader;
         struct core_frame frame = {.type = FRAME_ADMIN,
                                    .term = core->term,
@@ -380,6 +392,7 @@ static bool work_on(struct core *core, struct admin_request *request) {
         core_send_frame(core, core->leader, CORE_CONTROL, &frame, NULL, 0);
         return false;
     }
+    if (request->asked != 0) request->retried = true;
     request->asked = 0;
     if (!core->leading) return false;
     switch (request->what) {
@@ -451,7 +464,8 @@ void core_member_frame(struct core *core, uint32_t from, const struct core_frame
             if (request.from == 0 && request.request == frame->a) {
                 char text[256] = {0};
                 memcpy(text, frame->tail.data, frame->tail.len < sizeof text ? frame->tail.len : sizeof text - 1);
-                core_admin_finish(core, &request, (int)frame->signed_value, text);
+                bool gone = request.what == CORE_MEMBER_REMOVE && request.retried && frame->signed_value == -ENOENT;
+                core_admin_finish(core, &request, gone ? 0 : (int)frame->signed_value, gone ? "removed" : text);
             } else {
                 *(struct admin_request *)ring_push(&core->admins) = request;
             }

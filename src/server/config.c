@@ -389,10 +389,15 @@ static void read_file(struct config *config, const char *path) {
     }
     char text[8192];
     size_t number = 0, bytes = 0;
-    while (fgets(text, sizeof text, file) != NULL) {
+    // Filled, so that the last zero byte is the one that fgets wrote: one before it stood in the file.
+    while (memset(text, '\n', sizeof text), fgets(text, sizeof text, file) != NULL) {
         number++;
-        size_t len = strlen(text);
+        size_t len = (size_t)((const char *)memrchr(text, 0, sizeof text) - text);
         bytes += len;
+        if (strlen(text) < len) {
+            line(&config->errors, "%s:%zu: a zero byte: this is not a text file", path, number);
+            break;
+        }
         if ((len == sizeof text - 1 && text[len - 1] != '\n') || bytes > CONFIG_FILE_BYTES_MAX) {
             line(&config->errors, "%s:%zu: the line or the file is too long", path, number);
             break;

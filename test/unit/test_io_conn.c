@@ -401,7 +401,8 @@ static void over_connections_max_is_closed_at_once(void **state) {
     struct io_fixture f;
     struct acceptor a;
     struct peer clients[5] = {0};
-    struct io_listen_options three = {.connections_max = 3};
+    uint64_t refused = 0;
+    struct io_listen_options three = {.connections_max = 3, .refused = &refused};
     io_fixture_open(&f, NULL);
     assert_int_equal(acceptor_open(&a, &f, "127.0.0.1:0", &three, 8), 0);
     for (int i = 0; i < 5; i++) {
@@ -411,6 +412,7 @@ static void over_connections_max_is_closed_at_once(void **state) {
     assert_true(run_until_set(&f, &clients[3].closed));
     assert_true(run_until_set(&f, &clients[4].closed));
     assert_int_equal(a.count, 3);
+    assert_int_equal(refused, 2);
     assert_false(clients[0].closed || clients[1].closed || clients[2].closed);
     peer_free(&clients[1]); // a place is free again once the server closed its end too
     assert_true(run_until_set(&f, &a.peers[1].closed));

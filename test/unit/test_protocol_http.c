@@ -243,6 +243,26 @@ static void requests_in_one_piece_are_answered_in_order(void **state) {
     assert_null(strstr(answer(), "\r\n\r\nready")); // HEAD has no body
 }
 
+// Many requests at once are answered a few at each tick, so that the clients of the other listeners are served between.
+static void a_flood_of_requests_is_answered_in_portions(void **state) {
+    for (unsigned i = 0; i < 3 * HTTP_PIPELINED_MAX; i++) {
+        const char *request = GET("/metrics");
+        write_span(&client.in, bytes_of(request, strlen(request)));
+    }
+    size_t answered = 0;
+    for (unsigned round = 1; round <= 3; round++) {
+        writer_clear(&client.out);
+        if (round == 1)
+            feed(NULL, 0);
+        else
+            tick(100);
+        for (const char *at = answer(); (at = strstr(at, "HTTP/1.1 200")) != NULL; at++) answered++;
+        assert_int_equal(answered, round * HTTP_PIPELINED_MAX);
+        assert_int_equal(client.paused, round < 3);
+    }
+    expect(GET("/healthz"), 200); // one at a time is answered at once
+}
+
 static void a_request_may_come_byte_by_byte(void **state) {
     const char *request =
         "POST /v1/members HTTP/1.1\r\n" LOCAL "Content-Length: 31\r\n\r\n{\"id\": 4, \"address\": \"host:71\"}";
@@ -657,6 +677,7 @@ int main(void) {
         TEST(pages_are_answered),
         TEST(readyz_says_why_not),
         TEST(requests_in_one_piece_are_answered_in_order),
+        TEST(a_flood_of_requests_is_answered_in_portions),
         TEST(a_request_may_come_byte_by_byte),
         TEST(connections_are_kept_or_closed_as_asked),
         TEST(http_1_0_closes),

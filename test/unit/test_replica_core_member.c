@@ -180,6 +180,28 @@ static void one_grows_to_three_in_one_change(void **state) {
     cluster_free(c);
 }
 
+static void leader_removed_answers_before_it_is_gone(void **state) {
+    for (int by_follower = 0; by_follower <= 1; by_follower++) {
+        struct cluster *c = cluster_new(3, 410);
+        cluster_form(c);
+        cluster_run(c, 300);
+        uint32_t leader = cluster_leader(c), asker = by_follower ? a_follower(c) : leader;
+        core_admin(c->nodes[asker].core, c->now_ms, 11, CORE_MEMBER_REMOVE, leader, NULL);
+        cluster_run(c, 2000);
+        assert_true(c->nodes[asker].admin_done);
+        assert_int_equal(c->nodes[asker].admin_request, 11);
+        assert_int_equal(c->nodes[asker].admin_error, 0);
+        uint32_t rest = leader == 1 ? 2 : 1;
+        assert_null(membership_find(core_membership(c->nodes[rest].core), leader));
+        // One that never was there is still told apart.
+        core_admin(c->nodes[rest].core, c->now_ms, 12, CORE_MEMBER_REMOVE, 9, NULL);
+        cluster_run(c, 1000);
+        assert_int_equal(c->nodes[rest].admin_request, 12);
+        assert_int_equal(c->nodes[rest].admin_error, -ENOENT);
+        cluster_free(c);
+    }
+}
+
 static void snapshot_transfer_resumes(void **state) {
     memset(&seen, 0, sizeof seen);
     struct cluster *c = cluster_new(3, 405);
@@ -335,6 +357,7 @@ int main(void) {
         cmocka_unit_test(formation_without_a_member_and_its_arrival_later),
         cmocka_unit_test(wiped_node_returns_as_a_learner_and_never_votes_for_the_old),
         cmocka_unit_test(one_grows_to_three_in_one_change),
+        cmocka_unit_test(leader_removed_answers_before_it_is_gone),
         cmocka_unit_test(snapshot_transfer_resumes),
         cmocka_unit_test(differing_node_stops_serving_and_rebuilds),
         cmocka_unit_test(orderly_end_hands_over),

@@ -244,6 +244,17 @@ static void mistakes_in_the_file_name_its_line(void **state) {
     REFUSED(":1: the line or the file is too long", "--config", path);
     unlink(path);
     mem_free(text);
+    REFUSED(":1: a zero byte", "--config", "/dev/zero"); // and it does not read on for ever
+    static const char *const binary[] = {"id = 2\n\0\0\n", "id = 2\nheartbeat\0 = 1s"};
+    static const size_t lengths[] = {10, 20};
+    for (size_t i = 0; i < 2; i++) {
+        path = (char *)write_file("");
+        FILE *file = fopen(path, "we");
+        assert_int_equal(fwrite(binary[i], 1, lengths[i], file), lengths[i]);
+        fclose(file);
+        REFUSED(":2: a zero byte", "--config", path);
+        unlink(path);
+    }
 }
 
 static void units_are_read(void **state) {

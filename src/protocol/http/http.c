@@ -210,10 +210,16 @@ static void refuse_stream(struct http_connection *c, int status) {
 static size_t http_input(void *connection, const uint8_t *data, size_t len) {
     struct http_connection *c = connection;
     size_t at = 0;
+    unsigned answers = 0;
     while (at < len) {
         if (c->closing) return len;
         if (c->waiting != NULL || c->backup != NULL) return at; // the answer comes first
         if (client_output_pending(c->client) > CLIENT_OUTPUT_HOLD) return at;
+        if (answers == HTTP_PIPELINED_MAX) { // a page of metrics takes long; who asks for thousands stalls nobody else
+            c->resting = true;
+            client_pause(c->client);
+            return at;
+        }
         if (!http_parse_begun(c->parse)) c->since_ms = service_now_ms(c->instance->service);
         enum http_parse_state state;
         at += http_parse_feed(c->parse, data + at, len - at, &state);
@@ -221,6 +227,7 @@ static size_t http_input(void *connection, const uint8_t *data, size_t len) {
             const struct http_request *request = http_parse_request(c->parse);
             c->keep_alive = request->keep_alive;
             c->head = request->method == HTTP_VERB_HEAD;
+            answers++;
             http_route(c, request);
         } else if (state == HTTP_PARSE_BAD) {
             refuse_stream(c, http_parse_status(c->parse));
@@ -242,6 +249,11 @@ static void http_tick(void *state, uint64_t now_ms) {
         at = at->next;
         uint64_t age_ms = now_ms > c->since_ms ? now_ms - c->since_ms : 0;
         if (c->closing || c->waiting != NULL) continue;
+        if (c->resting) {
+            c->resting = false;
+            client_resume(c->client);
+            continue;
+        }
         if (c->backup != NULL) {
             send_piece(c);
         } else if (http_parse_begun(c->parse)) {

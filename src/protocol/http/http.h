@@ -10,6 +10,7 @@ extern const struct protocol http_protocol;
 #define HTTP_URL_BYTES_MAX 2048u
 #define HTTP_REQUEST_MS 10000u // a request that is not whole by then is answered 408: slow senders hold nothing
 #define HTTP_IDLE_MS 75000u    // a connection without requests is closed
+#define HTTP_PIPELINED_MAX 8u  // requests of one piece of input; the rest of it waits for the next tick (100 ms)
 #define HTTP_BACKUP_TURN_BYTES (4u << 20) // of a backup in one tick (100 ms): it leaves the loop to the clients
 
 struct http_settings {

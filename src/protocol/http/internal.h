@@ -27,6 +27,7 @@ struct http_connection {
     uint64_t since_ms;            // when the unfinished request began, or the last one was answered
     bool head, keep_alive;        // of the request that is being answered
     bool closing;
+    bool resting; // paused until the next tick: it sent many requests at once
     void *backup; // being sent
     uint64_t backup_left;
 };

@@ -115,7 +115,7 @@ struct instance {
     uint64_t no_leader_since_ms; // 0: there is one
     uint64_t seed;
     uint64_t packets_received, packets_sent, outstanding;
-    uint64_t auth_failed, connections_rejected, bad_frames;
+    uint64_t auth_failed, bad_frames;
     int64_t last_reply_bytes, max_reply_bytes, min_reply_bytes; // -1: none yet
     struct latency latency;
     struct log_limit bad_input_log, slow_client_log;

@@ -26,7 +26,7 @@ void text_write(struct writer *out, const char *format, ...) {
 
 void stats_reset(struct instance *instance) {
     instance->packets_received = instance->packets_sent = 0;
-    instance->auth_failed = instance->connections_rejected = instance->bad_frames = 0;
+    instance->auth_failed = instance->bad_frames = 0;
     instance->last_reply_bytes = instance->max_reply_bytes = instance->min_reply_bytes = -1;
     instance->latency = (struct latency){.min = UINT32_MAX};
 }
@@ -141,7 +141,7 @@ void stats_monitor(struct instance *instance, struct writer *out) {
     monitor_number(out, "uptime", status.uptime_ms);
     monitor_number(out, "bytes_received_count", status.received_bytes);
     monitor_number(out, "response_bytes", status.sent_bytes);
-    monitor_number(out, "connection_rejected", instance->connections_rejected);
+    monitor_number(out, "connection_rejected", status.refused_connections);
     monitor_number(out, "snap_count", status.snapshots);
     monitor_fsync(out, status.fsync_us);
     if (!status.leading || status.members <= 1) return;
