@@ -290,6 +290,7 @@ struct core {
     uint64_t applied_log_ms;
     int64_t unix_offset_ms;
     uint64_t settings[GROUP_SETTING_COUNT]; // as of what is applied
+    struct log_limit expire_log;
     bool settings_told;                     // this leadership has proposed its own
     uint64_t time_entry_index;              // newest TIME entry proposed in this term; 0: none
     bool time_waiting;                      // one stands in `internal`

@@ -336,8 +336,10 @@ static void expire(struct core *core, struct renewable *r) {
     core_internal_command(core, bytes_of(w.data, w.len));
     writer_free(&w);
     heap_remove(&core->lease_due, &r->due);
-    LOG_INFO(core->options.log, "session expires session=%llu attach=%llu node=%u timeout_ms=%u",
-             (unsigned long long)r->session, (unsigned long long)r->attach, r->node, r->timeout_ms);
+    uint32_t dropped = 0; // strangers can open and leave sessions by the thousand
+    if (log_limit_pass(&core->expire_log, 5, core->now_ms, &dropped))
+        LOG_INFO(core->options.log, "session expires session=%llu attach=%llu node=%u timeout_ms=%u dropped=%u",
+                 (unsigned long long)r->session, (unsigned long long)r->attach, r->node, r->timeout_ms, dropped);
 }
 
 static void checkpoints(struct core *core) {

@@ -255,6 +255,37 @@ static bool promote(struct core *core) {
     return done;
 }
 
+// A member that was restarted with other flags tells its addresses in its hello; the leader puts them into the log, so
+// that clients (/zookeeper/config) and links find it. What the hello leaves empty stays as it was.
+static bool readdress(struct core *core) {
+    const struct raft_membership *now = raft_membership(core->raft);
+    struct raft_membership next;
+    membership_copy(&next, now);
+    uint32_t moved = 0;
+    for (uint32_t i = 0; i < next.count; i++) {
+        struct member *member = &next.members[i];
+        const struct peer_state *peer = core->peers[member->id];
+        bool self = member->id == core->options.id;
+        const uint8_t *incarnation = self ? core->options.incarnation : peer != NULL ? peer->hello_incarnation : NULL;
+        if (incarnation == NULL || memcmp(incarnation, member->incarnation, INCARNATION_BYTES) != 0) continue;
+        if (!self && (!peer->seen || !peer->up[CORE_CONTROL])) continue;
+        char(*address)[ADDRESS_TEXT_MAX] = self ? core->options.advertised : core->peers[member->id]->address;
+        bool differs = false;
+        for (int a = 0; a < ADVERTISED_COUNT; a++) {
+            if (a == ADVERTISED_PEER && address[a][0] == 0) continue;
+            if (strcmp(address[a], member->address[a]) == 0) continue;
+            memset(member->address[a], 0, ADDRESS_TEXT_MAX);
+            snprintf(member->address[a], ADDRESS_TEXT_MAX, "%s", address[a]);
+            differs = true;
+        }
+        moved += differs;
+    }
+    bool done = moved > 0 && propose(core, &next) == 0;
+    if (done) LOG_INFO(core->options.log, "members have other addresses count=%u", moved);
+    membership_free(&next);
+    return done;
+}
+
 // ---- administration
 
 void core_admin_finish(struct core *core, const struct admin_request *request, int error, const char *text) {
@@ -536,5 +567,5 @@ void core_member_tick(struct core *core) {
     stop_tick(core);
     if (!core->leading || core->stopping || core->now_ms < core->member_check_ms) return;
     core->member_check_ms = core->now_ms + CORE_HOUSEKEEPING_MS;
-    if (settled(core) && !take_in(core)) promote(core);
+    if (settled(core) && !take_in(core) && !readdress(core)) promote(core);
 }
