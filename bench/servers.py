@@ -79,6 +79,16 @@ class Cluster:
             time.sleep(poll)
         return self
 
+    def wait_connections(self, count, patience=70):
+        """A server with a short listen backlog takes half a minute for ten thousand."""
+        begin = time.monotonic()
+        while time.monotonic() - begin < patience:
+            for line in four_letters(self.port(0), b"srvr", 10).splitlines():
+                if line.startswith("Connections: ") and int(line.split()[1]) >= count:
+                    return time.monotonic() - begin
+            time.sleep(0.2)
+        raise RuntimeError("fewer than %d connections after %d s" % (count, patience))
+
     def leader(self):
         for i in range(self.nodes):
             try:

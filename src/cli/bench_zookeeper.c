@@ -509,6 +509,7 @@ static int run(struct bench *b) {
         int n = epoll_wait(b->epoll, events, 256, 50);
         for (int i = 0; i < n; i++) ready(b, events[i].data.ptr, events[i].events, buffer);
         now = now_us();
+        ping_idle(b, now); // also while the others still connect: a server may take a minute for ten thousand
         if (start_of_running == 0) {
             if (b->sessions[0].state == GONE) break;
             if (b->running + b->gone < b->total) {
@@ -532,7 +533,6 @@ static int run(struct bench *b) {
             if (b->create_total == 0) b->end_us = now + (uint64_t)b->seconds * 1000000u;
             getrusage(RUSAGE_SELF, &before);
         }
-        ping_idle(b, now);
         if (now >= next_line) {
             if (!b->quiet)
                 fprintf(stderr, "%5.0f s  %8llu operations/s%s\n", (double)(now - start_of_running) / 1e6,

@@ -245,9 +245,8 @@ static void compare_addresses(const struct server *server) {
         for (int j = 0; view.members[i].self && j < ADVERTISED_COUNT; j++) {
             const char *known = view.members[i].member.address[j];
             if (own[j] == NULL || own[j][0] == 0 || strcmp(known, own[j]) == 0) continue;
-            LOG_WARN(server->log,
-                     "the cluster knows this node by another address: known=%s flags=%s (remove and add the member to "
-                     "change it)",
+            LOG_INFO(server->log,
+                     "the cluster knows this node by another address: known=%s flags=%s (the leader takes the new one)",
                      known[0] != 0 ? known : "none", own[j]);
         }
     }

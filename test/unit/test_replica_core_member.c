@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 // cmocka wants these first
 #include <cmocka.h>
 
@@ -202,6 +203,35 @@ static void leader_removed_answers_before_it_is_gone(void **state) {
     }
 }
 
+static void other_addresses_reach_the_membership(void **state) {
+    struct cluster *c = cluster_new(3, 411);
+    cluster_form(c);
+    cluster_run(c, 500);
+    uint32_t leader = cluster_leader(c), follower = a_follower(c);
+    uint64_t before = core_membership(c->nodes[leader].core)->index;
+    cluster_run(c, 1000);
+    assert_int_equal(core_membership(c->nodes[leader].core)->index, before); // the same ones: nothing is proposed
+    snprintf(c->nodes[follower].core->options.advertised[ADVERTISED_ZOOKEEPER], ADDRESS_TEXT_MAX, "moved:2181");
+    snprintf(c->nodes[leader].core->options.advertised[ADVERTISED_HTTP], ADDRESS_TEXT_MAX, "lead:7450");
+    cluster_cut(c, leader, follower);
+    cluster_run(c, 100);
+    cluster_heal(c);
+    cluster_run(c, 3000);
+    for (uint32_t id = 1; id <= 3; id++) {
+        const struct raft_membership *m = core_membership(c->nodes[id].core);
+        assert_string_equal(membership_find(m, follower)->address[ADVERTISED_ZOOKEEPER], "moved:2181");
+        assert_string_equal(membership_find(m, leader)->address[ADVERTISED_HTTP], "lead:7450");
+        assert_int_equal(membership_voters(m), 3);
+        assert_true(m->index > before && m->index <= before + 50);
+    }
+    before = core_membership(c->nodes[leader].core)->index;
+    cluster_run(c, 1000);
+    assert_int_equal(core_membership(c->nodes[leader].core)->index, before); // and then it is quiet
+    assert_true(cluster_run_until(c, cluster_settled, 3000));
+    cluster_check(c);
+    cluster_free(c);
+}
+
 static void snapshot_transfer_resumes(void **state) {
     memset(&seen, 0, sizeof seen);
     struct cluster *c = cluster_new(3, 405);
@@ -358,6 +388,7 @@ int main(void) {
         cmocka_unit_test(wiped_node_returns_as_a_learner_and_never_votes_for_the_old),
         cmocka_unit_test(one_grows_to_three_in_one_change),
         cmocka_unit_test(leader_removed_answers_before_it_is_gone),
+        cmocka_unit_test(other_addresses_reach_the_membership),
         cmocka_unit_test(snapshot_transfer_resumes),
         cmocka_unit_test(differing_node_stops_serving_and_rebuilds),
         cmocka_unit_test(orderly_end_hands_over),
