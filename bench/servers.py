@@ -158,7 +158,7 @@ class ZooKeeper(Cluster):
                 f.write(text)
         lines = ["tickTime=2000", "initLimit=10", "syncLimit=5", "dataDir=" + folder, "clientPort=%d" % self.port(i),
                  "clientPortAddress=127.0.0.1", "maxClientCnxns=0", "admin.enableServer=false", "forceSync=yes",
-                 "minSessionTimeout=4000", "maxSessionTimeout=60000", "4lw.commands.whitelist=*"]
+                 "minSessionTimeout=4000", "clientPortListenBacklog=4096", "maxSessionTimeout=60000", "4lw.commands.whitelist=*"]
         if self.nodes > 1:
             with open(os.path.join(folder, "myid"), "w") as f:
                 f.write("%d\n" % (i + 1))

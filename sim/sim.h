@@ -93,7 +93,7 @@ void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 // ---- faults.c
 void swarm_draw(struct sim *sim);
 void faults_start(struct sim *sim);
-void faults_stop(struct sim *sim); // heals the core: a majority at least runs, is connected, has working disks
+void faults_stop(struct sim *sim);   // heals the core: a majority at least runs, is connected, has working disks
 void faults_rejoin(struct sim *sim); // and the rest
 void faults_free(struct sim *sim);
 bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node);

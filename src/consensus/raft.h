@@ -83,11 +83,11 @@ enum raft_event_type {
     RAFT_EVENT_MESSAGE, // message: raft takes the batches it keeps out of it (buf = NULL); the caller releases the
                         // message. With from_incarnation set, answers of another incarnation than our membership names
                         // are dropped (requests are not: we may know only an older incarnation of today's leader)
-    RAFT_EVENT_PROPOSE,   // leader: batches built by raft_propose_prepare's numbers (see below)
+    RAFT_EVENT_PROPOSE, // leader: batches built by raft_propose_prepare's numbers (see below)
     RAFT_EVENT_PERSISTED, // number: all updates with persist_number <= number are durable
     RAFT_EVENT_ENTRIES,   // storage's answer to `need` of `peer`: batches (may be empty: cut away, then a snapshot is
-                        // needed). Every need must be answered; the first batch holds need.first, whole batches in
-                        // order
+                          // needed). Every need must be answered; the first batch holds need.first, whole batches in
+                          // order
     RAFT_EVENT_READ, // a read round is wanted; the update gives `read_round` when it starts; answered in reads_ready
     RAFT_EVENT_MEMBERSHIP,    // leader: propose this membership (the caller has checked sense; raft checks safety)
     RAFT_EVENT_TRANSFER,      // leader: hand over to `peer` (0: the most advanced voter)
@@ -96,7 +96,7 @@ enum raft_event_type {
     RAFT_EVENT_SNAPSHOT_SENT, // transfer of a snapshot to `peer` ended: `ok` (the follower has INSTALLed it), snapshot
                               // place in index/term. Must follow each entry of update.snapshots; not ok: asked again
                               // after election_ms
-    RAFT_EVENT_INSTALL, // a snapshot (index, term, membership) is complete on disk and may replace the log.
+    RAFT_EVENT_INSTALL,       // a snapshot (index, term, membership) is complete on disk and may replace the log.
                         // update.installed says that it did; else the log holds that place: the tail stays, only commit
                         // moves. A restart between the snapshot and its START in the journal: start the log at the
                         // snapshot unless it holds (index, term)

@@ -291,9 +291,9 @@ struct core {
     int64_t unix_offset_ms;
     uint64_t settings[GROUP_SETTING_COUNT]; // as of what is applied
     struct log_limit expire_log;
-    bool settings_told;                     // this leadership has proposed its own
-    uint64_t time_entry_index;              // newest TIME entry proposed in this term; 0: none
-    bool time_waiting;                      // one stands in `internal`
+    bool settings_told;        // this leadership has proposed its own
+    uint64_t time_entry_index; // newest TIME entry proposed in this term; 0: none
+    bool time_waiting;         // one stands in `internal`
     uint64_t time_entry_log_ms;
     uint64_t offset_entry_index, offset_entry_log_ms;
     uint64_t unix_check_ms;
