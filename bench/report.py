@@ -20,7 +20,7 @@ NAMES = {
 
 
 def read(path):
-    loads, scenarios, machine, disk = {}, {}, {}, []
+    loads, scenarios, machine, disk = {}, {}, [], []
     for line in open(path):
         r = json.loads(line)
         if r["record"] == "load":
@@ -28,7 +28,7 @@ def read(path):
         elif r["record"] == "scenario":
             scenarios.setdefault(r["scenario"], {})[r["server"]] = r
         elif r["record"] == "machine":
-            machine = r
+            machine.append(r)
         elif r["record"] == "disk":
             disk.append(r["p50_us"])
     return loads, scenarios, machine, disk
@@ -131,9 +131,12 @@ def main():
     if scenarios:
         text = replace(text, "scenarios", scenario_table(scenarios, disk))
     if machine:
-        rounds = max((len(r) for both in loads.values() for r in both.values()), default=0)
-        text = replace(text, "machine", ["Measured %s: %s CPUs, Linux %s, medians of %d rounds; raw: `bench/results/%s`." % (
-            machine["time"], machine["cpus"], machine["kernel"], rounds, os.path.basename(path))])
+        rounds = {n: max(len(r) for (k, _), both in loads.items() if k == n for r in both.values())
+                  for n in sorted({k for k, _ in loads})}
+        text = replace(text, "machine", ["%s CPUs, Linux %s; runs begun %s; medians of %s; raw: `bench/results/%s`." % (
+            machine[-1]["cpus"], machine[-1]["kernel"], ", ".join(m["time"] for m in machine),
+            ", ".join("%d rounds (%d node%s)" % (r, n, "s" if n > 1 else "") for n, r in rounds.items()),
+            os.path.basename(path))])
     if len(sys.argv) > 2 and os.path.getsize(sys.argv[2]) > 0:
         text = replace(text, "costs", ["", *open(sys.argv[2]).read().rstrip().splitlines(), ""])
     with open(PAGE, "w") as f:

@@ -132,7 +132,7 @@ def failover(how, rounds):
             session.frame(time.monotonic() + 5)
             session.close()
             for _ in range(rounds):
-                leader = cluster.leader()
+                leader = cluster.only_leader()
                 alive = [i for i in range(3) if i != leader]
                 begin = time.monotonic()
                 cluster.kill(leader, how)

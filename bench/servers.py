@@ -89,15 +89,27 @@ class Cluster:
             time.sleep(0.2)
         raise RuntimeError("fewer than %d connections after %d s" % (count, patience))
 
-    def leader(self):
+    def leaders(self):
+        out = []
         for i in range(self.nodes):
             try:
                 text = four_letters(self.port(i), b"srvr")
             except OSError:
                 continue
             if "Mode: leader" in text or "Mode: standalone" in text:
-                return i
-        return None
+                out.append(i)
+        return out
+
+    def only_leader(self, patience=30):
+        """One that was stopped believes for a while that it still leads: stopping that one again would measure nothing."""
+        begin, last = time.monotonic(), None
+        while time.monotonic() - begin < patience:
+            now = self.leaders()
+            if len(now) == 1 and now == last:
+                return now[0]
+            last = now
+            time.sleep(1.0)
+        raise RuntimeError("no single leader after %d s: %s" % (patience, last))
 
     def cpu_seconds(self):
         total = 0.0
