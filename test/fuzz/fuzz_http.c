@@ -123,7 +123,9 @@ static bool pump(void *instance, struct service *service, struct node *node, str
     bool waited = node->admin_done != NULL || node->snapshot_done != NULL;
     if (waited) answer_waiting(node);
     for (int i = 0; i < 3 && waited; i++) http_protocol.tick(instance, service->now_ms); // a backup goes out in ticks
-    return waited;
+    bool held = !waited && c->paused && !c->closing; // many requests at once are answered in portions, one a tick
+    if (held) http_protocol.tick(instance, service->now_ms);
+    return waited || (held && !c->paused);
 }
 
 static void converse(uint8_t how, size_t piece, struct bytes bytes, struct writer *out, bool *closed) {
