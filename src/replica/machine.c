@@ -7,6 +7,7 @@
 //            model table -> result (to the origin's node only) and events (to every node)
 #include "replica/machine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -538,27 +539,27 @@ static size_t group_encode(const struct machine *machine, uint8_t *out) {
 
 static int group_decode(struct machine *machine, const void *data, size_t len) {
     struct reader r = reader_of(data, len);
-    if (read_u32_le(&r) != GROUP_STATE_VERSION) return -74; // EBADMSG
+    if (read_u32_le(&r) != GROUP_STATE_VERSION) return -EBADMSG;
     machine->apply_level = read_u32_le(&r);
     machine->log_time_ms = read_u64_le(&r);
     machine->unix_offset_ms = (int64_t)read_u64_le(&r);
     uint32_t settings = read_u32_le(&r);
-    if (r.failed || settings > GROUP_SETTING_COUNT) return -74;
+    if (r.failed || settings > GROUP_SETTING_COUNT) return -EBADMSG;
     for (uint32_t i = 0; i < settings; i++) set_setting(machine, (enum group_setting)i, read_u64_le(&r));
     uint32_t count = read_u32_le(&r);
-    if (r.failed || count > STREAMS_MAX || machine->apply_level > APPLY_LEVEL_NEWEST) return -74;
+    if (r.failed || count > STREAMS_MAX || machine->apply_level > APPLY_LEVEL_NEWEST) return -EBADMSG;
     machine->stream_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t member = read_u32_le(&r);
         struct bytes incarnation = read_span(&r, INCARNATION_BYTES);
         uint64_t boot = read_u64_le(&r), last_seq = read_u64_le(&r);
-        if (r.failed || stream_find(machine, member) != NULL) return -74;
+        if (r.failed || stream_find(machine, member) != NULL) return -EBADMSG;
         struct machine_stream *stream = stream_add(machine, member);
         memcpy(stream->incarnation, incarnation.data, INCARNATION_BYTES);
         stream->boot = boot;
         stream->last_seq = last_seq;
     }
-    return reader_done(&r) ? 0 : -74;
+    return reader_done(&r) ? 0 : -EBADMSG;
 }
 
 static struct digest machine_sum(const struct machine *machine, bool recount) {
@@ -624,7 +625,7 @@ size_t machine_save(const struct machine *machine, struct machine_cursor *cursor
 int machine_load(struct machine *machine, uint8_t model, const void *data, size_t len) {
     if (model == MODEL_GROUP) return group_decode(machine, data, len);
     const struct model_ops *ops = model_table(model);
-    return ops == NULL ? -74 : ops->load(machine->models[model], data, len);
+    return ops == NULL ? -EBADMSG : ops->load(machine->models[model], data, len);
 }
 
 int machine_load_finish(struct machine *machine, uint64_t index, uint64_t term, uint64_t log_time_ms,
@@ -634,9 +635,9 @@ int machine_load_finish(struct machine *machine, uint64_t index, uint64_t term, 
     if (log_time_ms > machine->log_time_ms) machine->log_time_ms = log_time_ms;
     membership_free(&machine->membership);
     membership_init(&machine->membership);
-    if (!membership_decode(&machine->membership, membership)) return -74;
-    if (!tree_load_whole(machine->models[MODEL_TREE])) return -74;
-    if (!digest_equal(machine_digest(machine), digest)) return -74;
+    if (!membership_decode(&machine->membership, membership)) return -EBADMSG;
+    if (!tree_load_whole(machine->models[MODEL_TREE])) return -EBADMSG;
+    if (!digest_equal(machine_digest(machine), digest)) return -EBADMSG;
     return 0;
 }
 

@@ -120,6 +120,13 @@ static void open_stream(struct bench *b, uint32_t origin, uint8_t incarnation_of
     writer_free(&w);
 }
 
+// A new session of this node, as its stream's number `seq`; told.created_session says which.
+static void attach_new(struct bench *b, struct writer *w, uint64_t seq) {
+    uint8_t password[LEASE_PASSWORD_BYTES] = {1, 2, 3};
+    lease_write_attach(w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
+    send_one(b, SELF, BOOT, seq, w);
+}
+
 static void write_create(struct writer *w, const char *path, uint64_t session, uint64_t attach, uint8_t flags) {
     command_write_head(w, MODEL_TREE, TREE_OP_CREATE, session, attach);
     write_blob(w, bytes_of(NULL, 0)); // no identities
@@ -204,9 +211,7 @@ static void session_end_takes_its_ephemerals_in_the_same_entry(void **state) {
     struct writer w;
     writer_init(&w);
     open_stream(&b, SELF, SELF, BOOT);
-    uint8_t password[LEASE_PASSWORD_BYTES] = {1, 2, 3};
-    lease_write_attach(&w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
-    send_one(&b, SELF, BOOT, 2, &w);
+    attach_new(&b, &w, 2);
     uint64_t session = b.told.created_session, attach = b.told.created_attach;
     assert_int_equal(session, machine_applied(b.machine));
     write_create(&w, "/e", session, attach, TREE_EPHEMERAL);
@@ -271,9 +276,7 @@ static void setting_is_replicated(void **state) {
     struct writer w;
     writer_init(&w);
     open_stream(&b, SELF, SELF, BOOT);
-    uint8_t password[LEASE_PASSWORD_BYTES] = {1};
-    lease_write_attach(&w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
-    send_one(&b, SELF, BOOT, 2, &w);
+    attach_new(&b, &w, 2);
     struct digest before = machine_digest(b.machine);
     group_write_setting(&w, GROUP_SETTING_EPHEMERALS_MAX, 1);
     assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
@@ -492,9 +495,7 @@ static void restore_ends_all_sessions_and_jumps(void **state) {
     struct writer w;
     writer_init(&w);
     open_stream(&b, SELF, SELF, BOOT);
-    uint8_t password[LEASE_PASSWORD_BYTES] = {1};
-    lease_write_attach(&w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
-    send_one(&b, SELF, BOOT, 2, &w);
+    attach_new(&b, &w, 2);
     write_create(&w, "/kept", 0, 0, 0);
     send_one(&b, SELF, BOOT, 3, &w);
     write_create(&w, "/gone", b.told.created_session, b.told.created_attach, TREE_EPHEMERAL);
