@@ -242,12 +242,6 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
         set_setting(machine, (enum group_setting)setting, value);
         return 0;
     }
-    case GROUP_STREAM_DROP: {
-        uint64_t member = read_varint(&r);
-        if (reader_done(&r) && membership_find(&machine->membership, (uint32_t)member) == NULL)
-            stream_drop(machine, (uint32_t)member);
-        return 0;
-    }
     default:
         snprintf(error, 256, "entry %llu holds group operation %u, unknown to this binary: install a newer one",
                  (unsigned long long)apply->index, command->op);

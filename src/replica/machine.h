@@ -17,8 +17,7 @@
     X(TIME, 3)        /* time passes: what is due ends */                                                              \
     X(UNIX_OFFSET, 4) /* args: offset as zigzag varint: Unix ms - log time ms */                                       \
     X(APPLY_LEVEL, 5) /* args: level varint */                                                                         \
-    X(STREAM_DROP, 6) /* a removed member's stream: args member varint */                                              \
-    X(SETTING, 7)     /* a setting that every replica must have alike: args group_setting varint, value varint */
+    X(SETTING, 6)     /* a setting that every replica must have alike: args group_setting varint, value varint */
 enum group_op {
 #define X(name, value) GROUP_##name = value,
     GROUP_OPS(X)
