@@ -38,7 +38,7 @@ SUPPORT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/unit/support
 SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard sim/*.c sim/check/*.c)))
 
 .DEFAULT_GOAL := build/parley
-.PHONY: run test unit unit-binaries sim sim-binary fuzz bench lint format install clean deps clang-build all
+.PHONY: run test unit unit-binaries script script-binary sim sim-binary fuzz bench lint format install clean deps clang-build all
 all: build/parley
 
 build/parley: $(OUT)/parley
@@ -66,7 +66,11 @@ $(OUT)/test/unit/%: $(OUT)/test/unit/%.o $(SUPPORT_ARCHIVE) $(ARCHIVE)
 $(OUT)/simulator: $(SIM_OBJECTS) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SIM_OBJECTS) $(ARCHIVE) $(LIBS)
 
--include $(CORE_OBJECTS:.o=.d) $(OUT)/src/cli/main.d $(SUPPORT_OBJECTS:.o=.d) $(SIM_OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
+SCRIPT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/script/*.c)))
+$(OUT)/script: $(SCRIPT_OBJECTS) $(SUPPORT_ARCHIVE) $(ARCHIVE)
+	$(CC) $(FLAGS) -o $@ $(SCRIPT_OBJECTS) $(SUPPORT_ARCHIVE) $(ARCHIVE) $(LIBS) -lcmocka
+
+-include $(SCRIPT_OBJECTS:.o=.d) $(CORE_OBJECTS:.o=.d) $(OUT)/src/cli/main.d $(SUPPORT_OBJECTS:.o=.d) $(SIM_OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
 .SECONDARY:
 
 deps:
@@ -86,8 +90,15 @@ unit:
 test:
 	@scripts/install_dependencies.sh libcmocka-dev procps openssl
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
-	@$(MAKE) --no-print-directory -j$$(nproc) MODE=debug unit-binaries
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=debug unit-binaries script-binary
 	@scripts/run_tests.sh
+
+# Transcripts (test/script): REWRITE=1 puts what was seen in place of what was expected; read the diff then.
+script-binary: $(OUT)/script
+
+script:
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=debug script-binary
+	@build/debug/script $(if $(REWRITE),--rewrite) $(or $(SCRIPTS),$(sort $(wildcard test/script/*.txt)))
 
 sim-binary: $(OUT)/simulator
 

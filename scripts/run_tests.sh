@@ -1,5 +1,5 @@
 #!/bin/bash
-# What `make test` runs once everything is built: unit tests (ASan and UBSan), the simulator's recorded seeds and a few fresh ones, the
+# What `make test` runs once everything is built: unit tests and transcripts (ASan and UBSan), the simulator's recorded seeds and a few fresh ones, the
 # tests that drive the built binary, and real clients where their runtimes are there (a missing one is a counted skip).
 # PARLEY_TEST_INTEROP=off leaves the clients out (.ci/run calls them itself, with every runtime required).
 # Last line: N passed, N failed, N skipped.
@@ -28,6 +28,7 @@ stage() {
 }
 
 stage "unit tests (ASan, UBSan)" scripts/run_unit_tests.sh build/debug/test/unit
+stage "transcripts (ASan, UBSan)" build/debug/script test/script/*.txt
 make --no-print-directory -s -j"$(nproc)" sim-binary || failed=$((failed + 1))
 stage "simulator: every seed that ever failed" build/release/simulator --replay sim/seeds.txt
 stage "simulator: fresh seeds" build/release/simulator --seeds 1..8 --seconds 20
