@@ -1,7 +1,8 @@
 // Up to four clients' bytes, interleaved, into protocol/zookeeper over the fake node (real leases and tree).
 //   first byte: settings. Then actions: low two bits the client, the rest what happens (see `act`).
 // Held against: replies are whole frames with the xids of the requests, in their order; watch events are well formed;
-// the tree's digest is the one of a recount and survives save and load; its paths are those that the events told.
+// the tree's digest is the one of a recount and survives save and load; its paths are those that the events told; its
+// answers and its nodes are those of a simple model (simple_tree.h).
 #include "test/unit/support/protocol/fake_names.h"
 
 #include "protocol/zookeeper/auth.c"
@@ -16,7 +17,10 @@
 #include "protocol/zookeeper/stats.c"
 #include "protocol/zookeeper/watches.c"
 #include "protocol/zookeeper/writes.c"
+#include "test/fuzz/simple_tree.h"
+#define tree_model (*simple_between())
 #include "test/unit/support/protocol/fake_service.c"
+#undef tree_model
 
 #include "test/fuzz/fuzz.h"
 
@@ -72,6 +76,7 @@ static void tree_ask(enum tree_query_op op, struct bytes path, struct tree_answe
 static void check_tree(void) {
     struct fake *fake = run->fake;
     struct digest digest = tree_model.digest(fake->tree);
+    simple_compare(fake->tree);
     ENSURE(digest_equal(digest, tree_model.digest_recount(fake->tree)));
     ENSURE(digest_equal(lease_model.digest(fake->leases), lease_model.digest_recount(fake->leases)));
     struct tree_answer answer;
@@ -411,6 +416,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct protocol protocol = zookeeper_protocol;
     protocol.event = on_event;
     run = mem_zalloc(sizeof *run);
+    simple_begin();
     run->fake = fake_new(&protocol, &settings);
     struct tree_answer answer;
     tree_ask(TREE_STATS, bytes_of_text("/"), &answer);
@@ -424,6 +430,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     check_tree();
     for (int c = 0; c < CONNECTIONS; c++) drop(&run->sides[c]);
     for (size_t i = 0; i < run->path_count; i++) mem_free((void *)(uintptr_t)run->paths[i].data);
+    simple_clear();
     fake_free(run->fake);
     mem_free(run);
     return 0;
