@@ -462,6 +462,7 @@ void core_applied(struct core *core, uint64_t now_ms, const struct core_applied 
     core_keepalive_events(core, applied->leases, applied->lease_count);
     core_keepalive_applied(core);
     core_stream_applied(core, applied->streams, applied->stream_count);
+    if (applied->own_gone != 0) core_stream_gone(core, applied->own_gone);
     if (applied->sample.index != 0) core_digest_sample(core, &applied->sample);
     core_member_applied(core);
     become_leading(core);

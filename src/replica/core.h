@@ -52,7 +52,7 @@ struct core_ops {
                           struct raft_membership *membership); // last: verified, committed; gives its membership
     int64_t (*snapshot_received)(void *context, uint64_t index, uint64_t term);
     bool (*snapshot_newest)(void *context, uint64_t *index, uint64_t *term, uint64_t *bytes);
-    // Raised and fsynced boot for a new stream after an install.
+    // Raised and fsynced boot for a new stream after an install, or after this node was removed.
     uint64_t (*raise_boot)(void *context);
     void (*set_cluster)(void *context, const uint8_t cluster_id[16]);
     // A formation on this node: write the genesis snapshot (machine_genesis) at (index, term), durable when it returns.
@@ -120,6 +120,9 @@ struct core_applied {
     const struct machine_stream *streams;
     size_t stream_count;          // those that moved
     struct machine_sample sample; // newest digest sample; index 0: none
+    // Not 0: this node's stream of that boot went with its membership in these entries. Its commands under way have
+    // been answered as unknown, and none that was submitted before has come to core after this.
+    uint64_t own_gone;
 };
 // The first one after core_new (of a formed node) and after core_installed brings everything: each lease as an ATTACHED
 // event, each stream, times. Until then nothing is handed to apply. Core forgets leases and streams at both.

@@ -191,6 +191,15 @@ static bool newcomer(const struct core *core, uint32_t id) {
            memcmp(peer->incarnation, peer->hello_incarnation, INCARNATION_BYTES) == 0;
 }
 
+// Who may be added: an empty node, or a member of before that still has its data. Raft brings its log up to date like
+// that of any node that was away, whatever stands at its end.
+static bool may_be_added(const struct core *core, uint32_t id) {
+    const struct peer_state *peer = core->peers[id];
+    bool here = peer != NULL && peer->seen && peer->up[CORE_CONTROL] &&
+                memcmp(peer->incarnation, peer->hello_incarnation, INCARNATION_BYTES) == 0;
+    return here && (peer->empty || memcmp(peer->cluster_id, core->options.cluster_id, 16) == 0);
+}
+
 static bool silent(const struct core *core, const struct peer_state *peer) {
     uint64_t heard = peer->member_heard_ms > core->leader_since_ms ? peer->member_heard_ms : core->leader_since_ms;
     return core->now_ms >= heard + CORE_SILENT_MS;
@@ -316,7 +325,8 @@ static bool add(struct core *core, struct admin_request *request) {
         core_admin_finish(core, request, -ENOSPC, "the group has as many members as it can");
         return true;
     }
-    if (!newcomer(core, request->member) || !settled(core)) return false;
+    // Its removal must be applied here first: until then this leader's table of numbers holds its old stream.
+    if (!may_be_added(core, request->member) || !settled(core) || core->membership_seen != now->index) return false;
     const struct peer_state *peer = core->peers[request->member];
     struct raft_membership next;
     membership_copy(&next, now);

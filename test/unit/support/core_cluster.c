@@ -287,8 +287,17 @@ static void sink_event(void *context, uint8_t model, const void *event) {
     write_u8(&n->history, '\n');
 }
 
+// As the service loop does it: what is under way ends as unknown, and core is told before it gets any other command.
+static void sink_stream_gone(void *context, uint32_t member, uint64_t boot) {
+    struct cluster_node *n = context;
+    if (member != n->id || boot != n->boot) return;
+    for (size_t i = 0; i < n->tags.count; i++) n->outcomes[*(uint64_t *)ring_at(&n->tags, i)] = OUTCOME_UNKNOWN;
+    ring_clear(&n->tags);
+    n->own_gone = boot;
+}
+
 static struct machine *machine_of(struct cluster_node *n) {
-    struct machine_sink sink = {.own = sink_own, .event = sink_event, .context = n};
+    struct machine_sink sink = {.own = sink_own, .event = sink_event, .stream_gone = sink_stream_gone, .context = n};
     return machine_new(n->id, n->boot, &sink);
 }
 
@@ -346,7 +355,9 @@ static bool op_snapshot_newest(void *context, uint64_t *index, uint64_t *term, u
 }
 
 static uint64_t op_raise_boot(void *context) {
-    return ++((struct cluster_node *)context)->boot;
+    struct cluster_node *n = context;
+    machine_set_boot(n->machine, ++n->boot);
+    return n->boot;
 }
 
 static void op_set_cluster(void *context, const uint8_t cluster_id[16]) {
@@ -443,7 +454,9 @@ static void report(struct cluster_node *n, uint64_t bytes) {
                                    .unix_offset_ms = machine_unix_offset_ms(n->machine),
                                    .leases = events,
                                    .lease_count = count,
-                                   .streams = streams};
+                                   .streams = streams,
+                                   .own_gone = n->own_gone};
+    n->own_gone = 0;
     machine_settings(n->machine, applied.settings);
     applied.stream_count = machine_streams(n->machine, streams, 16);
     if (machine_newest_sample(n->machine) != NULL) applied.sample = *machine_newest_sample(n->machine);
@@ -460,6 +473,7 @@ void cluster_start(struct cluster *c, uint32_t id) {
     n->turn_ms = n->round_ms = c->now_ms;
     n->epoch = 1;
     n->session_count = 0;
+    n->own_gone = 0;
     n->machine = machine_of(n);
     writer_clear(&n->history);
     if (n->snapshot.index != 0) {
