@@ -16,7 +16,8 @@ struct core_status { // what the service loop, status pages and protocols are to
     uint32_t leader;
     uint64_t term, commit, last_index;
     bool ready;                // leader known and (leader: its term's first entry is applied)
-    uint32_t synced_followers; // followers within 1,024 entries of the leader's commit (leader only)
+    uint32_t synced_followers; // voters within 1,024 entries of the leader's commit (leader only)
+    uint32_t synced_observers; // learners and observers, likewise
     bool disk_full;
     bool diverged; // this node's digest differs from the majority's: it stops serving
 };
@@ -144,7 +145,15 @@ void core_stop(struct core *core,
                uint64_t now_ms); // orderly: time entry, leadership handed over; admin_done(0) when it may end
 
 // ---- administration (answers by admin_done with the request's number)
-enum core_admin { CORE_MEMBER_ADD, CORE_MEMBER_REMOVE, CORE_MEMBER_PROMOTE, CORE_TRANSFER, CORE_FORM_WITHOUT };
+enum core_admin { // in frames between nodes: new ones at the end
+    CORE_MEMBER_ADD,
+    CORE_MEMBER_REMOVE,
+    CORE_MEMBER_PROMOTE,
+    CORE_TRANSFER,
+    CORE_FORM_WITHOUT, // of the node that is asked only
+    CORE_MEMBER_ADD_OBSERVER,
+    CORE_ADMIN_COUNT
+};
 void core_admin(struct core *core, uint64_t now_ms, uint64_t request, enum core_admin what, uint32_t member,
                 const char *address);
 // A link handshake names (id, incarnation, cluster id, addresses): may this peer talk to us? Gives a text for the log

@@ -523,7 +523,8 @@ static void act(struct take *t, struct rig *rig) {
         core_keepalive(rig->core, rig->now_ms, rig->now_ms, &(struct core_keepalive){how, how}, how & 1);
         break;
     case 13:
-        core_admin(rig->core, rig->now_ms, ++rig->round, (enum core_admin)(how % 5), how >> 5, "node4:1");
+        core_admin(rig->core, rig->now_ms, ++rig->round, (enum core_admin)(how % CORE_ADMIN_COUNT), how >> 5,
+                   "node4:1");
         break;
     case 14: {
         struct core_hello hello = {.id = how & 7, .empty = how >> 3 & 1, .apply_level_max = how >> 4 & 3};
