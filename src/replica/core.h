@@ -33,7 +33,6 @@ struct core_ops {
     // down: core resends.
     void (*send)(void *context, uint32_t peer, enum core_channel channel, struct bytes head, struct buf *const *bufs,
                  size_t buf_count);
-    size_t (*send_pending)(void *context, uint32_t peer, enum core_channel channel); // bytes waiting in that link
     // To the service loop, in order:
     void (*apply)(void *context, const struct batch_ref *batches, size_t count, uint64_t epoch); // takes own references
     void (*refused)(void *context, uint64_t first_tag, uint64_t count, int error);               // never got a number
@@ -62,7 +61,6 @@ struct core_ops {
                  uint64_t term);
     int64_t (*unix_ms)(void *context);
     uint64_t (*service_turn_ms)(void *context); // monotonic ms of the service loop's last turn that read its sockets
-    void (*random)(void *context, void *out, size_t len);
     void *context;
 };
 

@@ -79,10 +79,6 @@ static void op_send(void *context, uint32_t to, enum core_channel channel, struc
     }
 }
 
-static size_t op_send_pending(void *context, uint32_t peer, enum core_channel channel) {
-    return 0;
-}
-
 static void op_apply(void *context, const struct batch_ref *batches, size_t count, uint64_t epoch) {
     struct cluster_node *n = context;
     for (size_t i = 0; i < count; i++) {
@@ -384,9 +380,6 @@ static int64_t op_unix_ms(void *context) {
 static uint64_t op_service_turn_ms(void *context) {
     return ((struct cluster_node *)context)->turn_ms;
 }
-static void op_random(void *context, void *out, size_t len) {
-    memset(out, 7, len);
-}
 
 // ---- life
 
@@ -401,18 +394,28 @@ static void prepare(struct cluster *c, uint32_t id) {
     ring_init(&n->applies, sizeof(struct fake_apply));
     ring_init(&n->tags, sizeof(uint64_t));
     ring_init(&n->lease_events, sizeof(struct lease_event));
-    n->ops = (struct core_ops){op_persist,         op_send,
-                               op_send_pending,    op_apply,
-                               op_refused,         op_read_ready,
-                               op_keepalive_acked, op_status,
-                               op_clock,           op_install,
-                               op_want_snapshot,   op_admin_done,
-                               op_read_log,        op_snapshot_read,
-                               op_snapshot_write,  op_snapshot_received,
-                               op_snapshot_newest, op_raise_boot,
-                               op_set_cluster,     op_form,
-                               op_unix_ms,         op_service_turn_ms,
-                               op_random,          n};
+    n->ops = (struct core_ops){op_persist,
+                               op_send,
+                               op_apply,
+                               op_refused,
+                               op_read_ready,
+                               op_keepalive_acked,
+                               op_status,
+                               op_clock,
+                               op_install,
+                               op_want_snapshot,
+                               op_admin_done,
+                               op_read_log,
+                               op_snapshot_read,
+                               op_snapshot_write,
+                               op_snapshot_received,
+                               op_snapshot_newest,
+                               op_raise_boot,
+                               op_set_cluster,
+                               op_form,
+                               op_unix_ms,
+                               op_service_turn_ms,
+                               n};
 }
 
 struct cluster *cluster_new(uint32_t count, uint64_t seed) {
