@@ -1,4 +1,5 @@
 // What goes wrong: drawn by the seed, held to docs/faults.md by fault_allowed.
+#include "base/hash.h"
 #include "sim/sim.h"
 
 #include <stdio.h>
@@ -58,6 +59,7 @@ void swarm_draw(struct sim *sim) {
     sim->cluster_count = s->nodes > 7 ? 7 : s->nodes;
     sim->node_count = sim->cluster_count; // + spare ones: members that come and go
     if (sim->cluster_count >= 3 && s->weight[FAULT_MEMBER] > 0) sim->node_count++;
+    sim->spare_observes = (hash_u64(o->seed) & 1) != 0; // not drawn: what seeds were found for stays as it was
 }
 
 // ---- the rule
@@ -72,6 +74,7 @@ static size_t lost_disks(const struct sim *sim) {
     const struct raft_membership *m = machine_membership(sim->history.machine);
     for (uint32_t i = 0; i < m->count; i++) {
         const struct sim_node *node = &sim->nodes[m->members[i].id - 1];
+        if (m->members[i].observer) continue; // counts in no majority
         count += node->lost || node->rotten || !node_is_voter(sim, node);
     }
     return count;
@@ -200,7 +203,10 @@ static void change_members(struct sim *sim) {
             node_begin(spare);
         }
         spare->member = true;
-        node_admin(leader->node, CORE_MEMBER_ADD, spare->id, spare->peer, on_admin, spare);
+        enum core_admin how = sim->spare_observes ? CORE_MEMBER_ADD_OBSERVER : CORE_MEMBER_ADD;
+        node_admin(leader->node, how, spare->id, spare->peer, on_admin, spare);
+    } else if (member->observer && draw(sim, 4) == 0) {
+        node_admin(leader->node, CORE_MEMBER_PROMOTE, spare->id, NULL, on_admin, spare);
     } else {
         spare->member = false;
         node_admin(leader->node, CORE_MEMBER_REMOVE, spare->id, NULL, on_admin, spare);

@@ -51,8 +51,8 @@ static bool settled(struct sim *sim, uint64_t target) {
     if (m->joint) return false;
     for (uint32_t i = 0; i < m->count; i++) {
         struct sim_node *node = &sim->nodes[m->members[i].id - 1];
-        if (node->node == NULL || !node_is_voter(sim, node) || machine_applied(node_machine(node->node)) < target)
-            return false;
+        if (!node_is_voter(sim, node) && !node_is_observer(sim, node)) return false;
+        if (node->node == NULL || machine_applied(node_machine(node->node)) < target) return false;
     }
     return true;
 }
@@ -134,7 +134,7 @@ static bool run_seed(const struct sim_options *options) {
         while (!w->failed && !settled(sim, target) && w->now_us < from_us + SETTLE_US)
             run_until(sim, w->now_us + 100000);
         if (!w->failed && !settled(sim, target))
-            world_fail(w, "not all members reached index %llu as voters", (unsigned long long)target);
+            world_fail(w, "not all members reached index %llu as voters or observers", (unsigned long long)target);
     }
     if (!w->failed) check_ephemerals(sim);
     double took = wall() - begun;

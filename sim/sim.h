@@ -64,6 +64,7 @@ struct sim {
     struct history history;
     struct sim_node nodes[SIM_NODES_MAX];
     size_t node_count;
+    bool spare_observes;                     // the member that comes and goes is added as an observer
     struct core_peer cluster[SIM_NODES_MAX]; // --cluster
     size_t cluster_count;
     struct sim_client *clients[SIM_CLIENTS_MAX];
@@ -85,9 +86,10 @@ void node_begin(struct sim_node *node); // starts its process
 void node_crash(struct sim_node *node, bool power);
 void node_end(struct sim_node *node); // orderly, in the background
 void node_restart_after(struct sim_node *node, uint64_t us);
-void node_wipe(struct sim_node *node);                                  // of one that does not run
-struct sim_node *sim_leader(struct sim *sim);                           // the one with the highest term; NULL
-bool node_is_voter(const struct sim *sim, const struct sim_node *node); // by what is committed, with its incarnation
+void node_wipe(struct sim_node *node);                                     // of one that does not run
+struct sim_node *sim_leader(struct sim *sim);                              // the one with the highest term; NULL
+bool node_is_voter(const struct sim *sim, const struct sim_node *node);    // by what is committed, with its incarnation
+bool node_is_observer(const struct sim *sim, const struct sim_node *node); // likewise
 void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 
 // ---- faults.c

@@ -247,12 +247,23 @@ void node_wipe(struct sim_node *node) {
     node->persisted = 0;
 }
 
-bool node_is_voter(const struct sim *sim, const struct sim_node *node) {
-    if (sim->history.machine == NULL) return false;
+// NULL: no member under its incarnation, or a change is under way.
+static const struct member *member_of(const struct sim *sim, const struct sim_node *node) {
+    if (sim->history.machine == NULL) return NULL;
     const struct raft_membership *m = machine_membership(sim->history.machine);
     const struct member *member = membership_find(m, node->id);
-    return member != NULL && !m->joint && member->role == MEMBER_VOTER &&
-           memcmp(member->incarnation, node->incarnation, INCARNATION_BYTES) == 0;
+    bool same = member != NULL && memcmp(member->incarnation, node->incarnation, INCARNATION_BYTES) == 0;
+    return same && !m->joint ? member : NULL;
+}
+
+bool node_is_voter(const struct sim *sim, const struct sim_node *node) {
+    const struct member *member = member_of(sim, node);
+    return member != NULL && member->role == MEMBER_VOTER;
+}
+
+bool node_is_observer(const struct sim *sim, const struct sim_node *node) {
+    const struct member *member = member_of(sim, node);
+    return member != NULL && member->observer;
 }
 
 struct sim_node *sim_leader(struct sim *sim) {

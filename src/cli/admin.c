@@ -38,15 +38,20 @@ static int member_list(const char *address) {
 
 int member_main(int argc, char **argv) {
     const char *http = ASK_DEFAULT;
-    const struct option_row rows[] = {ASK_OPTION(http)};
+    bool observer = false;
+    const struct option_row rows[] = {
+        {"observer", 0, NULL, "add: serves clients, never votes, stays so until it is promoted", NULL, &observer},
+        ASK_OPTION(http)};
     const struct option_table table = {
         "member",
-        "parley member list | add ID HOST:PORT | promote ID | remove ID",
+        "parley member list | add [--observer] ID HOST:PORT | promote ID | remove ID",
         "Members of a running cluster. A new node is started with --id ID --cluster (all peers and itself) on an empty "
         "folder;\n"
-        "`add` lets it in as a learner at its peer address, `promote` makes it a voter once it has caught up.",
+        "`add` lets it in as a learner at its peer address: it becomes a voter once it has caught up. With --observer "
+        "it\n"
+        "stays without a vote until `promote` makes it a voter.",
         rows,
-        1,
+        2,
         1,
         3};
     char **arguments = mem_alloc((size_t)argc * sizeof *arguments), address[ADDRESS_TEXT_MAX], path[64],
@@ -64,6 +69,8 @@ int member_main(int argc, char **argv) {
         code = options_wrong(&table, "'%s' is unknown", what);
     } else if (count != (list ? 1u : add ? 3u : 2u)) {
         code = options_wrong(&table, "%s wants %s", what, list ? "nothing more" : add ? "ID HOST:PORT" : "ID");
+    } else if (observer && !add) {
+        code = options_wrong(&table, "--observer goes with add only");
     } else if (list) {
         code = member_list(address);
     } else if (!options_number(arguments[1], 1, 255, &id)) {
@@ -72,7 +79,7 @@ int member_main(int argc, char **argv) {
         code = options_wrong(&table, "'%s' %s", arguments[2], error);
     } else if (add) {
         code = ask_admin("member", address, "POST", "/v1/members",
-                         json_pack("{s:I, s:s}", "id", (json_int_t)id, "address", peer));
+                         json_pack("{s:I, s:s, s:b}", "id", (json_int_t)id, "address", peer, "observer", observer));
     } else {
         snprintf(path, sizeof path, promote ? "/v1/members/%llu/promote" : "/v1/members/%llu", id);
         code = ask_admin("member", address, promote ? "POST" : "DELETE", path, NULL);

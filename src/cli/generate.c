@@ -19,7 +19,7 @@ static const struct {
 } further[] = {
     {"dev", "--nodes --base-port --data --help"},
     {"status", "--http --watch --json --help"},
-    {"member", "list add promote remove --http --help"},
+    {"member", "list add promote remove --observer --http --help"},
     {"leader", "transfer --http --help"},
     {"cluster", "form --without --http --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},

@@ -240,7 +240,10 @@ int restore_main(int argc, char **argv) {
 // ---- recover
 static void print_membership(const struct raft_membership *m) {
     for (uint32_t i = 0; i < m->count; i++)
-        printf("  member %-3u %-8s %s\n", m->members[i].id, m->members[i].role == MEMBER_LEARNER ? "learner" : "voter",
+        printf("  member %-3u %-8s %s\n", m->members[i].id,
+               m->members[i].observer                 ? "observer"
+               : m->members[i].role == MEMBER_LEARNER ? "learner"
+                                                      : "voter",
                m->members[i].address[ADVERTISED_PEER]);
 }
 

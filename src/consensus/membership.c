@@ -4,7 +4,10 @@
 #include "base/assert.h"
 #include <string.h>
 
-#define MEMBERSHIP_FORMAT 1u
+// 1: before there were observers. It is written as long as there is none, so that older binaries read it.
+#define MEMBERSHIP_FORMAT_FIRST 1u
+#define MEMBERSHIP_FORMAT_OBSERVERS 2u
+enum { FLAG_STAYS = 1, FLAG_OBSERVER = 2 };
 
 void membership_init(struct raft_membership *m) {
     memset(m, 0, sizeof *m);
@@ -59,7 +62,9 @@ void membership_remove(struct raft_membership *m, uint32_t id) {
 }
 
 void membership_encode(const struct raft_membership *m, struct writer *w) {
-    write_u8(w, MEMBERSHIP_FORMAT);
+    bool observers = false;
+    for (uint32_t i = 0; i < m->count; i++) observers |= m->members[i].observer;
+    write_u8(w, observers ? MEMBERSHIP_FORMAT_OBSERVERS : MEMBERSHIP_FORMAT_FIRST);
     write_u64_le(w, m->index);
     write_u8(w, (uint8_t)m->count);
     for (uint32_t i = 0; i < m->count; i++) {
@@ -67,14 +72,20 @@ void membership_encode(const struct raft_membership *m, struct writer *w) {
         write_u32_le(w, member->id);
         write_span(w, bytes_of(member->incarnation, INCARNATION_BYTES));
         write_u8(w, (uint8_t)member->role);
-        write_u8(w, member->stays ? 1 : 0);
+        write_u8(w, (uint8_t)((member->stays ? FLAG_STAYS : 0) | (member->observer ? FLAG_OBSERVER : 0)));
         write_u32_le(w, member->apply_level_max);
         write_u8(w, ADVERTISED_COUNT);
         for (int a = 0; a < ADVERTISED_COUNT; a++) write_blob(w, bytes_of_text(member->address[a]));
     }
 }
 
-static bool read_member(struct reader *r, struct raft_membership *m, uint32_t *id_before) {
+static bool good_flags(uint8_t format, uint8_t role, uint8_t flags) {
+    if ((flags & FLAG_STAYS) && role != MEMBER_OUTGOING) return false;
+    if ((flags & FLAG_OBSERVER) && (format < MEMBERSHIP_FORMAT_OBSERVERS || role != MEMBER_LEARNER)) return false;
+    return role <= MEMBER_INCOMING && (flags & ~(FLAG_STAYS | FLAG_OBSERVER)) == 0;
+}
+
+static bool read_member(struct reader *r, struct raft_membership *m, uint8_t format, uint32_t *id_before) {
     uint32_t id = read_u32_le(r);
     if (r->failed || id <= *id_before || id > 255) return false;
     *id_before = id;
@@ -82,10 +93,11 @@ static bool read_member(struct reader *r, struct raft_membership *m, uint32_t *i
     struct bytes incarnation = read_span(r, INCARNATION_BYTES);
     if (r->failed) return false;
     memcpy(member->incarnation, incarnation.data, INCARNATION_BYTES);
-    uint8_t role = read_u8(r), stays = read_u8(r);
-    if (role > MEMBER_INCOMING || stays > 1 || (stays == 1 && role != MEMBER_OUTGOING)) return false;
+    uint8_t role = read_u8(r), flags = read_u8(r);
+    if (r->failed || !good_flags(format, role, flags)) return false;
     member->role = (enum member_role)role;
-    member->stays = stays == 1;
+    member->stays = (flags & FLAG_STAYS) != 0;
+    member->observer = (flags & FLAG_OBSERVER) != 0;
     member->apply_level_max = read_u32_le(r);
     uint8_t addresses = read_u8(r);
     for (uint8_t a = 0; a < addresses; a++) {
@@ -105,9 +117,10 @@ bool membership_decode(struct raft_membership *m, struct bytes span) {
     uint8_t format = read_u8(&r);
     m->index = read_u64_le(&r);
     uint8_t count = read_u8(&r);
-    bool good = !r.failed && format == MEMBERSHIP_FORMAT && count <= MEMBERS_MAX;
+    bool known = format == MEMBERSHIP_FORMAT_FIRST || format == MEMBERSHIP_FORMAT_OBSERVERS;
+    bool good = !r.failed && known && count <= MEMBERS_MAX;
     uint32_t id_before = 0;
-    for (uint8_t i = 0; good && i < count; i++) good = read_member(&r, m, &id_before);
+    for (uint8_t i = 0; good && i < count; i++) good = read_member(&r, m, format, &id_before);
     if (!good || !reader_done(&r)) {
         membership_free(m);
         return false;

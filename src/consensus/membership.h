@@ -9,7 +9,7 @@
 
 #define INCARNATION_BYTES 16
 enum member_role {
-    MEMBER_LEARNER = 0,  // receives the log, never counted (ZooKeeper: observer)
+    MEMBER_LEARNER = 0,  // receives the log, never counted; becomes a voter by itself unless it is an observer
     MEMBER_VOTER = 1,    // in the only, or in both majorities
     MEMBER_OUTGOING = 2, // joint: in the old majority only; gone (or learner, if `stays`) afterwards
     MEMBER_INCOMING = 3, // joint: in the new majority only; a voter afterwards
@@ -29,6 +29,7 @@ struct member {
     uint8_t incarnation[INCARNATION_BYTES];
     enum member_role role;
     bool stays;                                       // with MEMBER_OUTGOING: becomes a learner
+    bool observer;                                    // with MEMBER_LEARNER: stays one until it is promoted
     uint32_t apply_level_max;                         // what this member's binary supports
     char address[ADVERTISED_COUNT][ADDRESS_TEXT_MAX]; // "" where none
 };

@@ -119,6 +119,7 @@ static int judge(const struct raft_membership *now, const struct raft_membership
         const struct member *member = &next->members[i], *before = membership_find(now, member->id);
         if (member->id < 1 || member->id > 255 || (i > 0 && member->id <= next->members[i - 1].id)) return RAFT_UNSAFE;
         if (member->role > MEMBER_INCOMING || (member->stays && member->role != MEMBER_OUTGOING)) return RAFT_UNSAFE;
+        if (member->observer && member->role != MEMBER_LEARNER) return RAFT_UNSAFE;
         bool same = before != NULL && memcmp(before->incarnation, member->incarnation, INCARNATION_BYTES) == 0;
         if (in_old(member)) {
             if (!in_old(before) || !same) return RAFT_UNSAFE; // nobody becomes a voter but through both majorities

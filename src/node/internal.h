@@ -295,5 +295,4 @@ void links_free(struct links *links);
 void links_tick(struct links *links, uint64_t now_ms);
 void links_send(struct links *links, uint32_t peer, enum core_channel channel, struct bytes head,
                 struct buf *const *bufs, size_t buf_count);
-size_t links_pending(const struct links *links, uint32_t peer, enum core_channel channel);
 bool links_connected(const struct links *links, uint32_t peer);

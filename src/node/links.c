@@ -136,12 +136,6 @@ void links_send(struct links *links, uint32_t id, enum core_channel channel, str
     write_frame(peer->channels[channel].up, head, bufs, buf_count);
 }
 
-size_t links_pending(const struct links *links, uint32_t id, enum core_channel channel) {
-    const struct peer *peer = peer_find(links, id);
-    if (peer == NULL || peer->channels[channel].up == NULL) return 0;
-    return links->io->ops->conn_pending(peer->channels[channel].up->conn);
-}
-
 bool links_connected(const struct links *links, uint32_t id) {
     const struct peer *peer = peer_find(links, id);
     return peer != NULL && peer->channels[CORE_CONTROL].up != NULL;

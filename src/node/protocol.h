@@ -88,9 +88,9 @@ struct service_member {
 struct service_status {
     uint32_t id;
     uint64_t term;
-    uint32_t leader; // 0: none known
-    bool leading, has_leader, learner;
-    uint32_t members, voters, synced_followers;
+    uint32_t leader;                                              // 0: none known
+    bool leading, has_leader, learner, observer;                  // an observer is a learner too
+    uint32_t members, voters, synced_followers, synced_observers; // the last two on the leader only
     uint64_t applied_index, commit_index, log_time_ms;
     int64_t unix_ms;
     uint64_t sessions, start_unix_ms, uptime_ms;

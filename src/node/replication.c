@@ -334,22 +334,12 @@ static void op_send(void *context, uint32_t peer, enum core_channel channel, str
     if (replication->links != NULL) links_send(replication->links, peer, channel, head, bufs, buf_count);
 }
 
-static size_t op_send_pending(void *context, uint32_t peer, enum core_channel channel) {
-    const struct replication *replication = context;
-    return replication->links == NULL ? 0 : links_pending(replication->links, peer, channel);
-}
-
 static int64_t op_unix_ms(void *context) {
     return io_unix_ms(((struct replication *)context)->io);
 }
 
 static uint64_t op_service_turn_ms(void *context) {
     return atomic_load_explicit(&((struct replication *)context)->node->service_turn_ms, memory_order_acquire);
-}
-
-static void op_random(void *context, void *out, size_t len) {
-    struct io *io = ((struct replication *)context)->io;
-    io->ops->random(io, out, len);
 }
 
 // ---- mails
@@ -477,7 +467,6 @@ void replication_init(struct replication *replication, struct node *node) {
     list_init(&replication->reading);
     replication->ops = (struct core_ops){.persist = op_persist,
                                          .send = op_send,
-                                         .send_pending = op_send_pending,
                                          .apply = op_apply,
                                          .refused = op_refused,
                                          .read_ready = op_read_ready,
@@ -497,7 +486,6 @@ void replication_init(struct replication *replication, struct node *node) {
                                          .form = op_form,
                                          .unix_ms = op_unix_ms,
                                          .service_turn_ms = op_service_turn_ms,
-                                         .random = op_random,
                                          .context = replication};
     mailbox_init(&node->to_replication.box);
     node->to_replication.wake = (struct io_wake){.woken = on_woken, .context = replication, .io = replication->io};

@@ -213,9 +213,18 @@ static void sink_stream(void *context, uint32_t member, uint64_t boot, uint64_t 
     if (service->streams_moved_count < MEMBERS_MAX) service->streams_moved[service->streams_moved_count++] = member;
 }
 
+static void sink_stream_gone(void *context, uint32_t member, uint64_t boot) {
+    struct service *service = context;
+    if (member == service->node->options.id && boot == service->boot) service->applied.own_gone = boot;
+}
+
 const struct machine_sink *service_sink(struct service *service, struct machine_sink *sink) {
-    *sink = (struct machine_sink){
-        .before_own = sink_before_own, .own = sink_own, .event = sink_event, .stream = sink_stream, .context = service};
+    *sink = (struct machine_sink){.before_own = sink_before_own,
+                                  .own = sink_own,
+                                  .event = sink_event,
+                                  .stream = sink_stream,
+                                  .stream_gone = sink_stream_gone,
+                                  .context = service};
     return sink;
 }
 
@@ -240,7 +249,7 @@ static void apply_batches(struct service *service) {
         service->bytes_since_snapshot += bytes;
         service->applied_any = true;
         service->clock_us = now_us = io_now_us(service->io);
-        if (now_us - begin_us > APPLY_TURN_US) break;
+        if (now_us - begin_us > APPLY_TURN_US || service->applied.own_gone != 0) break;
     }
     histogram_add(&service->metrics.apply_us, now_us - begin_us);
 }
@@ -301,6 +310,14 @@ void service_fail_pending(struct service *service, int error) {
             service->submit_count = 0;
         }
     }
+}
+
+// This node was removed. What it has under way goes nowhere, and core learns it ahead of the next command.
+static void stream_gone(struct service *service) {
+    LOG_INFO(service->log, "this node was removed from the members index=%llu",
+             (unsigned long long)machine_applied(service->machine));
+    service_fail_pending(service, COMMAND_UNKNOWN);
+    report_applied(service);
 }
 
 // ---- mails
@@ -492,6 +509,7 @@ void service_turn(struct service *service) {
     service->turn++;
     post_submitted(service);
     apply_batches(service);
+    if (service->applied.own_gone != 0) stream_gone(service);
     reads_run(service);
     if (service->now_ms - service->last_tick_ms >= TICK_MS) tick(service);
     work_clients(service);

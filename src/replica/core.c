@@ -462,6 +462,7 @@ void core_applied(struct core *core, uint64_t now_ms, const struct core_applied 
     core_keepalive_events(core, applied->leases, applied->lease_count);
     core_keepalive_applied(core);
     core_stream_applied(core, applied->streams, applied->stream_count);
+    if (applied->own_gone != 0) core_stream_gone(core, applied->own_gone);
     if (applied->sample.index != 0) core_digest_sample(core, &applied->sample);
     core_member_applied(core);
     become_leading(core);
@@ -485,7 +486,11 @@ static void fill_status(const struct core *core, struct core_status *status) {
     for (uint32_t i = 0; core->role == RAFT_LEADER && i < m->count; i++) {
         struct raft_progress progress;
         if (m->members[i].id == core->options.id || !raft_progress(core->raft, m->members[i].id, &progress)) continue;
-        if (progress.recent_active && progress.match + CORE_CAUGHT_UP >= status->commit) status->synced_followers++;
+        if (!progress.recent_active || progress.match + CORE_CAUGHT_UP < status->commit) continue;
+        if (m->members[i].role == MEMBER_LEARNER)
+            status->synced_observers++;
+        else
+            status->synced_followers++;
     }
 }
 
@@ -500,7 +505,8 @@ static void tell_status(struct core *core) {
     bool moved = now.commit != old->commit || now.last_index != old->last_index;
     bool changed = now.role != old->role || now.leader != old->leader || now.term != old->term ||
                    now.ready != old->ready || now.synced_followers != old->synced_followers ||
-                   now.disk_full != old->disk_full || now.diverged != old->diverged;
+                   now.synced_observers != old->synced_observers || now.disk_full != old->disk_full ||
+                   now.diverged != old->diverged;
     if (!changed && !(moved && core->now_ms >= core->status_ms + core->options.heartbeat_ms)) return;
     core->status = now;
     core->status_ms = core->now_ms;

@@ -16,7 +16,8 @@ struct core_status { // what the service loop, status pages and protocols are to
     uint32_t leader;
     uint64_t term, commit, last_index;
     bool ready;                // leader known and (leader: its term's first entry is applied)
-    uint32_t synced_followers; // followers within 1,024 entries of the leader's commit (leader only)
+    uint32_t synced_followers; // voters within 1,024 entries of the leader's commit (leader only)
+    uint32_t synced_observers; // learners and observers, likewise
     bool disk_full;
     bool diverged; // this node's digest differs from the majority's: it stops serving
 };
@@ -32,7 +33,6 @@ struct core_ops {
     // down: core resends.
     void (*send)(void *context, uint32_t peer, enum core_channel channel, struct bytes head, struct buf *const *bufs,
                  size_t buf_count);
-    size_t (*send_pending)(void *context, uint32_t peer, enum core_channel channel); // bytes waiting in that link
     // To the service loop, in order:
     void (*apply)(void *context, const struct batch_ref *batches, size_t count, uint64_t epoch); // takes own references
     void (*refused)(void *context, uint64_t first_tag, uint64_t count, int error);               // never got a number
@@ -52,7 +52,7 @@ struct core_ops {
                           struct raft_membership *membership); // last: verified, committed; gives its membership
     int64_t (*snapshot_received)(void *context, uint64_t index, uint64_t term);
     bool (*snapshot_newest)(void *context, uint64_t *index, uint64_t *term, uint64_t *bytes);
-    // Raised and fsynced boot for a new stream after an install.
+    // Raised and fsynced boot for a new stream after an install, or after this node was removed.
     uint64_t (*raise_boot)(void *context);
     void (*set_cluster)(void *context, const uint8_t cluster_id[16]);
     // A formation on this node: write the genesis snapshot (machine_genesis) at (index, term), durable when it returns.
@@ -61,7 +61,6 @@ struct core_ops {
                  uint64_t term);
     int64_t (*unix_ms)(void *context);
     uint64_t (*service_turn_ms)(void *context); // monotonic ms of the service loop's last turn that read its sockets
-    void (*random)(void *context, void *out, size_t len);
     void *context;
 };
 
@@ -120,6 +119,9 @@ struct core_applied {
     const struct machine_stream *streams;
     size_t stream_count;          // those that moved
     struct machine_sample sample; // newest digest sample; index 0: none
+    // Not 0: this node's stream of that boot went with its membership in these entries. Its commands under way have
+    // been answered as unknown, and none that was submitted before has come to core after this.
+    uint64_t own_gone;
 };
 // The first one after core_new (of a formed node) and after core_installed brings everything: each lease as an ATTACHED
 // event, each stream, times. Until then nothing is handed to apply. Core forgets leases and streams at both.
@@ -141,7 +143,15 @@ void core_stop(struct core *core,
                uint64_t now_ms); // orderly: time entry, leadership handed over; admin_done(0) when it may end
 
 // ---- administration (answers by admin_done with the request's number)
-enum core_admin { CORE_MEMBER_ADD, CORE_MEMBER_REMOVE, CORE_MEMBER_PROMOTE, CORE_TRANSFER, CORE_FORM_WITHOUT };
+enum core_admin { // in frames between nodes: new ones at the end
+    CORE_MEMBER_ADD,
+    CORE_MEMBER_REMOVE,
+    CORE_MEMBER_PROMOTE,
+    CORE_TRANSFER,
+    CORE_FORM_WITHOUT, // of the node that is asked only
+    CORE_MEMBER_ADD_OBSERVER,
+    CORE_ADMIN_COUNT
+};
 void core_admin(struct core *core, uint64_t now_ms, uint64_t request, enum core_admin what, uint32_t member,
                 const char *address);
 // A link handshake names (id, incarnation, cluster id, addresses): may this peer talk to us? Gives a text for the log

@@ -358,8 +358,9 @@ void core_propose_reset(struct core *core);
 void core_stream_init(struct core *core);
 void core_stream_free(struct core *core);
 void core_stream_open(struct core *core, uint64_t boot);
-void core_stream_close(struct core *core);             // install: what has no number is refused, the rest dropped
-void core_stream_refuse(struct core *core, int error); // all without a number
+void core_stream_close(struct core *core);               // install: what has no number is refused, the rest dropped
+void core_stream_gone(struct core *core, uint64_t boot); // apply dropped this node's stream: it begins a new one
+void core_stream_refuse(struct core *core, int error);   // all without a number
 void core_stream_leader_changed(struct core *core);
 void core_stream_leading(struct core *core); // the term's first entry is applied
 void core_stream_applied(struct core *core, const struct machine_stream *streams, size_t count);

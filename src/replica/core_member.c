@@ -67,6 +67,10 @@ static size_t put_peer(struct core_peer *out, size_t count, size_t max, uint32_t
     return count + 1;
 }
 
+static bool adds(const struct admin_request *request) {
+    return request->what == CORE_MEMBER_ADD || request->what == CORE_MEMBER_ADD_OBSERVER;
+}
+
 size_t core_peers(const struct core *core, struct core_peer *out, size_t max) {
     size_t count = 0;
     const struct raft_membership *m = raft_membership(core->raft);
@@ -78,7 +82,7 @@ size_t core_peers(const struct core *core, struct core_peer *out, size_t max) {
             count = put_peer(out, count, max, core->listed[i].id, core->listed[i].address);
     for (size_t i = 0; i < core->admins.count; i++) {
         const struct admin_request *request = ring_at(&core->admins, i);
-        if (request->what == CORE_MEMBER_ADD) count = put_peer(out, count, max, request->member, request->address);
+        if (adds(request)) count = put_peer(out, count, max, request->member, request->address);
     }
     for (uint32_t id = 1; id < CORE_MEMBER_IDS; id++) { // empty nodes that wait to be added
         const struct peer_state *peer = core->peers[id];
@@ -191,6 +195,15 @@ static bool newcomer(const struct core *core, uint32_t id) {
            memcmp(peer->incarnation, peer->hello_incarnation, INCARNATION_BYTES) == 0;
 }
 
+// Who may be added: an empty node, or a member of before that still has its data. Raft brings its log up to date like
+// that of any node that was away, whatever stands at its end.
+static bool may_be_added(const struct core *core, uint32_t id) {
+    const struct peer_state *peer = core->peers[id];
+    bool here = peer != NULL && peer->seen && peer->up[CORE_CONTROL] &&
+                memcmp(peer->incarnation, peer->hello_incarnation, INCARNATION_BYTES) == 0;
+    return here && (peer->empty || memcmp(peer->cluster_id, core->options.cluster_id, 16) == 0);
+}
+
 static bool silent(const struct core *core, const struct peer_state *peer) {
     uint64_t heard = peer->member_heard_ms > core->leader_since_ms ? peer->member_heard_ms : core->leader_since_ms;
     return core->now_ms >= heard + CORE_SILENT_MS;
@@ -237,15 +250,16 @@ static bool caught_up(const struct core *core, const struct member *member) {
            progress.match + CORE_CAUGHT_UP >= raft_last_index(core->raft);
 }
 
-// All learners that have caught up become voters in one joint change. A single voter waits for two of them: a cluster
-// of two stops when either dies, so one grows to three at once.
+// All learners that have caught up, but for observers, become voters in one joint change. A single voter waits for two
+// of them: a cluster of two stops when either dies, so one grows to three at once.
 static bool promote(struct core *core) {
     const struct raft_membership *now = raft_membership(core->raft);
     struct raft_membership next;
     membership_copy(&next, now);
     uint32_t ready = 0;
     for (uint32_t i = 0; i < next.count; i++) {
-        if (next.members[i].role != MEMBER_LEARNER || !caught_up(core, &next.members[i])) continue;
+        if (next.members[i].role != MEMBER_LEARNER || next.members[i].observer) continue;
+        if (!caught_up(core, &next.members[i])) continue;
         next.members[i].role = MEMBER_INCOMING;
         ready++;
     }
@@ -301,27 +315,41 @@ void core_admin_finish(struct core *core, const struct admin_request *request, i
     core_send_frame(core, request->from, CORE_CONTROL, &frame, NULL, 0);
 }
 
+static void add_answer(struct core *core, const struct admin_request *request, const struct member *member) {
+    bool observer = request->what == CORE_MEMBER_ADD_OBSERVER;
+    if (observer && !member->observer)
+        core_admin_finish(core, request, -EINVAL, "it is a member already, and no observer: remove it first");
+    else if (!observer && member->observer)
+        core_admin_finish(core, request, -EINVAL, "it is an observer: promote it");
+    else if (!request->proposed)
+        core_admin_finish(core, request, 0, "it is a member already");
+    else
+        core_admin_finish(core, request, 0,
+                          observer ? "added as an observer"
+                                   : "added as a learner; it becomes a voter when it has caught up");
+}
+
 // Gives true when the request is answered.
 static bool add(struct core *core, struct admin_request *request) {
     const struct raft_membership *now = raft_membership(core->raft);
     const struct member *member = membership_find(now, request->member);
     if (member != NULL) {
         if (now->index > raft_commit(core->raft)) return false;
-        core_admin_finish(core, request, 0,
-                          request->proposed ? "added as a learner; it becomes a voter when it has caught up"
-                                            : "it is a member already");
+        add_answer(core, request, member);
         return true;
     }
     if (now->count >= MEMBERS_MAX) {
         core_admin_finish(core, request, -ENOSPC, "the group has as many members as it can");
         return true;
     }
-    if (!newcomer(core, request->member) || !settled(core)) return false;
+    // Its removal must be applied here first: until then this leader's table of numbers holds its old stream.
+    if (!may_be_added(core, request->member) || !settled(core) || core->membership_seen != now->index) return false;
     const struct peer_state *peer = core->peers[request->member];
     struct raft_membership next;
     membership_copy(&next, now);
-    describe(membership_add(&next, request->member), peer->hello_incarnation, peer->address, peer->apply_level_max,
-             request->address);
+    struct member *added = membership_add(&next, request->member);
+    describe(added, peer->hello_incarnation, peer->address, peer->apply_level_max, request->address);
+    added->observer = request->what == CORE_MEMBER_ADD_OBSERVER;
     if (propose(core, &next) == 0) request->proposed = true;
     membership_free(&next);
     return false;
@@ -364,6 +392,7 @@ static bool promote_one(struct core *core, struct admin_request *request) {
     struct raft_membership next;
     membership_copy(&next, now);
     membership_find(&next, request->member)->role = MEMBER_INCOMING;
+    membership_find(&next, request->member)->observer = false;
     if (propose(core, &next) == 0) request->proposed = true;
     membership_free(&next);
     return false;
@@ -391,7 +420,7 @@ static bool work_on(struct core *core, struct admin_request *request) {
     if (core->now_ms >= request->deadline_ms) {
         core_admin_finish(
             core, request, -ETIMEDOUT,
-            request->what == CORE_MEMBER_ADD && !request->proposed
+            adds(request) && !request->proposed
                 ? "that node has not connected: start it with an empty folder and --cluster naming the members"
                 : "not done in time; it may still happen");
         return true;
@@ -428,6 +457,7 @@ static bool work_on(struct core *core, struct admin_request *request) {
     if (!core->leading) return false;
     switch (request->what) {
     case CORE_MEMBER_ADD:
+    case CORE_MEMBER_ADD_OBSERVER:
         return add(core, request);
     case CORE_MEMBER_REMOVE:
         return remove_member(core, request);
@@ -436,6 +466,7 @@ static bool work_on(struct core *core, struct admin_request *request) {
     case CORE_TRANSFER:
         return transfer(core, request);
     case CORE_FORM_WITHOUT:
+    case CORE_ADMIN_COUNT:
         break;
     }
     core_admin_finish(core, request, -EINVAL, "unknown request");
@@ -479,7 +510,7 @@ void core_admin(struct core *core, uint64_t now_ms, uint64_t request, enum core_
 void core_member_frame(struct core *core, uint32_t from, const struct core_frame *frame) {
     if (frame->type == FRAME_ADMIN) {
         if (core->role != RAFT_LEADER || !core_peer_trusted(core, from) || frame->c >= CORE_MEMBER_IDS) return;
-        if (frame->b > CORE_TRANSFER || frame->tail.len >= ADDRESS_TEXT_MAX) return;
+        if (frame->b >= CORE_ADMIN_COUNT || frame->tail.len >= ADDRESS_TEXT_MAX) return;
         struct admin_request *r = ring_push(&core->admins);
         *r = (struct admin_request){.request = frame->a,
                                     .from = from,

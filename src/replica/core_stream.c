@@ -114,6 +114,16 @@ void core_stream_close(struct core *core) {
     core->own.base = core->own.next = core->own.acked = 0;
 }
 
+// A removed node that is added again goes on under its incarnation, but apply has forgotten how far its stream had
+// come, and a number is never reused: only a higher boot may begin with 1. A stream of an older boot that goes when the
+// log is read again after a start is no concern of the one that is open.
+void core_stream_gone(struct core *core, uint64_t boot) {
+    if (!core->own.open || core->own.boot != boot) return;
+    core_stream_close(core);
+    core->options.boot = core->ops.raise_boot(core->ops.context);
+    core_stream_open(core, core->options.boot);
+}
+
 // ---- commands of this node
 
 static int refuse_all(const struct core *core) {

@@ -367,10 +367,12 @@ static int apply_membership(struct machine *machine, struct bytes body, char err
     machine->membership.index = machine->applied + 1;
     // A member that is gone leaves no stream behind: what it still had under way is skipped, alike on every replica.
     for (size_t i = machine->stream_count; i > 0; i--) {
-        const struct machine_stream *stream = &machine->streams[i - 1];
-        const struct member *member = membership_find(&machine->membership, stream->member);
-        if (member == NULL || memcmp(member->incarnation, stream->incarnation, INCARNATION_BYTES) != 0)
-            stream_drop(machine, stream->member);
+        const struct machine_stream stream = machine->streams[i - 1];
+        const struct member *member = membership_find(&machine->membership, stream.member);
+        if (member != NULL && memcmp(member->incarnation, stream.incarnation, INCARNATION_BYTES) == 0) continue;
+        stream_drop(machine, stream.member);
+        if (machine->sink.stream_gone != NULL)
+            machine->sink.stream_gone(machine->sink.context, stream.member, stream.boot);
     }
     publish_config(machine);
     return 0;

@@ -44,6 +44,8 @@ struct machine_sink { // all on the service loop, during machine_apply
     void (*event)(void *context, uint8_t model, const void *event);        // model_event, in order; also MODEL_LEASE's
     void (*stream)(void *context, uint32_t member, uint64_t boot,
                    uint64_t last_seq); // once per section: where a stream now stands
+    // A member left, and its stream with it: what it still has under way under this boot is never applied.
+    void (*stream_gone)(void *context, uint32_t member, uint64_t boot);
     void *context;
 };
 struct machine_sample {

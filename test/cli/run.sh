@@ -25,7 +25,7 @@ fail() { # the test's subshell ends here
 }
 is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # Below 32768: above, the kernel gives ports to outgoing connections.
-NEXT_PORT=12000
+NEXT_PORT=${CLI_PORT:-12000}
 take_ports() { # N consecutive free ports; the first goes to PORT
     local n=$1 i
     while :; do
@@ -39,6 +39,12 @@ take_ports() { # N consecutive free ports; the first goes to PORT
 http() { # METHOD PORT PATH [HEADER]: the answer whole
     exec 3<>"/dev/tcp/127.0.0.1/$2" || return 1
     printf '%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n' "$1" "$3" "${4:+$4$'\r\n'}" >&3
+    timeout 10 cat <&3
+    exec 3<&- 3>&-
+}
+four_letter() { # PORT WORD: the answer
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
+    printf '%s' "$2" >&3
     timeout 10 cat <&3
     exec 3<&- 3>&-
 }
@@ -278,8 +284,29 @@ test_member_changes() {
     expect 0 member promote 2 --http "$HTTP"
     wait_until is_voter
     expect 1 member remove 9 --http "$HTTP"; says "no such member"
+    # With its data it may come back; as an observer it serves, and is shown as one wherever that is asked.
     expect 0 member remove 2 --http "$HTTP"
     is_alone() { run member list --http "$HTTP"; ! grep -q '^2 ' out; }
+    wait_until is_alone
+    expect 2 member remove --observer 2 --http "$HTTP"; says "goes with add only"
+    expect 0 member add --observer 2 "localhost:$peer2" --http "$HTTP"; says "added as an observer"
+    expect 1 member add 2 "localhost:$peer2" --http "$HTTP"; says "promote it"
+    wait_until is_ready "$http2"
+    zk set /m through-the-leader
+    writes() { run zk -s "localhost:$zk2" set /m through-the-observer; }
+    wait_until writes
+    expect 0 zk -s "localhost:$ZK" get /m; says through-the-observer
+    expect 0 member list --http "$HTTP"; grep -q '^2 *observer' out || fail "no observer in member list"
+    expect 0 status --http "$http2"; grep -q '^2 *observer *ready' out || fail "no observer in status"
+    http GET "$http2" /v1/cluster >out; grep -q '"role": "observer"' out || fail "no observer in /v1/cluster"
+    four_letter "$zk2" srvr >out; says "Mode: observer"
+    four_letter "$zk2" mntr >out; says "zk_server_state	observer"
+    four_letter "$ZK" mntr >out; says "zk_synced_observers	1"; says "zk_quorum_size	1"
+    expect 0 zk -s "localhost:$zk2" get /zookeeper/config; says "server.2=localhost:$peer2:0:observer;"
+    expect 0 member promote 2 --http "$HTTP"
+    wait_until is_voter
+    four_letter "$zk2" srvr >out; says "Mode: follower"
+    expect 0 member remove 2 --http "$HTTP"
     wait_until is_alone
     zk set /m again
     stop "$second" TERM

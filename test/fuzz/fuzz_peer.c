@@ -82,9 +82,6 @@ static void op_send(void *context, uint32_t to, enum core_channel channel, struc
     }
     writer_free(&w);
 }
-static size_t op_send_pending(void *context, uint32_t peer, enum core_channel channel) {
-    return 0;
-}
 static void op_apply(void *context, const struct batch_ref *batches, size_t count, uint64_t epoch) {
     struct rig *rig = context;
     for (size_t i = 0; i < count; i++) {
@@ -155,9 +152,6 @@ static int64_t op_unix_ms(void *context) {
 }
 static uint64_t op_service_turn_ms(void *context) {
     return ((struct rig *)context)->now_ms;
-}
-static void op_random(void *context, void *out, size_t len) {
-    memset(out, 7, len);
 }
 
 // ---- the service loop
@@ -254,18 +248,28 @@ static struct rig *rig_new(uint64_t seed) {
     ring_init(&rig->persists, sizeof(struct pending));
     ring_init(&rig->applies, sizeof(struct batch_ref));
     ring_init(&rig->events, sizeof(struct lease_event));
-    rig->ops = (struct core_ops){op_persist,         op_send,
-                                 op_send_pending,    op_apply,
-                                 op_refused,         op_read_ready,
-                                 op_keepalive_acked, op_status,
-                                 op_clock,           op_install,
-                                 op_want_snapshot,   op_admin_done,
-                                 op_read_log,        op_snapshot_read,
-                                 op_snapshot_write,  op_snapshot_received,
-                                 op_snapshot_newest, op_raise_boot,
-                                 op_set_cluster,     op_form,
-                                 op_unix_ms,         op_service_turn_ms,
-                                 op_random,          rig};
+    rig->ops = (struct core_ops){op_persist,
+                                 op_send,
+                                 op_apply,
+                                 op_refused,
+                                 op_read_ready,
+                                 op_keepalive_acked,
+                                 op_status,
+                                 op_clock,
+                                 op_install,
+                                 op_want_snapshot,
+                                 op_admin_done,
+                                 op_read_log,
+                                 op_snapshot_read,
+                                 op_snapshot_write,
+                                 op_snapshot_received,
+                                 op_snapshot_newest,
+                                 op_raise_boot,
+                                 op_set_cluster,
+                                 op_form,
+                                 op_unix_ms,
+                                 op_service_turn_ms,
+                                 rig};
     new_machine(rig, 1, 1);
     struct raft_restored restored = {.term = 1, .start_index = 1, .start_term = 1, .commit = 1};
     members(&restored.membership);
@@ -523,7 +527,8 @@ static void act(struct take *t, struct rig *rig) {
         core_keepalive(rig->core, rig->now_ms, rig->now_ms, &(struct core_keepalive){how, how}, how & 1);
         break;
     case 13:
-        core_admin(rig->core, rig->now_ms, ++rig->round, (enum core_admin)(how % 5), how >> 5, "node4:1");
+        core_admin(rig->core, rig->now_ms, ++rig->round, (enum core_admin)(how % CORE_ADMIN_COUNT), how >> 5,
+                   "node4:1");
         break;
     case 14: {
         struct core_hello hello = {.id = how & 7, .empty = how >> 3 & 1, .apply_level_max = how >> 4 & 3};

@@ -212,6 +212,33 @@ static void membership_round_trip_and_truncation(void **state) {
     membership_free(&m);
 }
 
+// Older binaries read what they know: the format's number tells them of observers, and only where there are some.
+static void membership_with_observers_has_a_format_of_its_own(void **state) {
+    struct raft_membership m, back;
+    struct writer w;
+    make(&m);
+    writer_init(&w);
+    membership_encode(&m, &w);
+    assert_int_equal(w.data[0], 1);
+    writer_clear(&w);
+    membership_find(&m, 30)->observer = true; // the learner
+    membership_encode(&m, &w);
+    assert_int_equal(w.data[0], 2);
+    assert_true(membership_decode(&back, bytes_of(w.data, w.len)));
+    assert_memory_equal(back.members, m.members, 4 * sizeof *m.members);
+    membership_free(&back);
+    w.data[0] = 1;
+    assert_false(membership_decode(&back, bytes_of(w.data, w.len)));
+    w.data[0] = 3;
+    assert_false(membership_decode(&back, bytes_of(w.data, w.len)));
+    writer_clear(&w);
+    membership_find(&m, 30)->role = MEMBER_VOTER; // an observer that votes
+    membership_encode(&m, &w);
+    assert_false(membership_decode(&back, bytes_of(w.data, w.len)));
+    writer_free(&w);
+    membership_free(&m);
+}
+
 static void leaving_the_joint_state(void **state) {
     struct raft_membership m;
     make(&m);
@@ -262,6 +289,7 @@ int main(void) {
         cmocka_unit_test(batch_of_membership_or_nothing_is_judged_whole),
         cmocka_unit_test(every_type_survives),
         cmocka_unit_test(membership_round_trip_and_truncation),
+        cmocka_unit_test(membership_with_observers_has_a_format_of_its_own),
         cmocka_unit_test(leaving_the_joint_state),
         cmocka_unit_test(quorum_of_every_subset),
     };

@@ -398,6 +398,10 @@ static void members_are_changed(void **state) {
     assert_int_equal(status(), 200);
     assert_non_null(strstr(body(), "\"result\": \"added\""));
     writer_clear(&client.out);
+    send_text(POST_MEMBER("{\"id\": 4, \"address\": \"host:7451\", \"observer\": true}", "51"));
+    assert_int_equal(node.what, CORE_MEMBER_ADD_OBSERVER);
+    finish(0, "added");
+    writer_clear(&client.out);
     send_text("POST /v1/members/255/promote HTTP/1.1\r\n" LOCAL "\r\n" GET("/healthz"));
     assert_int_equal(node.what, CORE_MEMBER_PROMOTE);
     assert_int_equal(node.member, 255);
@@ -423,11 +427,12 @@ static void members_are_changed(void **state) {
     assert_int_equal(node.member, 3);
     finish(COMMAND_UNKNOWN, NULL);
     assert_int_equal(status(), 504);
-    assert_int_equal(node.calls, 5);
+    assert_int_equal(node.calls, 6);
 }
 
 static void bad_administration_is_refused(void **state) {
     expect(POST_MEMBER("nonsense", "8"), 400);
+    expect(POST_MEMBER("{\"id\": 4, \"address\": \"host:7451\", \"observer\": 1}", "48"), 400);
     expect(POST_MEMBER("[]", "2"), 400);
     expect(POST_MEMBER("{}", "2"), 400);
     expect(POST_MEMBER("{\"id\":0,\"address\":\"h:1\"}", "24"), 400);

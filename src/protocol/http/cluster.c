@@ -26,7 +26,7 @@ static json_t *text(const char *words) {
 static json_t *member_json(const struct node_member *m, const struct node_view *view) {
     json_t *json = json_object(), *addresses = json_object();
     json_object_set_new(json, "id", number(m->member.id));
-    json_object_set_new(json, "role", json_string(member_names[m->member.role]));
+    json_object_set_new(json, "role", json_string(m->member.observer ? "observer" : member_names[m->member.role]));
     json_object_set_new(json, "self", json_boolean(m->self));
     json_object_set_new(json, "leader", json_boolean(m->leader));
     json_object_set_new(json, "connected", json_boolean(m->connected));
@@ -56,9 +56,9 @@ json_t *http_cluster_json(struct http_instance *instance) {
              (unsigned long long)view.digest.lo);
     json_t *json = json_object(), *own = json_object(), *counts = json_object(), *members = json_array();
     json_object_set_new(own, "id", number(status.id));
-    json_object_set_new(
-        own, "role",
-        json_string(status.learner && view.status.role == RAFT_FOLLOWER ? "learner" : role_names[view.status.role]));
+    const char *role = role_names[view.status.role];
+    if (status.learner && view.status.role == RAFT_FOLLOWER) role = status.observer ? "observer" : "learner";
+    json_object_set_new(own, "role", json_string(role));
     json_object_set_new(own, "ready", json_boolean(node_ready(node)));
     json_object_set_new(own, "version", json_string(PARLEY_VERSION));
     json_object_set_new(own, "data", text(status.data_folder));

@@ -66,6 +66,8 @@ void http_write_metrics(struct http_instance *instance, struct writer *w) {
     gauge(w, "parley_term", "Raft term.", view.status.term);
     gauge(w, "parley_members", "Members of the cluster.", view.member_count);
     gauge(w, "parley_synced_followers", "Followers close behind; on the leader only.", view.status.synced_followers);
+    gauge(w, "parley_synced_observers", "Observers and learners close behind; on the leader only.",
+          view.status.synced_observers);
     // What is told about the log comes at changes only; what was applied is newer.
     uint64_t commit = view.status.commit > view.applied ? view.status.commit : view.applied;
     gauge(w, "parley_last_index", "Last index of this node's log.",

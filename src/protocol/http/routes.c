@@ -17,7 +17,8 @@ static const char index_text[] =
     "  GET    /metrics                figures for Prometheus\n"
     "  GET    /v1/cluster             members, roles, leader, progress\n"
     "  POST   /v1/cluster/form        {\"without\": ID}: form a new cluster although ID is missing\n"
-    "  POST   /v1/members             {\"id\": ID, \"address\": \"HOST:PORT\"}: add a learner\n"
+    "  POST   /v1/members             {\"id\": ID, \"address\": \"HOST:PORT\"}: add a learner; with\n"
+    "                                 \"observer\": true one that stays one\n"
     "  POST   /v1/members/ID/promote  make it a voter\n"
     "  DELETE /v1/members/ID          remove it\n"
     "  POST   /v1/leader/transfer     {\"to\": ID}, or nothing: another node leads\n"
@@ -155,12 +156,14 @@ static void post_members(struct http_connection *c, const struct http_request *r
     json_t *json = read_body(c, request);
     if (json == NULL) return;
     const char *address = json_string_value(json_object_get(json, "address"));
+    const json_t *observer = json_object_get(json, "observer");
     id = member_in(json, "id");
-    if (id == 0 || address == NULL || !is_address(address))
+    if (id == 0 || address == NULL || !is_address(address) || (observer != NULL && !json_is_boolean(observer)))
         http_answer_error(c, 400,
-                          "wanted: {\"id\": 1 to 255, \"address\": \"HOST:PORT\"}, the new node's peer address");
+                          "wanted: {\"id\": 1 to 255, \"address\": \"HOST:PORT\"}, the new node's peer address; and "
+                          "perhaps \"observer\": true");
     else
-        administer(c, CORE_MEMBER_ADD, id, address);
+        administer(c, json_is_true(observer) ? CORE_MEMBER_ADD_OBSERVER : CORE_MEMBER_ADD, id, address);
     json_decref(json);
 }
 

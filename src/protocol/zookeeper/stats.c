@@ -149,7 +149,7 @@ void stats_monitor(struct instance *instance, struct writer *out) {
     monitor_number(out, "learners", status.members - 1);
     monitor_number(out, "synced_followers", status.synced_followers);
     monitor_number(out, "synced_non_voting_followers", 0);
-    monitor_number(out, "synced_observers", 0);
+    monitor_number(out, "synced_observers", status.synced_observers);
     monitor_number(out, "pending_syncs", 0);
     text_write(out, "zk_last_proposal_size\t-1\nzk_max_proposal_size\t-1\nzk_min_proposal_size\t-1\n");
 }

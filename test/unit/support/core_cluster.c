@@ -79,10 +79,6 @@ static void op_send(void *context, uint32_t to, enum core_channel channel, struc
     }
 }
 
-static size_t op_send_pending(void *context, uint32_t peer, enum core_channel channel) {
-    return 0;
-}
-
 static void op_apply(void *context, const struct batch_ref *batches, size_t count, uint64_t epoch) {
     struct cluster_node *n = context;
     for (size_t i = 0; i < count; i++) {
@@ -287,8 +283,17 @@ static void sink_event(void *context, uint8_t model, const void *event) {
     write_u8(&n->history, '\n');
 }
 
+// As the service loop does it: what is under way ends as unknown, and core is told before it gets any other command.
+static void sink_stream_gone(void *context, uint32_t member, uint64_t boot) {
+    struct cluster_node *n = context;
+    if (member != n->id || boot != n->boot) return;
+    for (size_t i = 0; i < n->tags.count; i++) n->outcomes[*(uint64_t *)ring_at(&n->tags, i)] = OUTCOME_UNKNOWN;
+    ring_clear(&n->tags);
+    n->own_gone = boot;
+}
+
 static struct machine *machine_of(struct cluster_node *n) {
-    struct machine_sink sink = {.own = sink_own, .event = sink_event, .context = n};
+    struct machine_sink sink = {.own = sink_own, .event = sink_event, .stream_gone = sink_stream_gone, .context = n};
     return machine_new(n->id, n->boot, &sink);
 }
 
@@ -346,7 +351,9 @@ static bool op_snapshot_newest(void *context, uint64_t *index, uint64_t *term, u
 }
 
 static uint64_t op_raise_boot(void *context) {
-    return ++((struct cluster_node *)context)->boot;
+    struct cluster_node *n = context;
+    machine_set_boot(n->machine, ++n->boot);
+    return n->boot;
 }
 
 static void op_set_cluster(void *context, const uint8_t cluster_id[16]) {
@@ -373,9 +380,6 @@ static int64_t op_unix_ms(void *context) {
 static uint64_t op_service_turn_ms(void *context) {
     return ((struct cluster_node *)context)->turn_ms;
 }
-static void op_random(void *context, void *out, size_t len) {
-    memset(out, 7, len);
-}
 
 // ---- life
 
@@ -390,18 +394,28 @@ static void prepare(struct cluster *c, uint32_t id) {
     ring_init(&n->applies, sizeof(struct fake_apply));
     ring_init(&n->tags, sizeof(uint64_t));
     ring_init(&n->lease_events, sizeof(struct lease_event));
-    n->ops = (struct core_ops){op_persist,         op_send,
-                               op_send_pending,    op_apply,
-                               op_refused,         op_read_ready,
-                               op_keepalive_acked, op_status,
-                               op_clock,           op_install,
-                               op_want_snapshot,   op_admin_done,
-                               op_read_log,        op_snapshot_read,
-                               op_snapshot_write,  op_snapshot_received,
-                               op_snapshot_newest, op_raise_boot,
-                               op_set_cluster,     op_form,
-                               op_unix_ms,         op_service_turn_ms,
-                               op_random,          n};
+    n->ops = (struct core_ops){op_persist,
+                               op_send,
+                               op_apply,
+                               op_refused,
+                               op_read_ready,
+                               op_keepalive_acked,
+                               op_status,
+                               op_clock,
+                               op_install,
+                               op_want_snapshot,
+                               op_admin_done,
+                               op_read_log,
+                               op_snapshot_read,
+                               op_snapshot_write,
+                               op_snapshot_received,
+                               op_snapshot_newest,
+                               op_raise_boot,
+                               op_set_cluster,
+                               op_form,
+                               op_unix_ms,
+                               op_service_turn_ms,
+                               n};
 }
 
 struct cluster *cluster_new(uint32_t count, uint64_t seed) {
@@ -443,7 +457,9 @@ static void report(struct cluster_node *n, uint64_t bytes) {
                                    .unix_offset_ms = machine_unix_offset_ms(n->machine),
                                    .leases = events,
                                    .lease_count = count,
-                                   .streams = streams};
+                                   .streams = streams,
+                                   .own_gone = n->own_gone};
+    n->own_gone = 0;
     machine_settings(n->machine, applied.settings);
     applied.stream_count = machine_streams(n->machine, streams, 16);
     if (machine_newest_sample(n->machine) != NULL) applied.sample = *machine_newest_sample(n->machine);
@@ -460,6 +476,7 @@ void cluster_start(struct cluster *c, uint32_t id) {
     n->turn_ms = n->round_ms = c->now_ms;
     n->epoch = 1;
     n->session_count = 0;
+    n->own_gone = 0;
     n->machine = machine_of(n);
     writer_clear(&n->history);
     if (n->snapshot.index != 0) {

@@ -38,7 +38,7 @@ struct cluster_node {
     struct ring applies;      // struct fake_apply
     struct ring tags;         // uint64_t, waiting for a result, in order
     struct ring lease_events; // struct lease_event of this turn
-    uint64_t turn_ms, round_ms, epoch, next_tag, machine_boot;
+    uint64_t turn_ms, round_ms, epoch, next_tag, own_gone;
     bool installing;
     uint64_t install_index, install_term, install_epoch;
     struct core_status status;
