@@ -40,8 +40,9 @@ struct io_wake {
 struct io_conn_handler {
     // Bytes arrived. They are valid during the call only. Not called while reading is stopped.
     void (*read)(struct io_conn *conn, const uint8_t *data, size_t len);
-    // Ended, by the other side or by an error (0: orderly end of file). Called exactly once, unless io_conn_close was
-    // called before. The owner then still calls io_conn_close to free it.
+    // Ended, by the other side (0: orderly end of file; what is written still leaves) or by an error. Called once, and
+    // once more where an error follows an orderly end; never behind io_conn_close, which the owner still calls to free
+    // it.
     void (*closed)(struct io_conn *conn, int error);
     // The bytes waiting in the send queue fell to at most `low_water` after having been over it. May be NULL.
     void (*drained)(struct io_conn *conn);

@@ -96,7 +96,7 @@ static void arm(struct io_conn *conn) {
 // ---- the end
 static void tell_closed(struct io_conn *conn, int error) {
     if (conn->told || conn->handler == NULL) return;
-    conn->told = true;
+    conn->told = error != 0; // behind an orderly end of the other side, an error of ours is still told
     conn->handler->closed(conn, error);
 }
 

@@ -115,7 +115,7 @@ struct io_conn {
     uint8_t armed; // events that libuv watches
     bool reading;  // started, and not stopped by the owner
     bool ended;    // end of file was read
-    bool told;     // `closed` was called
+    bool told;     // `closed` was called with an error
     bool blocked;  // the kernel took no more: wait until writable
     bool over;     // more than low_water waited
     bool hangup;   // the other side ended while reading is stopped: no longer watched for it

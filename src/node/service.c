@@ -313,8 +313,10 @@ static void on_status(struct service *service, const struct core_status *status)
                     // rebuilt
         LOG_ERROR(service->log,
                   "this node's state differs from the majority's: clients are closed until it is rebuilt");
-        for (struct list *at = service->clients.next; at != &service->clients; at = at->next)
-            client_close(CONTAINER_OF(at, struct client, all), false);
+        for (struct list *at = service->clients.next; at != &service->clients; at = at->next) {
+            struct client *client = CONTAINER_OF(at, struct client, all);
+            if (!client->door->instance->protocol->outside_state) client_close(client, false);
+        }
     }
     if (had && status->leader == 0) service->no_leader_since_ms = service->now_ms;
     if (status->leader != 0) sessions_leader_known(service);
