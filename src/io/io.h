@@ -202,6 +202,8 @@ int io_file_fd(struct io_file *file); // the descriptor, for a forked child; -1 
 struct io_tls_options {
     const char *cert_file, *key_file, *ca_file;
     bool require_peer; // server: refuse clients without a certificate that `ca` signed
+    bool verify_name;  // client: the certificate must be made out for the host of the address that was connected to,
+                       // name or number; else -EKEYREJECTED. Needs `ca`
 };
 struct io_tls *io_tls_new(const struct io_tls_options *options, bool server, char error[256]);
 int io_tls_reload(struct io_tls *tls,

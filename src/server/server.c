@@ -78,7 +78,8 @@ static bool open_tls(struct server *server) {
     struct io_tls_options peers = {.cert_file = config_text(c, SETTING_PEER_TLS_CERT),
                                    .key_file = config_text(c, SETTING_PEER_TLS_KEY),
                                    .ca_file = config_text(c, SETTING_PEER_TLS_CA),
-                                   .require_peer = true};
+                                   .require_peer = true,
+                                   .verify_name = config_number(c, SETTING_PEER_TLS_VERIFY_NAME) != 0};
     if (clients.cert_file != NULL) {
         server->client_tls = io_tls_new(&clients, true, error);
         if (server->client_tls == NULL) {
