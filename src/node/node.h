@@ -39,6 +39,7 @@ struct node_options {
     uint64_t snapshot_every_bytes;      // 0: 1 GiB of journal
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default
+    uint64_t memory_max;                // bytes of the tree, over all nodes alike; 0: no limit
     uint64_t client_pending_bytes_max;  // commands under way of one client; 0: 4 MiB
 };
 
