@@ -66,6 +66,7 @@ struct io_conn_info {
 struct io_listen_options {
     struct io_tls *tls;     // NULL: plain. The handshake is done before `accepted` is called (and times out after 10 s)
     size_t connections_max; // over it: accepted and closed at once; 0: no limit
+    size_t per_host_max;    // the same for those of one remote address
     uint64_t *refused;      // counts those, and those that no descriptor was left for; the loop's; may be NULL
 };
 typedef void (*io_accepted_fn)(struct io_listener *listener, struct io_conn *conn, void *context);

@@ -48,7 +48,7 @@ void conn_destroy(struct io_conn *conn) {
     uv_close((uv_handle_t *)&conn->poll, on_poll_closed); // frees conn at the end of this turn
     close(conn->fd);
     conn->fd = -1;
-    if (conn->listener != NULL) listener_leave(conn->listener);
+    if (conn->listener != NULL) listener_leave(conn);
     conn->listener = NULL;
 }
 

@@ -17,6 +17,7 @@ struct node_listener { // one client listener
     enum advertised advertised_as;
     struct io_tls *tls;     // NULL: plain
     size_t connections_max; // 0: no limit
+    size_t per_host_max;    // of them; 0: no limit
     const void *settings;   // of the protocol
 };
 

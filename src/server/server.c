@@ -151,6 +151,7 @@ static void add_listener(struct server *server, enum setting setting, enum setti
         .advertised_as = as,
         .tls = tls,
         .connections_max = config_number(server->config, SETTING_MAX_CONNECTIONS),
+        .per_host_max = config_number(server->config, SETTING_MAX_CONNECTIONS_PER_HOST),
         .settings = settings,
     };
 }
@@ -164,6 +165,8 @@ static void add_listeners(struct server *server) {
         .session_timeout_max_ms = (uint32_t)config_number(c, SETTING_ZOOKEEPER_MAX_SESSION_TIMEOUT),
         .frame_bytes_max = (uint32_t)config_number(c, SETTING_ZOOKEEPER_FRAME_MAX),
         .outstanding_max = (uint32_t)config_number(c, SETTING_MAX_CLIENT_OUTSTANDING),
+        .watches_max = (uint32_t)config_number(c, SETTING_MAX_CLIENT_WATCHES),
+        .watches_node_max = config_number(c, SETTING_MAX_WATCHES),
         .four_letter_whitelist = words == NULL || strcmp(words, "none") == 0 ? "" : words,
         .super_digest = config_text(c, SETTING_ZOOKEEPER_SUPER_DIGEST),
     };
