@@ -40,8 +40,9 @@ struct io_wake {
 struct io_conn_handler {
     // Bytes arrived. They are valid during the call only. Not called while reading is stopped.
     void (*read)(struct io_conn *conn, const uint8_t *data, size_t len);
-    // Ended, by the other side or by an error (0: orderly end of file). Called exactly once, unless io_conn_close was
-    // called before. The owner then still calls io_conn_close to free it.
+    // Ended, by the other side (0: orderly end of file; what is written still leaves) or by an error. Called once, and
+    // once more where an error follows an orderly end; never behind io_conn_close, which the owner still calls to free
+    // it.
     void (*closed)(struct io_conn *conn, int error);
     // The bytes waiting in the send queue fell to at most `low_water` after having been over it. May be NULL.
     void (*drained)(struct io_conn *conn);
@@ -65,6 +66,7 @@ struct io_conn_info {
 struct io_listen_options {
     struct io_tls *tls;     // NULL: plain. The handshake is done before `accepted` is called (and times out after 10 s)
     size_t connections_max; // over it: accepted and closed at once; 0: no limit
+    size_t per_host_max;    // the same for those of one remote address
     uint64_t *refused;      // counts those, and those that no descriptor was left for; the loop's; may be NULL
 };
 typedef void (*io_accepted_fn)(struct io_listener *listener, struct io_conn *conn, void *context);
@@ -201,6 +203,8 @@ int io_file_fd(struct io_file *file); // the descriptor, for a forked child; -1 
 struct io_tls_options {
     const char *cert_file, *key_file, *ca_file;
     bool require_peer; // server: refuse clients without a certificate that `ca` signed
+    bool verify_name;  // client: the certificate must be made out for the host of the address that was connected to,
+                       // name or number; else -EKEYREJECTED. Needs `ca`
 };
 struct io_tls *io_tls_new(const struct io_tls_options *options, bool server, char error[256]);
 int io_tls_reload(struct io_tls *tls,

@@ -10,6 +10,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,7 @@ struct io_tls {
     pthread_mutex_t lock; // of ctx: listeners of several loops begin handshakes while one reloads
     SSL_CTX *ctx;
     BIO_METHOD *method;
-    bool require_peer;
+    bool require_peer, verify_name;
     char *cert_file, *key_file, *ca_file;
 };
 
@@ -107,8 +108,8 @@ static bool load_own(SSL_CTX *ctx, const struct io_tls *tls, char error[256]) {
 
 static bool load_authority(SSL_CTX *ctx, const struct io_tls *tls, char error[256]) {
     if (tls->ca_file == NULL) {
-        if (!tls->require_peer) return true;
-        snprintf(error, 256, "requiring certificates of clients needs the file of the authority that signed them");
+        if (!tls->require_peer && !tls->verify_name) return true;
+        snprintf(error, 256, "checking certificates of others needs the file of the authority that signed them");
         return false;
     }
     if (SSL_CTX_load_verify_locations(ctx, tls->ca_file, NULL) != 1)
@@ -159,6 +160,7 @@ struct io_tls *io_tls_new(const struct io_tls_options *options, bool server, cha
     tls->server = server;
     tls->method = bio_method();
     tls->require_peer = options->require_peer && server;
+    tls->verify_name = options->verify_name && !server;
     tls->cert_file = copy_text(options->cert_file);
     tls->key_file = copy_text(options->key_file);
     tls->ca_file = copy_text(options->ca_file);
@@ -209,11 +211,26 @@ static void on_handshake_timeout(struct io_timer *timer) {
     conn_fail(timer->context, -ETIMEDOUT);
 }
 
+// The alternative names count; the common name only where there are none. No wildcards within a label.
+static int expect_name(SSL *ssl, const char *host) {
+    X509_VERIFY_PARAM *expected = SSL_get0_param(ssl);
+    if (host == NULL || host[0] == 0) return -EINVAL;
+    if (X509_VERIFY_PARAM_set1_ip_asc(expected, host) == 1) return 0;
+    ERR_clear_error(); // it is no number
+    X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return X509_VERIFY_PARAM_set1_host(expected, host, 0) == 1 ? 0 : -EINVAL;
+}
+
 int conn_tls_init(struct io_conn *conn, struct io_tls *shared, const char *host) {
     ENSURE(conn->tls == NULL);
     ERR_clear_error();
     SSL *ssl = session_new(shared);
     if (ssl == NULL) return -ENOMEM;
+    int error = shared->verify_name ? expect_name(ssl, host) : 0;
+    if (error != 0) {
+        SSL_free(ssl);
+        return error;
+    }
     struct conn_tls *tls = mem_zalloc(sizeof *tls);
     tls->conn = conn;
     tls->tls = tls_ref(shared);

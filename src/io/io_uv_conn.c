@@ -48,7 +48,7 @@ void conn_destroy(struct io_conn *conn) {
     uv_close((uv_handle_t *)&conn->poll, on_poll_closed); // frees conn at the end of this turn
     close(conn->fd);
     conn->fd = -1;
-    if (conn->listener != NULL) listener_leave(conn->listener);
+    if (conn->listener != NULL) listener_leave(conn);
     conn->listener = NULL;
 }
 
@@ -96,7 +96,7 @@ static void arm(struct io_conn *conn) {
 // ---- the end
 static void tell_closed(struct io_conn *conn, int error) {
     if (conn->told || conn->handler == NULL) return;
-    conn->told = true;
+    conn->told = error != 0; // behind an orderly end of the other side, an error of ours is still told
     conn->handler->closed(conn, error);
 }
 

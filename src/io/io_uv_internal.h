@@ -115,7 +115,7 @@ struct io_conn {
     uint8_t armed; // events that libuv watches
     bool reading;  // started, and not stopped by the owner
     bool ended;    // end of file was read
-    bool told;     // `closed` was called
+    bool told;     // `closed` was called with an error
     bool blocked;  // the kernel took no more: wait until writable
     bool over;     // more than low_water waited
     bool hangup;   // the other side ended while reading is stopped: no longer watched for it
@@ -157,6 +157,9 @@ struct io_listener {
     struct io_tls *tls;
     uint64_t *refused;                   // the owner's counter; may be NULL
     size_t connections_max, connections; // connections that exist, handshaking and flushing ones too
+    size_t per_host_max;                 // 0: hosts are not counted
+    struct hash hosts;                   // by remote address: who has connections, and how many
+    uint64_t hosts_seed;                 // strangers choose addresses
     size_t sockets, handles;             // bound; handles that libuv has not yet let go of
     bool closed;
     struct io_timer pause;
@@ -166,7 +169,7 @@ struct io_listener {
         struct io_listener *listener;
     } socket[UV_ADDRESSES_MAX];
 };
-void listener_leave(struct io_listener *listener);                                  // one of its connections is gone
+void listener_leave(struct io_conn *conn);                                          // it is gone
 void listener_shut(struct io_listener *listener);                                   // closes it
 void connect_finished(struct uv_connect *connect, struct io_conn *conn, int error); // conn NULL on error
 void connect_writable(struct io_conn *conn);                                        // connect(2) ended, well or not

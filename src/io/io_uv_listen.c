@@ -132,15 +132,71 @@ static bool refuse_with_reserve(struct io_listener *listener, int fd) {
     return false;
 }
 
+// ---- connections of one host
+struct host {
+    struct hash_node index;
+    size_t connections;
+    uint8_t address[16], len;
+};
+
+static void host_key(const struct uv_address *remote, struct host *key) {
+    bool six = remote->any.sa_family == AF_INET6;
+    key->len = six ? 16 : 4;
+    memcpy(key->address, six ? (const void *)&remote->v6.sin6_addr : &remote->v4.sin_addr, key->len);
+}
+
+static bool host_matches(const struct hash_node *node, const void *key) {
+    const struct host *host = CONTAINER_OF_CONST(node, struct host, index), *want = key;
+    return host->len == want->len && memcmp(host->address, want->address, want->len) == 0;
+}
+
+static struct host *host_find(const struct io_listener *listener, const struct host *key, uint64_t hash) {
+    if (listener->hosts.count == 0) return NULL;
+    struct hash_node *node = hash_find(&listener->hosts, hash, host_matches, key);
+    return node == NULL ? NULL : CONTAINER_OF(node, struct host, index);
+}
+
+// False: this host has as many as it may have.
+static bool host_enter(struct io_listener *listener, const struct uv_address *remote) {
+    if (listener->per_host_max == 0) return true;
+    struct host key = {0};
+    host_key(remote, &key);
+    uint64_t hash = hash_bytes(key.address, key.len, listener->hosts_seed);
+    struct host *host = host_find(listener, &key, hash);
+    if (host == NULL) {
+        host = mem_alloc(sizeof *host);
+        *host = key;
+        hash_insert(&listener->hosts, &host->index, hash);
+    }
+    if (host->connections >= listener->per_host_max) return false;
+    host->connections++;
+    return true;
+}
+
+static void host_leave(struct io_listener *listener, const struct uv_address *remote) {
+    if (listener->per_host_max == 0) return;
+    struct host key = {0};
+    host_key(remote, &key);
+    struct host *host = host_find(listener, &key, hash_bytes(key.address, key.len, listener->hosts_seed));
+    ENSURE(host != NULL && host->connections > 0);
+    if (--host->connections > 0) return;
+    hash_remove(&listener->hosts, &host->index);
+    mem_free(host);
+}
+
 static void take_connection(struct io_listener *listener, int fd, const struct uv_address *remote) {
     struct uv_io *io = listener->io;
-    if (listener->connections_max > 0 && listener->connections >= listener->connections_max) {
+    bool full = listener->connections_max > 0 && listener->connections >= listener->connections_max;
+    if (full || !host_enter(listener, remote)) {
         close(fd);
         count_refused(listener);
         return;
     }
     struct io_conn *conn = conn_new(io, fd);
-    if (conn == NULL) return;
+    if (conn == NULL) {
+        host_leave(listener, remote);
+        return;
+    }
     conn->remote = *remote;
     conn->listener = listener;
     listener->connections++;
@@ -211,8 +267,11 @@ int uv_listen_address(struct io *base, const char *address, const struct io_list
     if (options != NULL && options->tls != NULL) listener->tls = tls_ref(options->tls);
     if (options != NULL) {
         listener->connections_max = options->connections_max;
+        listener->per_host_max = options->per_host_max;
         listener->refused = options->refused;
     }
+    hash_init(&listener->hosts);
+    base->ops->random(base, &listener->hosts_seed, sizeof listener->hosts_seed);
     list_push_back(&io->listeners, &listener->link);
     for (size_t i = 0; i < bound; i++) {
         struct listen_socket *socket = &listener->socket[i];
@@ -248,6 +307,7 @@ void uv_listener_address(struct io_listener *listener, char out[ADDRESS_TEXT_MAX
 static void listener_free_if_unused(struct io_listener *listener) {
     if (!listener->closed || listener->handles > 0 || listener->connections > 0) return;
     if (listener->tls != NULL) io_tls_free(listener->tls);
+    hash_free(&listener->hosts);
     mem_free(listener);
 }
 
@@ -257,10 +317,15 @@ static void on_socket_closed(uv_handle_t *handle) {
     listener_free_if_unused(socket->listener);
 }
 
-void listener_leave(struct io_listener *listener) {
+static void let_go(struct io_listener *listener) {
     ENSURE(listener->connections > 0);
     listener->connections--;
     listener_free_if_unused(listener);
+}
+
+void listener_leave(struct io_conn *conn) {
+    host_leave(conn->listener, &conn->remote);
+    let_go(conn->listener);
 }
 
 void listener_shut(struct io_listener *listener) {
@@ -280,7 +345,7 @@ void listener_shut(struct io_listener *listener) {
         struct io_conn *conn = CONTAINER_OF(at, struct io_conn, link);
         if (conn->listener == listener && conn->state == CONN_HANDSHAKE) conn_destroy(conn);
     }
-    listener_leave(listener);
+    let_go(listener);
 }
 
 void uv_listener_close(struct io_listener *listener) {

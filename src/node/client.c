@@ -119,7 +119,8 @@ void client_accepted(struct io_listener *listener, struct io_conn *conn, void *c
     struct door *door = context;
     struct service *service = door->service;
     service->now_ms = io_now_ms(service->io);
-    if (service->ended || service->status.diverged || service->node->dead) {
+    bool untrue = service->status.diverged && !door->instance->protocol->outside_state;
+    if (service->ended || untrue || service->node->dead) {
         service->io->ops->conn_close(conn, false);
         return;
     }
@@ -197,6 +198,13 @@ void client_forget(struct client *client) {
     mem_free(client);
 }
 
+// Nothing that was asked waits for its answer.
+static bool is_quiet(const struct client *client) {
+    const struct protocol *protocol = client->door->instance->protocol;
+    return client->pending_count == 0 && list_empty(&client->reads) &&
+           (protocol->owes == NULL || !protocol->owes(client->connection));
+}
+
 void client_work(struct client *client) {
     ENSURE(!client->in_work && client->conn != NULL);
     if (client->closing) {
@@ -221,8 +229,7 @@ void client_work(struct client *client) {
         LOG_WARN(client->service->log, "client closed: it does not read its output bytes=%zu", output_waiting(client));
         client_close(client, false);
     }
-    bool quiet = client->pending_count == 0 && list_empty(&client->reads);
-    if (client->eof && quiet) client_close(client, true);
+    if (client->eof && is_quiet(client)) client_close(client, true);
     set_reading(client);
 }
 

@@ -368,6 +368,10 @@ static void on_connected(struct io_conn *conn, int error, void *context) {
     struct links *links = channel->peer->links;
     channel->connecting = NULL;
     if (conn == NULL) {
+        if (error == -EKEYREJECTED)
+            log_refusal(links, &channel->peer->refusals, channel->peer->id, "link is not opened",
+                        "its certificate was refused: another authority's, expired, or not made out for the host of "
+                        "its peer address");
         later(channel, io_now_ms(links->io));
         return;
     }

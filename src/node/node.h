@@ -17,6 +17,7 @@ struct node_listener { // one client listener
     enum advertised advertised_as;
     struct io_tls *tls;     // NULL: plain
     size_t connections_max; // 0: no limit
+    size_t per_host_max;    // of them; 0: no limit
     const void *settings;   // of the protocol
 };
 
@@ -39,6 +40,7 @@ struct node_options {
     uint64_t snapshot_every_bytes;      // 0: 1 GiB of journal
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default
+    uint64_t memory_max;                // bytes of the tree, over all nodes alike; 0: no limit
     uint64_t client_pending_bytes_max;  // commands under way of one client; 0: 4 MiB
 };
 

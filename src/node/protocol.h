@@ -18,6 +18,8 @@ struct service; // the service loop of one node
 struct protocol {
     const char *name;           // "zookeeper"
     bool closes_without_leader; // after 3 s without a leader its connections are closed (replication.md "Keep-alive")
+    bool outside_state; // its connections were told nothing that hangs on the state: they stay open when another
+                        // state takes its place (a formation, a received snapshot), or when it proves wrong
     // One per node. settings is the protocol's own settings struct, from the configuration; may be NULL.
     void *(*start)(struct service *service, const void *settings);
     void (*stop)(void *instance); // all clients have been closed before
@@ -37,6 +39,9 @@ struct protocol {
     // Of client_read_index: now client_query sees it; error NOT_APPLIED: no leader. Comes in the order of the client's
     // commands: behind the replies of those submitted before it, ahead of those submitted after it.
     void (*read_ready)(void *connection, uint64_t tag, int error);
+    // An answer is still to come that the node does not know of (it is no command and no read): a client that has shut
+    // its sending side is not closed before. May be NULL.
+    bool (*owes)(const void *connection);
     void (*close)(void *connection); // the connection is gone; frees. No call for it comes after.
 };
 

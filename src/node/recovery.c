@@ -321,6 +321,7 @@ bool node_recover(struct node *node, char error[1024]) {
     core->election_ms = node->options.election_ms;
     core->forward_bytes_max = FORWARD_BYTES_MAX;
     core->settings[GROUP_SETTING_EPHEMERALS_MAX] = node->options.ephemerals_max;
+    core->settings[GROUP_SETTING_MEMORY_MAX] = node->options.memory_max == 0 ? UINT64_MAX : node->options.memory_max;
     io->ops->random(io, &core->seed, sizeof core->seed);
     core->log = node->log;
     core->ops = &replication->ops;

@@ -330,8 +330,10 @@ static void on_status(struct service *service, const struct core_status *status)
                     // rebuilt
         LOG_ERROR(service->log,
                   "this node's state differs from the majority's: clients are closed until it is rebuilt");
-        for (struct list *at = service->clients.next; at != &service->clients; at = at->next)
-            client_close(CONTAINER_OF(at, struct client, all), false);
+        for (struct list *at = service->clients.next; at != &service->clients; at = at->next) {
+            struct client *client = CONTAINER_OF(at, struct client, all);
+            if (!client->door->instance->protocol->outside_state) client_close(client, false);
+        }
     }
     if (had && status->leader == 0) service->no_leader_since_ms = service->now_ms;
     if (status->leader != 0) sessions_leader_known(service);
@@ -487,7 +489,9 @@ static void tick(struct service *service) {
     uint32_t dropped;
     if (service->metrics.connections_refused != service->refused_told &&
         log_limit_pass(&service->refused_log, 1, service->now_ms, &dropped)) {
-        LOG_WARN(service->log, "connections refused: more than max-connections, or no file descriptor left count=%llu",
+        LOG_WARN(service->log,
+                 "connections refused: more than max-connections or max-connections-per-host, or no file descriptor "
+                 "left count=%llu",
                  (unsigned long long)(service->metrics.connections_refused - service->refused_told));
         service->refused_told = service->metrics.connections_refused;
     }
@@ -589,6 +593,7 @@ bool service_open_doors(struct service *service, char error[1024]) {
         *door = (struct door){.service = service, .instance = instance, .secure = from->tls != NULL};
         struct io_listen_options listen = {.tls = from->tls,
                                            .connections_max = from->connections_max,
+                                           .per_host_max = from->per_host_max,
                                            .refused = &service->metrics.connections_refused};
         int e = service->io->ops->listen(service->io, from->address, &listen, client_accepted, door, &door->listener);
         if (e != 0) {

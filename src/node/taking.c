@@ -231,8 +231,11 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     // state that jumped.
     service_fail_pending(service, COMMAND_UNKNOWN);
     reads_fail(service, NULL, COMMAND_NOT_APPLIED);
-    while (!list_empty(&service->clients)) {
-        struct client *client = CONTAINER_OF(service->clients.next, struct client, all);
+    struct list *next;
+    for (struct list *at = service->clients.next; at != &service->clients; at = next) {
+        struct client *client = CONTAINER_OF(at, struct client, all);
+        next = at->next;
+        if (client->door->instance->protocol->outside_state) continue; // HTTP: health, administration
         client->close_flush = true;
         client_end(client);
     }

@@ -101,6 +101,7 @@ static void set_setting(struct machine *machine, enum group_setting setting, uin
     machine->settings[setting] = value;
     if (setting == GROUP_SETTING_EPHEMERALS_MAX)
         tree_set_ephemerals_max(machine->models[MODEL_TREE], value > UINT32_MAX ? UINT32_MAX : (uint32_t)value);
+    if (setting == GROUP_SETTING_MEMORY_MAX) tree_set_memory_max(machine->models[MODEL_TREE], value);
 }
 
 struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_sink *sink) {
@@ -115,6 +116,7 @@ struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_s
         if (ops != NULL) machine->models[id] = ops->create();
     }
     lease_on_end(machine->models[MODEL_LEASE], session_ended, machine);
+    set_setting(machine, GROUP_SETTING_MEMORY_MAX, UINT64_MAX);
     set_setting(machine, GROUP_SETTING_EPHEMERALS_MAX, ZK_SESSION_EPHEMERALS_DEFAULT);
     return machine;
 }

@@ -29,7 +29,11 @@ void group_write_void(struct writer *w, int error);
 void group_write_time(struct writer *w);
 void group_write_unix_offset(struct writer *w, int64_t offset_ms);
 // Settings that apply's results depend on are part of the state: the leader proposes its own where they differ.
-enum group_setting { GROUP_SETTING_EPHEMERALS_MAX = 0, GROUP_SETTING_COUNT };
+enum group_setting {
+    GROUP_SETTING_EPHEMERALS_MAX = 0,
+    GROUP_SETTING_MEMORY_MAX, // bytes of the tree; UINT64_MAX: no limit
+    GROUP_SETTING_COUNT
+};
 void group_write_setting(struct writer *w, enum group_setting setting, uint64_t value);
 void group_write_apply_level(struct writer *w, uint32_t level);
 #define APPLY_LEVEL_NEWEST 1u

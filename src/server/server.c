@@ -78,7 +78,8 @@ static bool open_tls(struct server *server) {
     struct io_tls_options peers = {.cert_file = config_text(c, SETTING_PEER_TLS_CERT),
                                    .key_file = config_text(c, SETTING_PEER_TLS_KEY),
                                    .ca_file = config_text(c, SETTING_PEER_TLS_CA),
-                                   .require_peer = true};
+                                   .require_peer = true,
+                                   .verify_name = config_number(c, SETTING_PEER_TLS_VERIFY_NAME) != 0};
     if (clients.cert_file != NULL) {
         server->client_tls = io_tls_new(&clients, true, error);
         if (server->client_tls == NULL) {
@@ -150,6 +151,7 @@ static void add_listener(struct server *server, enum setting setting, enum setti
         .advertised_as = as,
         .tls = tls,
         .connections_max = config_number(server->config, SETTING_MAX_CONNECTIONS),
+        .per_host_max = config_number(server->config, SETTING_MAX_CONNECTIONS_PER_HOST),
         .settings = settings,
     };
 }
@@ -163,6 +165,8 @@ static void add_listeners(struct server *server) {
         .session_timeout_max_ms = (uint32_t)config_number(c, SETTING_ZOOKEEPER_MAX_SESSION_TIMEOUT),
         .frame_bytes_max = (uint32_t)config_number(c, SETTING_ZOOKEEPER_FRAME_MAX),
         .outstanding_max = (uint32_t)config_number(c, SETTING_MAX_CLIENT_OUTSTANDING),
+        .watches_max = (uint32_t)config_number(c, SETTING_MAX_CLIENT_WATCHES),
+        .watches_node_max = config_number(c, SETTING_MAX_WATCHES),
         .four_letter_whitelist = words == NULL || strcmp(words, "none") == 0 ? "" : words,
         .super_digest = config_text(c, SETTING_ZOOKEEPER_SUPER_DIGEST),
     };
@@ -351,6 +355,7 @@ static struct node *start_node(struct server *server, char error[1024]) {
         .snapshot_every_bytes = config_number(c, SETTING_SNAPSHOT_BYTES),
         .snapshot_rate_bytes = config_number(c, SETTING_SNAPSHOT_RATE),
         .ephemerals_max = (uint32_t)config_number(c, SETTING_SESSION_EPHEMERALS_MAX),
+        .memory_max = config_number(c, SETTING_MEMORY_MAX),
         .client_pending_bytes_max = config_number(c, SETTING_MAX_CLIENT_PENDING),
     };
     return node_start(&options, error);

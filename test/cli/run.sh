@@ -472,9 +472,9 @@ test_http_is_careful() {
     expect 1 status --http "$HTTP"; says "cannot connect"
 }
 
-certificate() { # NAME: NAME.pem and NAME.key, signed by ca
+certificate() { # NAME [HOSTS]: NAME.pem and NAME.key, signed by ca
     openssl req -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.csr" -subj "/CN=$1" >/dev/null 2>&1 || return 1
-    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n' >"$1.ext"
+    printf 'subjectAltName=%s\n' "${2:-DNS:localhost,IP:127.0.0.1,IP:::1}" >"$1.ext"
     openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile "$1.ext" -out "$1.pem" >/dev/null 2>&1
 }
 serial() { openssl s_client -connect "localhost:$1" -CAfile ca.pem </dev/null 2>/dev/null | openssl x509 -noout -serial; }
@@ -510,6 +510,15 @@ test_peer_tls() {
     zk create /secret kept
     expect 0 zk -s "localhost:$((BASE + 20))" get /secret; says kept
     stop "$DEV" INT || fail "exit code $?"
+    # A certificate of the same authority, but made out for another host: whoever holds it is no node here.
+    certificate other DNS:elsewhere.example || fail "openssl"
+    take_ports 4
+    local zk=$PORT a=$((PORT + 2)) b=$((PORT + 3))
+    for id in 1 2; do
+        start "strange$id" server --id $id --data "strange$id" --cluster "1=localhost:$a,2=localhost:$b" --zookeeper "$((zk + id - 1))" \
+            --http off --peer "localhost:$((a + id - 1))" --peer-tls-cert other.pem --peer-tls-key other.key --peer-tls-ca ca.pem
+    done
+    wait_until grep -q "its certificate was refused" strange1.log
 }
 
 # ---- all of them

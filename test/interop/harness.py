@@ -40,7 +40,7 @@ def wait_until(what, condition, seconds=30.0):
             return value
         if time.monotonic() > end:
             raise TimeoutError("waited %.0f s in vain: %s" % (seconds, what))
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def four_letter(port, word, timeout=1.0):

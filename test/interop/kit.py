@@ -13,6 +13,8 @@ import threading
 import time
 import traceback
 
+from harness import wait_until
+
 _tests = []
 MODE = os.environ.get("ZK_MODE", "one")
 KILL = MODE == "kill"
@@ -34,15 +36,8 @@ def test(seconds=20):
 
 
 def until(what, condition, seconds=10.0):
-    """Polls `condition` until it gives something true; fails with `what` after `seconds`."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError("waited %.0f s in vain: %s" % (seconds, what))
-        time.sleep(0.01)
+    """The harness's wait_until, with the shorter patience of a client's test."""
+    return wait_until(what, condition, seconds)
 
 
 def equal(got, wanted, what=""):

@@ -426,6 +426,39 @@ static void over_connections_max_is_closed_at_once(void **state) {
     io_fixture_close(&f);
 }
 
+// ZooKeeper's maxClientCnxns: 127.0.0.1 is full, ::1 is another host.
+static void connections_of_one_host_are_limited(void **state) {
+    struct io_fixture f;
+    struct acceptor a;
+    struct peer clients[4] = {0}, other = {0};
+    uint64_t refused = 0;
+    struct io_listen_options two = {.per_host_max = 2, .refused = &refused};
+    io_fixture_open(&f, NULL);
+    assert_int_equal(acceptor_open(&a, &f, "localhost:0", &two, 8), 0);
+    char four[ADDRESS_TEXT_MAX], six[ADDRESS_TEXT_MAX];
+    snprintf(four, sizeof four, "127.0.0.1%s", strrchr(a.address, ':'));
+    snprintf(six, sizeof six, "[::1]%s", strrchr(a.address, ':'));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(peer_connect(&clients[i], &f, four, NULL, 5000000), 0);
+        assert_true(run_until_set(&f, &clients[i].open));
+    }
+    assert_true(run_until_set(&f, &clients[2].closed));
+    assert_int_equal(a.count, 2);
+    assert_int_equal(refused, 1);
+    assert_int_equal(peer_connect(&other, &f, six, NULL, 5000000), 0);
+    assert_true(run_until_count(&f, &a.count, 3));
+    peer_free(&clients[0]); // its place is free again once the server closed its end too
+    assert_true(run_until_set(&f, &a.peers[0].closed));
+    peer_close(&a.peers[0], false);
+    assert_int_equal(peer_connect(&clients[3], &f, four, NULL, 5000000), 0);
+    assert_true(run_until_count(&f, &a.count, 4));
+    assert_int_equal(refused, 1);
+    for (int i = 1; i < 4; i++) peer_free(&clients[i]);
+    peer_free(&other);
+    acceptor_close(&a);
+    io_fixture_close(&f);
+}
+
 static int turns_seen;
 static bool client_closed_counting(void *context) {
     turns_seen++;
@@ -663,6 +696,7 @@ int main(void) {
         cmocka_unit_test(writing_from_callbacks_never_reenters),
         cmocka_unit_test(closing_inside_closed),
         cmocka_unit_test(over_connections_max_is_closed_at_once),
+        cmocka_unit_test(connections_of_one_host_are_limited),
         cmocka_unit_test(without_descriptors_a_client_is_refused_and_the_loop_does_not_spin),
         cmocka_unit_test(localhost_listens_on_both_families),
         cmocka_unit_test(bad_addresses_are_refused),

@@ -45,7 +45,16 @@ static void save(const char *name, const struct identity *id) {
     fclose(out);
 }
 
-static struct identity issue(const char *name, const char *organisation, const struct identity *issuer) {
+static void extend(X509 *certificate, int nid, const char *value) {
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+    assert_non_null(extension);
+    X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+}
+
+// hosts: alternative names, "DNS:one,IP:1.2.3.4"; NULL: none
+static struct identity issue(const char *name, const char *organisation, const struct identity *issuer,
+                             const char *hosts) {
     static long serial = 1;
     struct identity id = {EVP_EC_gen("P-256"), X509_new()};
     X509_set_version(id.certificate, 2);
@@ -58,11 +67,8 @@ static struct identity issue(const char *name, const char *organisation, const s
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0);
     const struct identity *by = issuer != NULL ? issuer : &id;
     X509_set_issuer_name(id.certificate, X509_get_subject_name(by->certificate));
-    if (issuer == NULL) {
-        X509_EXTENSION *ca = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-        X509_add_ext(id.certificate, ca, -1);
-        X509_EXTENSION_free(ca);
-    }
+    if (issuer == NULL) extend(id.certificate, NID_basic_constraints, "critical,CA:TRUE");
+    if (hosts != NULL) extend(id.certificate, NID_subject_alt_name, hosts);
     assert_true(X509_sign(id.certificate, by->key, EVP_sha256()) > 0);
     save(name, &id);
     return id;
@@ -76,9 +82,15 @@ static void drop(struct identity *id) {
 static int make_certificates(void **state) {
     snprintf(folder, sizeof folder, "/tmp/parley-tls-XXXXXX");
     if (mkdtemp(folder) == NULL) return 1;
-    struct identity ca = issue("ca", "Parley, Tests", NULL), other = issue("other-ca", "Others", NULL);
-    struct identity made[] = {issue("server", "Parley", &ca), issue("server2", "Parley", &ca),
-                              issue("client", "Parley", &ca), issue("stranger", "Others", &other)};
+    struct identity ca = issue("ca", "Parley, Tests", NULL, NULL), other = issue("other-ca", "Others", NULL, NULL);
+    struct identity made[] = {issue("server", "Parley", &ca, NULL),
+                              issue("server2", "Parley", &ca, NULL),
+                              issue("client", "Parley", &ca, NULL),
+                              issue("stranger", "Others", &other, NULL),
+                              issue("by-name", "Parley", &ca, "DNS:localhost"),
+                              issue("by-number", "Parley", &ca, "IP:127.0.0.1"),
+                              issue("elsewhere", "Parley", &ca, "DNS:elsewhere.example,IP:127.0.0.2"),
+                              issue("impostor", "Others", &other, "DNS:localhost,IP:127.0.0.1")};
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) drop(&made[i]);
     drop(&ca);
     drop(&other);
@@ -272,6 +284,34 @@ static void a_server_of_another_authority_is_refused(void **state) {
     bed_close(&b);
 }
 
+// The certificate is good, but is it of the host that was asked for?
+static void the_name_of_a_server_is_verified(void **state) {
+    static const struct {
+        const char *certificate, *host;
+        int error;
+    } cases[] = {{"by-name", "localhost", 0},
+                 {"by-number", "127.0.0.1", 0},
+                 {"by-name", "127.0.0.1", -EKEYREJECTED}, // a number is no name
+                 {"by-number", "localhost", -EKEYREJECTED},
+                 {"elsewhere", "localhost", -EKEYREJECTED},
+                 {"elsewhere", "127.0.0.1", -EKEYREJECTED},
+                 {"server", "127.0.0.1", -EKEYREJECTED}, // none at all
+                 {"impostor", "localhost", -EKEYREJECTED}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bed b;
+        char error[256], address[ADDRESS_TEXT_MAX];
+        struct io_tls_options options = {.ca_file = at("ca.pem"), .verify_name = true};
+        struct io_tls *client_tls = io_tls_new(&options, false, error);
+        assert_non_null(client_tls);
+        bed_open(&b, tls_of(true, cases[i].certificate, NULL, false), client_tls);
+        snprintf(address, sizeof address, "%s%s", cases[i].host, strrchr(b.a.address, ':'));
+        assert_int_equal(peer_connect(&b.client, &b.f, address, b.client_tls, 5000000), 0);
+        assert_true(run_until_set(&b.f, cases[i].error == 0 ? &b.client.open : &b.client.failed));
+        assert_int_equal(b.client.error, cases[i].error);
+        bed_close(&b);
+    }
+}
+
 static void copy_file(const char *from, const char *to) {
     char command[600];
     snprintf(command, sizeof command, "cp '%s' '%s'", at(from), at(to));
@@ -325,6 +365,8 @@ static void bad_files_are_told(void **state) {
     assert_non_null(strstr(error, "garbage.pem"));
     options = (struct io_tls_options){0};
     assert_null(io_tls_new(&options, true, error));
+    options = (struct io_tls_options){.verify_name = true};
+    assert_null(io_tls_new(&options, false, error)); // an authority is needed
 }
 
 static int raw_client(const char *address) {
@@ -424,6 +466,7 @@ int main(void) {
         cmocka_unit_test(clients_with_a_certificate_are_named),
         cmocka_unit_test(clients_without_a_good_certificate_are_refused),
         cmocka_unit_test(a_server_of_another_authority_is_refused),
+        cmocka_unit_test(the_name_of_a_server_is_verified),
         cmocka_unit_test(reload_is_for_new_connections),
         cmocka_unit_test(bad_files_are_told),
         cmocka_unit_test(who_does_not_speak_tls_is_closed),

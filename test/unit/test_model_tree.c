@@ -251,6 +251,42 @@ static void ephemerals_have_a_limit_per_session(void **state) {
     assert_int_equal(kit_create(k, "/e", "", TREE_EPHEMERAL), 0);
 }
 
+// Full means: refused with nothing changed, deletes go through, and what they gave back can be used again.
+static void memory_has_a_limit(void **state) {
+    struct kit *k = *state;
+    char hundred[101];
+    memset(hundred, 'x', 100);
+    hundred[100] = 0;
+    assert_int_equal(kit_create(k, "/a", "", 0), 0);
+    uint64_t before = tree_model.memory(k->tree);
+    assert_int_equal(kit_create(k, "/b", hundred, 0), 0);
+    uint64_t cost = tree_model.memory(k->tree) - before;
+    tree_set_memory_max(k->tree, before + 2 * cost - 1);
+    assert_int_equal(kit_create(k, "/c", hundred, 0), TREE_QUOTAEXCEEDED);
+    assert_int_equal(tree_model.memory(k->tree), before + cost);
+    assert_string_equal(kit_events(k), "");
+    assert_null(kit_get(k, TREE_EXISTS, "/c"));
+    assert_int_equal(kit_create(k, "/c", hundred + 1, 0), 0); // fits to the byte
+    assert_int_equal(kit_set(k, "/b", "", -1), 0);
+    assert_int_equal(kit_set(k, "/b", hundred, -1), 0);
+    assert_int_equal(kit_set(k, "/a", "x", -1), TREE_QUOTAEXCEEDED);
+    assert_int_equal(kit_set(k, "/b", hundred, -1), 0); // as large as before
+    const struct tree_acl_entry acl[2] = {kit_open[0], {TREE_READ, bytes_of_text("ip"), bytes_of_text("10.0.0.1")}};
+    k->acl = acl;
+    k->acl_count = 2;
+    assert_int_equal(kit_run(k, TREE_OP_SET_ACL, kit_args_set_acl(k, "/b", -1)), TREE_QUOTAEXCEEDED);
+    k->acl = kit_open;
+    k->acl_count = 1;
+    assert_int_equal(kit_delete(k, "/c", -1), 0);
+    assert_int_equal(kit_create(k, "/d", hundred + 1, 0), 0);
+    tree_set_memory_max(k->tree, 1); // an operator lowers it below what there is: only smaller writes and deletes pass
+    assert_int_equal(kit_create(k, "/e", "", 0), TREE_QUOTAEXCEEDED);
+    assert_int_equal(kit_set(k, "/d", "less", -1), 0);
+    assert_int_equal(kit_delete(k, "/d", -1), 0);
+    k->session = 5;
+    assert_int_equal(kit_create(k, "/e", "", TREE_EPHEMERAL), TREE_QUOTAEXCEEDED);
+}
+
 static void containers_end_a_minute_after_their_last_child(void **state) {
     struct kit *k = *state;
     kit_create(k, "/c", "", TREE_CONTAINER);
@@ -401,6 +437,7 @@ int main(void) {
         T(sequence_does_not_roll_over),
         T(ephemerals_end_with_their_session_in_creation_order),
         T(ephemerals_have_a_limit_per_session),
+        T(memory_has_a_limit),
         T(containers_end_a_minute_after_their_last_child),
         T(ttl_counts_from_the_last_change),
         T(config_is_the_groups_to_set),

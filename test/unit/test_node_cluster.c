@@ -269,6 +269,33 @@ static void test_all_crash_and_return(void **state) {
     }
 }
 
+// A formation and a received snapshot put another state in the place of the one that connections were told of: those
+// are closed, but not connections that hang on no state (HTTP: health, administration).
+static void test_install_closes_only_those_of_the_state(void **state) {
+    struct fixture *f = *state;
+    struct protocol outside = line_protocol;
+    outside.outside_state = true;
+    struct node_listener listeners[2];
+    struct line_client watching;
+    char address[64], line[64];
+    snprintf(address, sizeof address, "127.0.0.1:%d", rig_free_port());
+    listeners[0] = f->rig[0].listener;
+    listeners[1] = (struct node_listener){.protocol = &outside, .address = address, .advertised_as = ADVERTISED_HTTP};
+    f->rig[0].options.listeners = listeners;
+    f->rig[0].options.listener_count = 2;
+    start_node(f, 0);
+    connect_node(f, 0);
+    assert_true(line_connect(&watching, address));
+    ASK(f, 0, "PONG", "PING");
+    assert_string_equal(line_ask(&watching, line, "PING"), "PONG");
+    for (int i = 1; i < NODES; i++) start_node(f, i);
+    for (int i = 0; i < NODES; i++) assert_true(rig_wait_ready(&f->rig[i]));
+    ASK(f, 0, "", "PING"); // ended
+    assert_string_equal(line_ask(&watching, line, "PING"), "PONG");
+    line_close_client(&watching);
+    rig_stop(&f->rig[0]);
+}
+
 static void test_snapshot_is_installed(void **state) {
     struct fixture *f = *state;
     for (int i = 0; i < NODES; i++) f->rig[i].options.segment_bytes = 1u << 20;
@@ -309,6 +336,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lonely_node_falls_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_grows_to_three, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_crash_and_return, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_install_closes_only_those_of_the_state, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot_is_installed, setup, teardown),
     };
     const char *only = getenv("TEST_ONLY");

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "protocol/http/http.h"
 #include "support/line_protocol.h"
 #include "support/node_rig.h"
 
@@ -318,6 +319,67 @@ static void test_end_of_input_is_answered(void **state) { // printf ... | nc
     assert_false(line_read(&f->client, f->line, sizeof f->line, 10000));
 }
 
+// ---- HTTP answers that come later, to a client that has shut its sending side
+#define BACKUP_BYTES (2 * HTTP_BACKUP_TURN_BYTES + 5) // three pieces, each in a tick of its own
+static uint64_t backup_left;
+static void *backup_open(void *context, uint64_t index, uint64_t *bytes, char name[64]) {
+    *bytes = backup_left = BACKUP_BYTES;
+    snprintf(name, 64, "%llu.snap", (unsigned long long)index);
+    return &backup_left;
+}
+static int64_t backup_read(void *backup, void *data, size_t len) {
+    if (len > backup_left) len = (size_t)backup_left;
+    memset(data, 'x', len);
+    backup_left -= len;
+    return (int64_t)len;
+}
+static void backup_close(void *backup) {}
+
+// What comes until the other side closes; the first bytes are kept in `head`.
+static uint64_t ask_and_shut(const char *address, const char *request, char head[64]) {
+    struct line_client client;
+    assert_true(line_connect(&client, address));
+    line_send(&client, "%s", request);
+    shutdown(client.fd, SHUT_WR);
+    uint64_t got = 0;
+    char sink[1 << 16];
+    ssize_t n;
+    while ((n = recv(client.fd, sink, sizeof sink, 0)) > 0) {
+        if (got == 0) snprintf(head, 64, "%.*s", n < 63 ? (int)n : 63, sink);
+        got += (uint64_t)n;
+    }
+    assert_int_equal(n, 0);
+    line_close_client(&client);
+    return got;
+}
+
+static void test_end_of_input_waits_for_late_answers(void **state) {
+    struct fixture *f = *state;
+    char address[64], head[64] = "";
+    snprintf(address, sizeof address, "127.0.0.1:%d", rig_free_port());
+    struct http_settings settings = {
+        .backup_open = backup_open, .backup_read = backup_read, .backup_close = backup_close};
+    struct node_listener listeners[2] = {
+        f->rig.listener,
+        {.protocol = &http_protocol, .address = address, .settings = &settings, .advertised_as = ADVERTISED_HTTP}};
+    f->rig.options.listeners = listeners;
+    f->rig.options.listener_count = 2;
+    start(f);
+    settings.node = f->rig.node;
+    ASK(f, "OK 0", "CREATE /a one");
+    // The administration's answer comes by way of the other loop, the backup's behind a child process and in pieces.
+    ask_and_shut(address, "POST /v1/leader/transfer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", head);
+    assert_non_null(strstr(head, "HTTP/1.1 4"));
+    assert_true(ask_and_shut(address, "GET /v1/backup HTTP/1.1\r\nHost: localhost\r\n\r\n", head) > BACKUP_BYTES);
+    assert_non_null(strstr(head, "HTTP/1.1 200"));
+    // More requests than one piece of input is answered at once: the rest comes at the next ticks.
+    char many[4096] = "";
+    for (unsigned i = 0; i < 2 * HTTP_PIPELINED_MAX + 1; i++) strcat(many, "GET /healthz HTTP/1.1\r\n\r\n");
+    uint64_t one = ask_and_shut(address, "GET /healthz HTTP/1.1\r\n\r\n", head);
+    assert_int_equal(ask_and_shut(address, many, head), one * (2 * HTTP_PIPELINED_MAX + 1));
+    rig_stop(&f->rig);
+}
+
 static void test_taken_port_is_a_clear_error(void **state) {
     struct fixture *f = *state;
     start(f);
@@ -460,6 +522,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_loop, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_reader, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_of_input_is_answered, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end_of_input_waits_for_late_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_port_is_a_clear_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_clients_one_by_one, setup, teardown),
     };

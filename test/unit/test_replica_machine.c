@@ -268,7 +268,8 @@ static void void_takes_a_number_and_gives_its_error(void **state) {
     bench_end(&b);
 }
 
-// The limit of ephemerals decides what apply answers, so it is state: alike on all replicas and in snapshots.
+// The limits of ephemerals and of memory decide what apply answers, so they are state: alike on all replicas and in
+// snapshots.
 static void setting_is_replicated(void **state) {
     (void)state;
     struct bench b;
@@ -289,6 +290,11 @@ static void setting_is_replicated(void **state) {
     write_create(&w, "/two", b.told.created_session, b.told.created_attach, TREE_EPHEMERAL);
     send_one(&b, SELF, BOOT, 4, &w);
     assert_int_equal(b.told.own_error[b.told.own_count - 1], TREE_QUOTAEXCEEDED);
+    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, 1);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    write_create(&w, "/three", b.told.created_session, b.told.created_attach, 0);
+    send_one(&b, SELF, BOOT, 5, &w);
+    assert_int_equal(b.told.own_error[b.told.own_count - 1], TREE_QUOTAEXCEEDED);
     struct machine *copy = machine_new(SELF, BOOT, NULL);
     struct machine_cursor cursor = {0};
     static uint8_t chunk[256u << 10];
@@ -297,6 +303,7 @@ static void setting_is_replicated(void **state) {
     while ((len = machine_save(b.machine, &cursor, &model, chunk, sizeof chunk)) > 0)
         assert_int_equal(machine_load(copy, model, chunk, len), 0);
     machine_settings(copy, settings);
+    assert_int_equal(settings[GROUP_SETTING_MEMORY_MAX], 1);
     assert_int_equal(settings[GROUP_SETTING_EPHEMERALS_MAX], 1);
     machine_free(copy);
     command_write_head(&w, MODEL_GROUP, GROUP_SETTING, 0, 0);

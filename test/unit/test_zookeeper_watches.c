@@ -266,6 +266,39 @@ static void test_watches_go_with_their_connection(void **state) {
     script_close(&script);
 }
 
+// Nobody is promised a watch that is not kept: a read that wants one more is refused, a client that comes back with
+// more is told of a change instead.
+static void test_watches_have_a_limit(void **state) {
+    const struct zookeeper_settings each = {.watches_max = 2}, together = {.watches_node_max = 2};
+    for (int i = 0; i < 2; i++) {
+        struct script script;
+        script_open(&script, i == 0 ? &each : &together);
+        script_run(&script, "a> create s/x s O i0\n"
+                            "a< 0 s/x\n"
+                            "a> getData s/x b1\n"
+                            "a< 0 *\n"
+                            "a> exists s/y b1\n"
+                            "a< -101\n"
+                            "a> exists s/z b1\n"
+                            "a< -1\n"
+                            "a> addWatch s/z i0\n"
+                            "a< -1\n"
+                            "a> exists s/z b0\n" // no watch, no limit
+                            "a< -101\n");
+        script_run(&script, i == 0 ? "b> exists s/y b1\nb< -101\n" : "b> exists s/y b1\nb< -1\n");
+        script_run(&script, "a@ -8 setWatches l100 i1 s/x i1 s/z i1 s/\n"
+                            "a! 3 /z\n"
+                            "a! 4 /\n"
+                            "a< 0\n"
+                            "b> setData s/x s i-1\n"
+                            "a! 3 /x\n"
+                            "b< 0 *\n"
+                            "a> exists s/z b1\n" // room again
+                            "a< -101\n");
+        script_close(&script);
+    }
+}
+
 static void test_set_watches_of_any_size(void **state) {
     enum { MISSING = 100000 };
     struct script script;
@@ -432,6 +465,7 @@ int main(void) {
         cmocka_unit_test(test_events_are_filtered_by_read_permission),
         cmocka_unit_test(test_multi_fires_when_it_is_applied_only),
         cmocka_unit_test(test_watches_go_with_their_connection),
+        cmocka_unit_test(test_watches_have_a_limit),
         cmocka_unit_test(test_set_watches_of_any_size),
         cmocka_unit_test(test_table_against_a_plain_one),
         cmocka_unit_test(test_ten_thousand_watchers_of_one_node),

@@ -16,6 +16,7 @@ static void *tree_create(void) {
     heap_init(&tree->deadlines);
     arena_init(&tree->arena);
     writer_init(&tree->path);
+    tree->memory_max = UINT64_MAX;
     tree->ephemerals_max = ZK_SESSION_EPHEMERALS_DEFAULT;
     tree_defaults(tree);
     return tree;
@@ -133,6 +134,10 @@ static uint64_t tree_memory(const void *state) {
 
 void tree_set_ephemerals_max(struct tree *tree, uint32_t limit) {
     tree->ephemerals_max = limit;
+}
+
+void tree_set_memory_max(struct tree *tree, uint64_t bytes) {
+    tree->memory_max = bytes;
 }
 
 const struct model_ops tree_model = {

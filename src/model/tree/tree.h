@@ -124,6 +124,7 @@ size_t tree_multi_begin(struct writer *w);
 size_t tree_multi_part_begin(struct writer *w);
 void tree_multi_part_end(struct writer *w, size_t at, uint8_t op);
 void tree_multi_end(struct writer *w, size_t at, size_t count);
+void tree_set_memory_max(struct tree *tree, uint64_t bytes);     // setting; default UINT64_MAX: no limit
 void tree_set_ephemerals_max(struct tree *tree, uint32_t limit); // setting; default ZK_SESSION_EPHEMERALS_DEFAULT
 // Between the first and the last chunk of a load: false. A state that stays so is a part of one.
 bool tree_load_whole(const struct tree *tree);

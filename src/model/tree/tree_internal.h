@@ -123,6 +123,7 @@ struct tree {
     uint32_t *acl_free;
     uint32_t acl_free_count;
     uint32_t ephemerals_max;
+    uint64_t memory_max;
     uint64_t order; // creation numbers given
     uint64_t ephemerals, data_bytes, memory;
     struct digest digest;
@@ -141,6 +142,7 @@ struct tree {
 
 // ---- tree_node.c
 struct tree_node *tree_node_new(struct tree *tree, struct tree_node *parent, struct bytes name, enum tree_kind kind);
+size_t tree_node_cost(size_t name_len, uint8_t kind, size_t data_len);        // of a new one, in tree->memory
 void tree_node_free(struct tree *tree, struct tree_node *node);               // unlinked; its ACL reference goes too
 void tree_node_link(struct tree *tree, struct tree_node *node);               // last of its parent's children
 void tree_node_unlink(struct tree *tree, struct tree_node *node);             // leaves next/prev for relink

@@ -20,6 +20,17 @@ static size_t extra_bytes(uint8_t kind) {
     return kind == TREE_KIND_PERSISTENT ? sizeof(struct tree_extra) : sizeof(struct tree_special);
 }
 
+// Apply judges by these whether a write fits (memory-max), so all replicas must have them alike: a change of one hangs
+// on an apply level.
+_Static_assert(sizeof(struct tree_node) == 112 && sizeof(struct tree_extra) == 32, "see above");
+_Static_assert(sizeof(struct tree_special) == 88 && sizeof(struct tree_owner) == 48, "see above");
+_Static_assert(sizeof(struct tree_acl) == 48, "see above");
+
+size_t tree_node_cost(size_t name_len, uint8_t kind, size_t data_len) {
+    size_t extra = kind == TREE_KIND_PERSISTENT ? 0 : extra_bytes(kind);
+    return node_bytes(name_len) + extra + data_len + INDEX_SHARE_BYTES;
+}
+
 struct tree_node *tree_node_new(struct tree *tree, struct tree_node *parent, struct bytes name, enum tree_kind kind) {
     ENSURE(name.len <= TREE_NAME_BYTES_MAX);
     struct tree_node *node = mem_alloc(node_bytes(name.len));

@@ -33,6 +33,11 @@ static bool may(const struct tree *tree, const struct tree_node *node, enum tree
     return tree_acl_allows(tree->acls[node->acl], (uint8_t)perm, request->who);
 }
 
+// Deletes always pass, and so do writes that need no more than what they replace.
+static bool has_room(const struct tree *tree, size_t more) {
+    return more == 0 || (tree->memory <= tree->memory_max && more <= tree->memory_max - tree->memory);
+}
+
 // ---- what a create or delete does to its parent. The caller has taken the parent's item out of the digest and puts it
 // back.
 
@@ -99,15 +104,28 @@ static struct bytes sequence_path(struct tree *tree, struct bytes path, uint64_t
     return bytes_of(out, path.len + n);
 }
 
+static enum tree_kind create_kind(const struct create_args *args) {
+    return args->flags & TREE_EPHEMERAL   ? TREE_KIND_EPHEMERAL
+           : args->flags & TREE_CONTAINER ? TREE_KIND_CONTAINER
+           : args->flags & TREE_TTL       ? TREE_KIND_TTL
+                                          : TREE_KIND_PERSISTENT;
+}
+
+// Nothing of memory and of the session's ephemerals stands against it.
+static bool create_fits(const struct tree *tree, const struct tree_request *request, const struct create_args *args,
+                        size_t name_len) {
+    if (!has_room(tree, tree_node_cost(name_len, (uint8_t)create_kind(args), args->data.len))) return false;
+    if (!(args->flags & TREE_EPHEMERAL)) return true;
+    const struct tree_owner *owner = tree_owner_find(tree, request->session);
+    return (owner ? owner->owned.count : 0) < tree->ephemerals_max;
+}
+
 static struct tree_node *create_node(struct tree *tree, const struct tree_request *request,
                                      const struct create_args *args, struct tree_node *parent, struct bytes path) {
     struct apply *apply = request->apply;
     size_t name_at = tree_path_parent(path).len;
     if (name_at > 1) name_at++; // behind the slash; the root's own path is the slash
-    enum tree_kind kind = args->flags & TREE_EPHEMERAL   ? TREE_KIND_EPHEMERAL
-                          : args->flags & TREE_CONTAINER ? TREE_KIND_CONTAINER
-                          : args->flags & TREE_TTL       ? TREE_KIND_TTL
-                                                         : TREE_KIND_PERSISTENT;
+    enum tree_kind kind = create_kind(args);
     struct tree_node *node = tree_node_new(tree, parent, bytes_of(path.data + name_at, path.len - name_at), kind);
     node->czxid = node->mzxid = apply->index;
     node->ctime = node->mtime = apply->unix_ms;
@@ -155,10 +173,7 @@ static int op_create(struct tree *tree, const struct tree_request *request, stru
     size_t name_at = parent_len > 1 ? parent_len + 1 : 1;
     if (tree_child(tree, parent, bytes_of(path.data + name_at, path.len - name_at))) return TREE_NODEEXISTS;
     if (parent->kind == TREE_KIND_EPHEMERAL) return TREE_NOCHILDRENFOREPHEMERALS;
-    if (args.flags & TREE_EPHEMERAL) {
-        const struct tree_owner *owner = tree_owner_find(tree, request->session);
-        if (owner ? owner->owned.count >= tree->ephemerals_max : tree->ephemerals_max == 0) return TREE_QUOTAEXCEEDED;
-    }
+    if (!create_fits(tree, request, &args, path.len - name_at)) return TREE_QUOTAEXCEEDED;
 
     struct apply *apply = request->apply;
     digest_sub(&tree->digest, tree_digest_stat(tree, parent));
@@ -276,6 +291,7 @@ static int op_set(struct tree *tree, const struct tree_request *request, struct 
     int error = find_allowed(tree, request, path, TREE_WRITE, &node);
     if (error) return error;
     if (checked && node->version != version) return TREE_BADVERSION;
+    if (!has_room(tree, data.len > node->data_len ? data.len - node->data_len : 0)) return TREE_QUOTAEXCEEDED;
     set_data(tree, request->apply, node, path, null, data);
     tree_stat_of(node, &out->stat);
     return 0;
@@ -295,6 +311,7 @@ static int op_set_acl(struct tree *tree, const struct tree_request *request, str
     error = find_allowed(tree, request, path, TREE_ADMIN, &node);
     if (error) return error;
     if (checked && node->aversion != version) return TREE_BADVERSION;
+    if (!has_room(tree, acl.len)) return TREE_QUOTAEXCEEDED;
     digest_sub(&tree->digest, tree_digest_stat(tree, node));
     struct tree_undo *undo = tree_txn_undo(tree, UNDO_ACL, node);
     undo->was.acl.acl = node->acl;

@@ -265,6 +265,11 @@ static void http_tick(void *state, uint64_t now_ms) {
     }
 }
 
+static bool http_owes(const void *connection) {
+    const struct http_connection *c = connection;
+    return c->waiting != NULL || c->backup != NULL || c->resting;
+}
+
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {
     UNREACHABLE();
 } // it submits nothing
@@ -273,6 +278,7 @@ static void http_read_ready(void *connection, uint64_t tag, int error) {
 }
 
 const struct protocol http_protocol = {.name = "http",
+                                       .outside_state = true,
                                        .start = http_start,
                                        .stop = http_stop,
                                        .tick = http_tick,
@@ -280,4 +286,5 @@ const struct protocol http_protocol = {.name = "http",
                                        .input = http_input,
                                        .reply = http_reply,
                                        .read_ready = http_read_ready,
+                                       .owes = http_owes,
                                        .close = http_close};

@@ -223,6 +223,10 @@ static void get_backup(struct http_connection *c, const struct http_request *req
     }
     struct node_view view;
     node_get_view(c->instance->settings->node, &view);
+    if (view.status.diverged) {
+        http_answer_error(c, 503, "this node's state differs from the others'; ask another node");
+        return;
+    }
     if (view.applied == 0) {
         http_answer_error(c, 503, "there is nothing to back up: the cluster is not formed yet");
         return;

@@ -71,15 +71,17 @@ static void watch(struct connection *c, struct bytes path, uint8_t mode) {
 }
 
 // Over the limit no watch is promised that would not be kept.
-static bool watch_room(const struct connection *c) {
+static bool watch_room(const struct connection *c, struct bytes path) {
     uint32_t most = c->instance->settings.watches_max;
-    return most == 0 || c->watches.count < most;
+    uint64_t all = c->instance->settings.watches_node_max;
+    if ((most == 0 || c->watches.count < most) && (all == 0 || c->instance->watches.count < all)) return true;
+    return watches_modes(&c->instance->watches, &c->watches, path) != 0; // it has one there already
 }
 
 static struct bytes read_path_watch(struct connection *c, struct reader *r, bool *wants, int *error) {
     struct bytes path = jute_string(r);
     *wants = jute_bool(r);
-    *error = r->failed ? ZOOKEEPER_MARSHALLINGERROR : *wants && !watch_room(c) ? ZOOKEEPER_SYSTEMERROR : 0;
+    *error = r->failed ? ZOOKEEPER_MARSHALLINGERROR : *wants && !watch_room(c, path) ? ZOOKEEPER_SYSTEMERROR : 0;
     return path;
 }
 
@@ -192,7 +194,7 @@ int zookeeper_read_add_watch(struct connection *c, struct reader *r, struct writ
     struct bytes path = jute_string(r);
     int32_t mode = jute_int(r);
     if (r->failed || mode < 0 || mode > 1) return ZOOKEEPER_MARSHALLINGERROR;
-    if (!watch_room(c)) return ZOOKEEPER_SYSTEMERROR;
+    if (!watch_room(c, path)) return ZOOKEEPER_SYSTEMERROR;
     watch(c, path, mode == 0 ? WATCH_PERSISTENT : WATCH_RECURSIVE);
     jute_write_int(body, 0); // an ErrorResponse
     return 0;
@@ -256,6 +258,14 @@ static int missed_event(struct connection *c, struct bytes path, enum catch_up k
     }
 }
 
+// Over the limit a watch that was promised elsewhere is not dropped in silence: its client is told of a change, reads
+// again, and learns by the error that it watches no more. Lasting watches have no such event and are taken all the
+// same.
+static int unkept_event(const struct connection *c, struct bytes path, enum catch_up kind) {
+    if (kind == CATCH_UP_NONE || watch_room(c, path)) return 0;
+    return kind == CATCH_UP_CHILD ? TREE_EVENT_CHILDREN : TREE_EVENT_DATA;
+}
+
 static void catch_up_list(struct connection *c, struct reader *r, enum catch_up kind, uint8_t mode, uint64_t zxid,
                           struct writer *events) {
     bool null;
@@ -265,8 +275,9 @@ static void catch_up_list(struct connection *c, struct reader *r, enum catch_up 
         struct bytes path = jute_string(r);
         if (r->failed) return;
         int event = missed_event(c, path, kind, zxid);
+        if (!event) event = unkept_event(c, path, kind);
         if (!event) {
-            if (watch_room(c)) watch(c, path, mode);
+            watch(c, path, mode);
             continue;
         }
         write_u32_be(events, (uint32_t)(JUTE_REPLY_HEADER_BYTES + 12 + path.len));

@@ -33,6 +33,7 @@ struct zookeeper_settings {
     uint32_t greeting_ms;              // 0: ZOOKEEPER_GREETING_MS
     uint32_t read_only_after_ms;       // 0: ZOOKEEPER_READ_ONLY_AFTER_MS
     uint32_t watches_max;              // of one connection; 0: no limit
+    uint64_t watches_node_max;         // of all connections; 0: no limit
     bool read_only_off;                // refuse read-only service
     const char *four_letter_whitelist; // NULL: all of them; else "ruok,srvr"; "" is none; "*" is all
     const char *super_digest;          // "super:base64(sha1(super:password))"; NULL: there is no super user
