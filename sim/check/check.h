@@ -23,7 +23,7 @@ struct check_result {
     enum check_verdict verdict;
     size_t checked;              // operations that this checker had something to say about; 0: not its kind of history
     size_t violations, unknowns; // found, also those beyond `shown`
-    struct check_finding *findings; // at most `shown`
+    struct check_finding *findings; // at most `shown` of each verdict
     size_t count;
 };
 typedef void (*check_fn)(const struct record *record, const struct check_limits *limits, struct check_result *result);

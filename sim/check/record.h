@@ -72,8 +72,10 @@ void record_free(struct record *record);
 void record_clear(struct record *record);                           // drops the operations, keeps the strings
 record_text record_intern(struct record *record, const char *text); // NULL gives RECORD_NULL
 record_text record_intern_bytes(struct record *record, const void *data, size_t len);
-record_text record_find(const struct record *record, const char *text);   // RECORD_NULL: never interned
-const char *record_string(const struct record *record, record_text text); // "null" for RECORD_NULL
+record_text record_find(const struct record *record, const void *data, size_t len); // RECORD_NULL: never interned
+const char *record_string(const struct record *record, record_text text);           // "null" for RECORD_NULL
+size_t record_string_length(const struct record *record, record_text text);
+size_t record_strings_count(const struct record *record); // every text is smaller
 
 // An operation with every "not known" in place: all that is left is what the caller knows.
 struct record_operation record_operation_of(uint64_t client, uint64_t seq, enum record_op op, record_text key);
