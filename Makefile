@@ -35,10 +35,15 @@ ARCHIVE := $(OUT)/libparley-core.a
 UNIT_TESTS := $(patsubst test/unit/%.c,$(OUT)/test/unit/%,$(sort $(wildcard test/unit/test_*.c)))
 SUPPORT_ARCHIVE := $(OUT)/test/unit/support.a
 SUPPORT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/unit/support/*.c)))
-SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard sim/*.c sim/check/*.c)))
+CHECK_MAIN := sim/check_main.c
+SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out $(CHECK_MAIN),$(wildcard sim/*.c sim/check/*.c))))
+# Checkers over recorded histories know nothing of the simulator: unit tests and build/release/check link them alone.
+CHECK_ARCHIVE := $(OUT)/sim/check.a
+CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/keys.c,$(wildcard sim/check/*.c))))
 
 .DEFAULT_GOAL := build/parley
-.PHONY: run test unit unit-binaries script script-binary sim sim-binary fuzz bench lint format install clean deps clang-build all
+.PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
+.PHONY: clang-build all
 all: build/parley
 
 build/parley: $(OUT)/parley
@@ -60,8 +65,15 @@ $(SUPPORT_ARCHIVE): $(SUPPORT_OBJECTS)
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(OUT)/test/unit/%: $(OUT)/test/unit/%.o $(SUPPORT_ARCHIVE) $(ARCHIVE)
-	@$(CC) $(FLAGS) -o $@ $< $(SUPPORT_ARCHIVE) $(ARCHIVE) $(LIBS) -lcmocka
+$(CHECK_ARCHIVE): $(CHECK_OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(OUT)/test/unit/%: $(OUT)/test/unit/%.o $(SUPPORT_ARCHIVE) $(CHECK_ARCHIVE) $(ARCHIVE)
+	@$(CC) $(FLAGS) -o $@ $< $(SUPPORT_ARCHIVE) $(CHECK_ARCHIVE) $(ARCHIVE) $(LIBS) -lcmocka
+
+$(OUT)/check: $(OUT)/sim/check_main.o $(CHECK_ARCHIVE) $(ARCHIVE)
+	$(CC) $(FLAGS) -o $@ $< $(CHECK_ARCHIVE) $(ARCHIVE) $(LIBS)
 
 $(OUT)/simulator: $(SIM_OBJECTS) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SIM_OBJECTS) $(ARCHIVE) $(LIBS)
@@ -70,7 +82,7 @@ SCRIPT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/script/*.c)))
 $(OUT)/script: $(SCRIPT_OBJECTS) $(SUPPORT_ARCHIVE) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SCRIPT_OBJECTS) $(SUPPORT_ARCHIVE) $(ARCHIVE) $(LIBS) -lcmocka
 
--include $(SCRIPT_OBJECTS:.o=.d) $(CORE_OBJECTS:.o=.d) $(OUT)/src/cli/main.d $(SUPPORT_OBJECTS:.o=.d) $(SIM_OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 .SECONDARY:
 
 deps:
@@ -101,6 +113,8 @@ script:
 	@build/debug/script $(if $(REWRITE),--rewrite) $(or $(SCRIPTS),$(sort $(wildcard test/script/*.txt)))
 
 sim-binary: $(OUT)/simulator
+
+check-binary: $(OUT)/check
 
 sim:
 	@$(MAKE) --no-print-directory -j$$(nproc) sim-binary
