@@ -188,10 +188,22 @@ static void on_closed(struct io_conn *conn, int error) {
 
 static const struct {
     const char *word, *answer; // how it begins
-} words[] = {{"ruok", "imok"}, {"srvr", "Zookeeper version"}, {"mntr", "zk_version"}, {"isro", "r"}, {"wchs", ""},
-             {"stat", "Zookeeper version"}, {"conf", "clientPort"}, {"gtmk", "gtmk is not executed"}, {"envi", "Environment"},
-             {"cons", ""}, {"dump", "SessionTracker dump"}, {"wchc", ""}, {"wchp", ""}, {"dirs", "datadir_size"},
-             {"crst", "Connection stats reset"}, {"srst", "Server stats reset"}};
+} words[] = {{"ruok", "imok"},
+             {"srvr", "Zookeeper version"},
+             {"mntr", "zk_version"},
+             {"isro", "r"},
+             {"wchs", ""},
+             {"stat", "Zookeeper version"},
+             {"conf", "clientPort"},
+             {"gtmk", "gtmk is not executed"},
+             {"envi", "Environment"},
+             {"cons", ""},
+             {"dump", "SessionTracker dump"},
+             {"wchc", ""},
+             {"wchp", ""},
+             {"dirs", "datadir_size"},
+             {"crst", "Connection stats reset"},
+             {"srst", "Server stats reset"}};
 
 static void on_word_read(struct io_conn *conn, const uint8_t *data, size_t len) {
     struct sim_client *client = io_conn_context(conn);

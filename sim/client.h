@@ -26,11 +26,11 @@ struct op {
     uint8_t read_only;  // its connection was
     bool behind_sync;   // a read that must show all that anyone had been told
     uint32_t key;
-    int32_t refused;  // what it must be answered with before any state is looked at; 0: nothing
-    uint64_t floor;   // what was known by anyone when it was sent
+    int32_t refused; // what it must be answered with before any state is looked at; 0: nothing
+    uint64_t floor;  // what was known by anyone when it was sent
     uint64_t invoked_us;
-    uint64_t record;  // its place in the recorded history + 1
-    uint8_t *body;    // the request's bytes, owned
+    uint64_t record; // its place in the recorded history + 1
+    uint8_t *body;   // the request's bytes, owned
     size_t len;
 };
 #define WORK_NONE UINT8_MAX
@@ -203,7 +203,7 @@ void body_create(struct sim_client *client, struct writer *w, int32_t flags);
 #define WORK_STEP(name) void name(struct sim_client *client, uint8_t work);
 #define WORK_ANSWERED(name)                                                                                            \
     void name(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r);
-WORK_STEP(register_step)  // work_basic.c
+WORK_STEP(register_step) // work_basic.c
 WORK_ANSWERED(register_answered)
 WORK_STEP(set_step)
 WORK_STEP(lock_step)

@@ -1,7 +1,7 @@
 // Requests of a simulated client: sent, counted, and their answers handed on. In short, what must be true of each: a
-// reply's zxid names a place in the committed history, and the answer must be exactly what stood there (client_check.c);
-// that place never goes back in a session; a read behind a sync, and every write, lies behind everything that anyone
-// had been told when it was sent (so the whole tree is linearizable).
+// reply's zxid names a place in the committed history, and the answer must be exactly what stood there
+// (client_check.c); that place never goes back in a session; a read behind a sync, and every write, lies behind
+// everything that anyone had been told when it was sent (so the whole tree is linearizable).
 #include "sim/client.h"
 
 #include <stdio.h>
@@ -142,8 +142,8 @@ void client_send_next(struct sim_client *client) {
     if (client->stopped) return;
     // In bursts: that is what makes requests wait behind each other in the server.
     while (client->attached && !client->closing && !client->broken && now_us >= client->next_op_us) {
-        for (uint32_t i = 0; i < sim->checks->burst && client->pending.count < sim->checks->depth &&
-                             client->attached && !client->closing && !client->broken;
+        for (uint32_t i = 0; i < sim->checks->burst && client->pending.count < sim->checks->depth && client->attached &&
+                             !client->closing && !client->broken;
              i++)
             work_next(client);
         client->next_op_us = now_us + 1 + client_draw(client, 2 * (uint64_t)sim->swarm.think_us);
@@ -190,8 +190,8 @@ static bool answer_placed(struct sim_client *client, const struct op *op, uint64
 
 void client_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader *r) {
     struct sim *sim = client->sim;
-    world_trace_line(&sim->world, "c%u %s xid %d: zxid %llu error %d", client->number, client_op_name(op->code), op->xid,
-                     (unsigned long long)zxid, error);
+    world_trace_line(&sim->world, "c%u %s xid %d: zxid %llu error %d", client->number, client_op_name(op->code),
+                     op->xid, (unsigned long long)zxid, error);
     count_answer(client, op, zxid, error);
     if (error == JUTE_SESSION_EXPIRED || error == JUTE_SESSION_MOVED) { // the connection ends
         record_lost(client, op);

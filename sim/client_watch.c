@@ -163,8 +163,8 @@ static void rearmed(struct sim_client *client, const struct op *op, uint64_t zxi
                 client_fail(client, op,
                             "setWatches from zxid %llu to %llu must tell event %d of %s as number %zu, but tells %d of "
                             "%s",
-                            (unsigned long long)since, (unsigned long long)zxid, type, before[i].node->path,
-                            at + 1, at < client->missed_count ? client->missed[at].type : 0,
+                            (unsigned long long)since, (unsigned long long)zxid, type, before[i].node->path, at + 1,
+                            at < client->missed_count ? client->missed[at].type : 0,
                             at < client->missed_count ? client->missed[at].node->path : "nothing");
             at++;
             drop(client, find(client, before[i].node), lists[k]);

@@ -38,8 +38,7 @@ void register_step(struct sim_client *client, uint8_t work) {
     client_ask(client, code, work, 0, key)->behind_sync = synced;
 }
 
-void register_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error,
-                       struct reader r) {
+void register_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r) {
     if (error != 0 || (op->code != JUTE_GET && op->code != JUTE_SET)) return;
     if (op->code == JUTE_GET) jute_read_data(&r);
     client->versions[op->key] = jute_read_stat(&r).version;

@@ -6,9 +6,8 @@ static uint32_t draw(struct sim_client *client, uint32_t bound) {
 }
 
 static void some_path(struct sim_client *client, struct writer *w) {
-    static const char *const paths[] = {"/r",  "/s",   "/q",   "/k/4", "/d", "/d/%u", "/r/%u",
-                                        "/t",  "/a",   "/l",   "/c",   "/",  "/r/%u", "/s/e%u",
-                                        "/t/%u", "/l/%u", "/a/%u"};
+    static const char *const paths[] = {"/r", "/s", "/q", "/k/4",  "/d",     "/d/%u", "/r/%u", "/t",   "/a",
+                                        "/l", "/c", "/",  "/r/%u", "/s/e%u", "/t/%u", "/l/%u", "/a/%u"};
     body_path(w, paths[draw(client, sizeof paths / sizeof paths[0])], draw(client, 6));
 }
 

@@ -36,8 +36,8 @@ static void some_acl(struct sim_client *client, struct writer *w) {
         jute_ace(w, JUTE_READ, "digest", "bob:yqVrLFrvoaI9z9fohteaNPJvRu8=");
         break;
     case 5: { // not one
-        static const char *const bad[][2] = {
-            {"digest", "nobody"}, {"world", "me"}, {"ip", "10.0.1"}, {"sasl", "x"}, {"x509", ""}, {"digest", "a:b:c"}};
+        static const char *const bad[][2] = {{"digest", "nobody"}, {"world", "me"}, {"ip", "10.0.1"},
+                                             {"sasl", "x"},        {"x509", ""},    {"digest", "a:b:c"}};
         size_t i = draw(client, sizeof bad / sizeof bad[0]);
         jute_int(w, 1);
         jute_ace(w, JUTE_ALL, bad[i][0], bad[i][1]);
@@ -185,10 +185,12 @@ static void multi_part(struct sim_client *client, struct writer *w) {
         jute_int(w, any ? -1 : type == JUTE_DELETE ? 0 : client->versions[key]);
         return;
     }
-    body_create(client, w, type == JUTE_CREATE_CONTAINER ? JUTE_CONTAINER : type == JUTE_CREATE_TTL ? JUTE_TTL
-                           : draw(client, 4) == 0                                                  ? JUTE_EPHEMERAL
-                           : draw(client, 3) == 0                                                  ? JUTE_SEQUENTIAL
-                                                                                                   : 0);
+    body_create(client, w,
+                type == JUTE_CREATE_CONTAINER ? JUTE_CONTAINER
+                : type == JUTE_CREATE_TTL     ? JUTE_TTL
+                : draw(client, 4) == 0        ? JUTE_EPHEMERAL
+                : draw(client, 3) == 0        ? JUTE_SEQUENTIAL
+                                              : 0);
     if (type == JUTE_CREATE_TTL) write_u64_be(w, 1 + client_draw(client, 5000));
 }
 

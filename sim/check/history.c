@@ -43,8 +43,7 @@ static void on_tree(struct history *h, const struct tree_event *event) {
     if (event->type != TREE_EVENT_CREATED && event->type != TREE_EVENT_DATA) return;
     // The machine is in the middle of an entry, and the tree shows it: what was written is what stands there now.
     static const uint8_t super[] = {1, 5, 's', 'u', 'p', 'e', 'r', 0};
-    struct tree_query query = {
-        .op = TREE_GET, .path = event->path, .identities = {bytes_of(super, sizeof super)}};
+    struct tree_query query = {.op = TREE_GET, .path = event->path, .identities = {bytes_of(super, sizeof super)}};
     struct result result;
     uint64_t number = 0;
     machine_query(h->machine, MODEL_TREE, &query, &result);

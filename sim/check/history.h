@@ -1,7 +1,7 @@
 // What really happened: the committed log, taken from whichever node shows a batch as committed first. Every other node
-// must show the same bytes. A machine of the product's own applies it; its digests are what every node's must equal. The
-// oracle, written apart from the product, applies it too: the machine must hold what the oracle does, and clients must
-// be told it.
+// must show the same bytes. A machine of the product's own applies it; its digests are what every node's must equal.
+// The oracle, written apart from the product, applies it too: the machine must hold what the oracle does, and clients
+// must be told it.
 #pragma once
 #include "base/digest.h"
 #include "consensus/batch.h"

@@ -68,6 +68,11 @@ struct oracle_state *oracle_touch(struct oracle *o, struct oracle_node *node) {
 }
 
 void oracle_kid_add(struct oracle_kids *kids, struct oracle_node *node, uint64_t born) {
+    for (size_t i = kids->count; i > 0 && kids->kids[i - 1].born == born; i--) {
+        if (kids->kids[i - 1].node != node) continue; // made, deleted and made again in one multi: its newest place
+        memmove(&kids->kids[i - 1], &kids->kids[i], (kids->count - i) * sizeof *kids->kids);
+        kids->count--;
+    }
     kids->kids = oracle_grow(kids->kids, &kids->capacity, kids->count + 1, sizeof *kids->kids);
     kids->kids[kids->count++] = (struct oracle_kid){node, born};
 }
@@ -199,7 +204,7 @@ void oracle_begin(struct oracle *o, const struct machine *formed) {
     static const char *const paths[] = {"/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"};
     o->base = o->index = machine_applied(formed);
     o->log_time_ms = machine_log_time_ms(formed);
-    o->unix_offset_ms = machine_unix_offset_ms(formed);
+    o->unix_offset_ms = o->next_offset_ms = machine_unix_offset_ms(formed);
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
         take_over(o, paths[i], formed);
         struct oracle_node *node = oracle_path(o, bytes_of_text(paths[i]));
@@ -332,8 +337,8 @@ static int apply_group(struct oracle *o, const struct command *command) {
     struct reader r = reader_of(command->args.data, command->args.len);
     uint64_t value = read_varint(&r);
     if (command->op == GROUP_TIME) time_passes(o);
-    if (command->op == GROUP_UNIX_OFFSET && reader_done(&r))
-        o->unix_offset_ms = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
+    if (command->op == GROUP_UNIX_OFFSET && reader_done(&r)) // a batch has one time: from the next one on
+        o->next_offset_ms = (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
     if (command->op == GROUP_VOID) return (int)((int64_t)(value >> 1) ^ -(int64_t)(value & 1));
     return 0;
 }
@@ -399,6 +404,7 @@ void oracle_apply(struct oracle *o, const struct batch_ref *batch, const struct 
     uint64_t log_time_ms = get_u64_le(head + 40);
     if (log_time_ms > o->log_time_ms) o->log_time_ms = log_time_ms;
     o->touched_count = o->entry_touched = 0;
+    o->unix_offset_ms = o->next_offset_ms;
     if (get_u16_le(head + 12) == BATCH_COMMANDS) {
         struct bytes body = batch_body(batch);
         struct reader r = reader_of(body.data, body.len);
@@ -479,7 +485,8 @@ static void compare_streams(struct oracle *o, const struct machine *machine) {
                        (unsigned long long)o->index, want == NULL ? 0 : (unsigned long long)want->boot,
                        want == NULL ? 0 : (unsigned long long)want->last_seq);
     }
-    if (count != o->stream_count) world_fail(o->world, "the nodes' machine has %zu streams, not %zu", count, o->stream_count);
+    if (count != o->stream_count)
+        world_fail(o->world, "the nodes' machine has %zu streams, not %zu", count, o->stream_count);
 }
 
 void oracle_compare(struct oracle *o, const struct batch_ref *batch, const struct machine *after) {

@@ -49,11 +49,11 @@ struct oracle_result { // of a command, or of a part of a multi
 };
 struct oracle_entry {
     uint64_t session;
-    size_t result, count;      // in results: its own, or its parts'
-    int error;                 // of a multi: the failing part's
-    uint8_t model, op;         // model 0 and op GROUP_VOID: a refused one
-    bool taken, answered;      // taken: its stream's next number. answered: some client was told so
-    uint64_t who;              // hash of whom the command names as its sender
+    size_t result, count; // in results: its own, or its parts'
+    int error;            // of a multi: the failing part's
+    uint8_t model, op;    // model 0 and op GROUP_VOID: a refused one
+    bool taken, answered; // taken: its stream's next number. answered: some client was told so
+    uint64_t who;         // hash of whom the command names as its sender
 };
 struct oracle_event {
     uint64_t zxid;
@@ -74,7 +74,7 @@ struct oracle_acl {
 struct oracle {
     struct world *world;
     uint64_t base, index, log_time_ms, order;
-    int64_t unix_offset_ms;
+    int64_t unix_offset_ms, next_offset_ms;
     struct hash paths;
     struct oracle_node **nodes; // all there ever were
     size_t node_count, node_capacity;
@@ -88,8 +88,8 @@ struct oracle {
     size_t session_count, session_capacity;
     struct oracle_acl *acls;
     size_t acl_count, acl_capacity;
-    struct oracle_kids timed;      // containers and TTL nodes
-    struct oracle_node **touched;  // in the batch under way
+    struct oracle_kids timed;     // containers and TTL nodes
+    struct oracle_node **touched; // in the batch under way
     size_t touched_count, touched_capacity, entry_touched;
     struct machine_stream streams[256];
     size_t stream_count;
@@ -103,7 +103,7 @@ void oracle_begin(struct oracle *o, const struct machine *formed); // an empty t
 void oracle_apply(struct oracle *o, const struct batch_ref *batch, const struct machine *before);
 void oracle_compare(struct oracle *o, const struct batch_ref *batch, const struct machine *after);
 
-struct oracle_node *oracle_path(struct oracle *o, struct bytes path); // made when it is not known yet
+struct oracle_node *oracle_path(struct oracle *o, struct bytes path);                // made when it is not known yet
 const struct oracle_state *oracle_at(const struct oracle_node *node, uint64_t zxid); // NULL: nothing stood there
 const struct oracle_entry *oracle_entry_at(const struct oracle *o, uint64_t index);  // NULL: none
 size_t oracle_event_behind(const struct oracle *o, uint64_t zxid); // the first event behind that entry

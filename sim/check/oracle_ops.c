@@ -42,8 +42,10 @@ static bool ip_read(struct bytes text, uint32_t *address, uint32_t *bits) {
     memcpy(copy, text.data, text.len);
     copy[text.len] = 0;
     bool whole = sscanf(copy, "%3u.%3u.%3u.%3u%n", &a, &b, &c, &d, &end) == 4;
-    if (whole && copy[end] == '/') whole = sscanf(copy + end, "/%3u%n", &mask, &(int){0}) == 1;
-    else if (whole && copy[end] != 0) whole = false;
+    if (whole && copy[end] == '/')
+        whole = sscanf(copy + end, "/%3u%n", &mask, &(int){0}) == 1;
+    else if (whole && copy[end] != 0)
+        whole = false;
     if (!whole || a > 255 || b > 255 || c > 255 || d > 255 || mask > 32) return false;
     *address = a << 24 | b << 16 | c << 8 | d;
     *bits = mask;
