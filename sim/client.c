@@ -21,21 +21,34 @@ static void drop_connection(struct sim_client *client) {
     client->connecting = NULL;
     if (client->conn != NULL) ops(client)->conn_close(client->conn, false);
     client->conn = NULL;
-    client->attached = false;
+    if (client->word_connecting != NULL) ops(client)->connect_cancel(&client->loop->io, client->word_connecting);
+    client->word_connecting = NULL;
+    if (client->word != NULL) ops(client)->conn_close(client->word, false);
+    client->word = NULL;
     client->sim->unknown_operations += client->pending.count;
-    ring_clear(&client->pending);
+    for (struct op *op; (op = ring_front(&client->pending)) != NULL; ring_pop(&client->pending)) {
+        record_lost(client, op);
+        mem_free(op->body);
+    }
     writer_clear(&client->in);
-    for (size_t i = 0; i < KEYS_MAX; i++) client->watches[i].armed = false;
+    watches_dropped(client);
+    if (client->attached)
+        for (size_t i = 0; i < work_count; i++)
+            if (works[i].lost != NULL) works[i].lost(client, false);
+    client->attached = client->read_only = client->broken = false;
+    client->auth_left = 0;
+    if (client->passing) client_session_over(client); // no server but that one knows it
 }
 
 void client_session_over(struct sim_client *client) {
     for (size_t i = 0; i < LOCKS_MAX; i++) client->locks[i].held = false;
-    memset(client->watches, 0, sizeof client->watches);
+    client->watch_count = 0;
     client->session = client->shown = 0;
     client->last_zxid = 0;
-    client->closing = false;
-    client->set_up = false;
+    client->closing = client->passing = client->set_up = false;
     client->setup_step = 0;
+    for (size_t i = 0; i < work_count; i++)
+        if (works[i].lost != NULL) works[i].lost(client, true);
 }
 
 // The old connection stays open for a while, as one whose client has forgotten it: its server has to close it.
@@ -66,6 +79,7 @@ static void on_connect_answer(struct sim_client *client, struct reader *r) {
     int32_t timeout_ms = jute_read_int(r);
     uint64_t shown = read_u64_be(r);
     struct bytes password = jute_read_data(r);
+    bool read_only = read_u8(r);
     if (r->failed || password.len != 16) {
         world_fail(&sim->world, "client %u: a broken answer to connect", client->number);
         return;
@@ -89,17 +103,25 @@ static void on_connect_answer(struct sim_client *client, struct reader *r) {
     if (client->session != 0 && session != client->session)
         world_fail(&sim->world, "client %u asked for session %llx and got %llx", client->number,
                    (unsigned long long)client->session, (unsigned long long)session);
+    client->read_only = read_only;
+    client->passing = read_only && client->session == 0;
     if (client->session == 0) sim->sessions_opened++;
-    bool old = client->session != 0;
+    if (read_only) // whoever is served so cannot know whether it still owns anything
+        for (size_t i = 0; i < LOCKS_MAX; i++) client->locks[i].held = false;
     client->session = session;
     client->shown = shown;
     client->timeout_ms = (uint32_t)timeout_ms;
     memcpy(client->password, password.data, 16);
     client->attached = true;
     client->write_zxid = 0;
-    world_trace_line(&sim->world, "c%u attached %llx at n%u", client->number, (unsigned long long)session,
-                     client->server + 1);
-    if (old) client_set_watches(client);
+    world_trace_line(&sim->world, "c%u attached %llx at n%u%s", client->number, (unsigned long long)session,
+                     client->server + 1, read_only ? " (read-only)" : "");
+    writer_clear(&client->who);
+    write_u8(&client->who, 1);
+    write_blob(&client->who, bytes_of_text("ip"));
+    write_blob(&client->who, bytes_of_text(client->host->name));
+    client_auth(client);
+    watches_rearm(client);
     client->next_op_us = now_us(client);
 }
 
@@ -117,7 +139,7 @@ static void on_frame(struct sim_client *client, struct bytes frame) {
     uint64_t zxid = read_u64_be(&r);
     int32_t error = jute_read_int(&r);
     if (xid == JUTE_XID_EVENT) {
-        client_event(client, &r);
+        watches_event(client, &r);
         return;
     }
     struct op *front = ring_front(&client->pending);
@@ -129,6 +151,7 @@ static void on_frame(struct sim_client *client, struct bytes frame) {
     struct op op = *front;
     ring_pop(&client->pending);
     client_answered(client, &op, zxid, error, &r);
+    mem_free(op.body);
 }
 
 static void on_read(struct io_conn *conn, const uint8_t *data, size_t len) {
@@ -161,6 +184,66 @@ static void on_closed(struct io_conn *conn, int error) {
     again(client);
 }
 
+// ---- four-letter words: on a connection of their own, closed by the server behind its answer
+
+static const struct {
+    const char *word, *answer; // how it begins
+} words[] = {{"ruok", "imok"},
+             {"srvr", "Zookeeper version"},
+             {"mntr", "zk_version"},
+             {"isro", "r"},
+             {"wchs", ""},
+             {"stat", "Zookeeper version"},
+             {"conf", "clientPort"},
+             {"gtmk", "gtmk is not executed"},
+             {"envi", "Environment"},
+             {"cons", ""},
+             {"dump", "SessionTracker dump"},
+             {"wchc", ""},
+             {"wchp", ""},
+             {"dirs", "datadir_size"},
+             {"crst", "Connection stats reset"},
+             {"srst", "Server stats reset"}};
+
+static void on_word_read(struct io_conn *conn, const uint8_t *data, size_t len) {
+    struct sim_client *client = io_conn_context(conn);
+    if (client->word == conn) write_span(&client->word_in, bytes_of(data, len));
+}
+
+static void on_word_closed(struct io_conn *conn, int error) {
+    struct sim_client *client = io_conn_context(conn);
+    if (client->word != conn) return;
+    client->word = NULL;
+    ops(client)->conn_close(conn, false);
+    const char *want = words[client->word_kind].answer;
+    size_t len = client->word_in.len < strlen(want) ? client->word_in.len : strlen(want);
+    if (len > 0 && memcmp(client->word_in.data, want, len) != 0)
+        world_fail(&client->sim->world, "client %u asks %s and is answered \"%.*s\"", client->number,
+                   words[client->word_kind].word, (int)client->word_in.len, (const char *)client->word_in.data);
+}
+
+static const struct io_conn_handler word_handler = {.read = on_word_read, .closed = on_word_closed};
+
+static void on_word_connected(struct io_conn *conn, int error, void *context) {
+    struct sim_client *client = context;
+    client->word_connecting = NULL;
+    if (conn == NULL) return;
+    client->word = conn;
+    writer_clear(&client->word_in);
+    ops(client)->conn_start(conn, &word_handler, client, 65536);
+    ops(client)->conn_write(conn, words[client->word_kind].word, 4);
+}
+
+void client_word(struct sim_client *client) {
+    struct sim *sim = client->sim;
+    if (client->word != NULL || client->word_connecting != NULL) return;
+    client->word_kind = (uint8_t)client_draw(client, sizeof words / sizeof words[0]);
+    size_t server = client_draw(client, sim->node_count);
+    int e = ops(client)->connect(&client->loop->io, sim->nodes[server].zookeeper, NULL, 1000000, on_word_connected,
+                                 client, &client->word_connecting);
+    ENSURE(e == 0);
+}
+
 static const struct io_conn_handler handler = {.read = on_read, .closed = on_closed};
 
 static void on_connected(struct io_conn *conn, int error, void *context) {
@@ -182,7 +265,7 @@ static void on_connected(struct io_conn *conn, int error, void *context) {
     write_u64_be(&w, client->shown);
     uint8_t none[16] = {0};
     jute_data(&w, bytes_of(client->session != 0 ? client->password : none, 16));
-    write_u8(&w, 0);
+    write_u8(&w, client->number % 3 != 0); // whether it may be served read-only
     ops(client)->conn_write(conn, w.data, w.len);
     writer_free(&w);
 }
@@ -273,6 +356,8 @@ uint32_t client_host_index(const struct sim *sim, size_t which) {
 
 void clients_make(struct sim *sim) {
     sim->checks = mem_zalloc(sizeof *sim->checks);
+    works_draw(sim);
+    record_begin(sim);
     for (size_t i = 0; i < sim->client_count; i++) {
         struct sim_client *client = sim->clients[i] = mem_zalloc(sizeof *client);
         char name[32];
@@ -282,6 +367,7 @@ void clients_make(struct sim *sim) {
         client->host = host_new(&sim->world, name);
         client->reborn.run = run_reborn;
         ring_init(&client->pending, sizeof(struct op));
+        prng_seed(&client->prng, hash_u64(sim->world.seed * 64 + client->number));
         begin(client);
     }
 }
@@ -293,8 +379,12 @@ void clients_free(struct sim *sim) {
         if (!client->dead) end(client, false);
         ring_free(&client->pending);
         writer_free(&client->in);
+        writer_free(&client->out);
+        writer_free(&client->who);
+        writer_free(&client->word_in);
         mem_free(client);
     }
+    record_end(sim);
     for (size_t i = 0; i < LOCKS_MAX; i++) mem_free(sim->checks->locks[i].told);
     mem_free(sim->checks);
 }

@@ -39,24 +39,17 @@ static void *grow_to(void *array, size_t *capacity, size_t need, size_t element)
 
 // ---- events of our own machine
 
-static bool is_key(struct bytes path) {
-    return path.len > 3 && (memcmp(path.data, "/r/", 3) == 0 || memcmp(path.data, "/l/", 3) == 0);
-}
-
 static void on_tree(struct history *h, const struct tree_event *event) {
-    struct key_history *key = is_key(event->path) ? keys_find(&h->keys, event->path, true) : NULL;
-    if (event->type == TREE_EVENT_DELETED && key != NULL) key_note(key, event->zxid, false, 0);
     if (event->type != TREE_EVENT_CREATED && event->type != TREE_EVENT_DATA) return;
     // The machine is in the middle of an entry, and the tree shows it: what was written is what stands there now.
-    struct tree_query query = {.op = TREE_GET, .path = event->path};
+    static const uint8_t super[] = {1, 5, 's', 'u', 'p', 'e', 'r', 0};
+    struct tree_query query = {.op = TREE_GET, .path = event->path, .identities = {bytes_of(super, sizeof super)}};
     struct result result;
     uint64_t number = 0;
     machine_query(h->machine, MODEL_TREE, &query, &result);
     if (result.error != 0) return; // gone again in the same multi
     const struct tree_answer *answer = result.value;
-    bool marked = mark_read(answer->data, &number);
-    if (key != NULL) key_note(key, event->zxid, true, number);
-    if (!marked) return;
+    if (!mark_read(answer->data, &number)) return;
     h->writes++;
     h->marks = grow_to(h->marks, &h->mark_capacity, number + 1, sizeof *h->marks);
     uint64_t before = h->marks[number].index;
@@ -110,6 +103,7 @@ static void on_event(void *context, uint8_t model, const void *event) {
 
 void history_init(struct history *h, struct world *world) {
     *h = (struct history){.world = world};
+    oracle_init(&h->oracle, world);
 }
 
 void history_free(struct history *h) {
@@ -118,7 +112,7 @@ void history_free(struct history *h) {
     mem_free(h->marks);
     mem_free(h->sessions);
     mem_free(h->term_leaders);
-    keys_free(&h->keys);
+    oracle_free(&h->oracle);
 }
 
 void history_begin(struct history *h, const struct machine *formed) {
@@ -143,6 +137,7 @@ void history_begin(struct history *h, const struct machine *formed) {
     writer_free(&membership);
     if (error != 0) world_fail(h->world, "a machine's own save cannot be loaded");
     h->base = h->last = machine_applied(formed);
+    oracle_begin(&h->oracle, h->machine);
 }
 
 // ---- the log
@@ -183,11 +178,13 @@ void history_commit(struct history *h, uint32_t node, const struct batch_ref *ba
     }
     h->last = batch->last;
     char error[256];
+    oracle_apply(&h->oracle, batch, h->machine);
     if (machine_apply(h->machine, batch, error) != 0) {
         world_fail(h->world, "batch %llu..%llu cannot be applied: %s", (unsigned long long)batch->first,
                    (unsigned long long)batch->last, error);
         return;
     }
+    oracle_compare(&h->oracle, batch, h->machine);
     h->batches = grow_to(h->batches, &h->batch_capacity, h->batch_count + 1, sizeof *h->batches);
     h->batches[h->batch_count++] = (struct history_batch){.first = batch->first,
                                                           .last = batch->last,

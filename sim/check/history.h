@@ -1,11 +1,12 @@
 // What really happened: the committed log, taken from whichever node shows a batch as committed first. Every other node
-// must show the same bytes. A machine of our own applies it; its digests are what every node's must equal, and its
-// events tell the clients' checks what was written where, and when a session ended.
+// must show the same bytes. A machine of the product's own applies it; its digests are what every node's must equal.
+// The oracle, written apart from the product, applies it too: the machine must hold what the oracle does, and clients
+// must be told it.
 #pragma once
 #include "base/digest.h"
 #include "consensus/batch.h"
 #include "replica/machine.h"
-#include "sim/check/keys.h"
+#include "sim/check/oracle.h"
 #include "sim/world.h"
 
 struct history_batch {
@@ -38,7 +39,7 @@ struct history {
     size_t session_count, session_capacity;
     uint32_t *term_leaders; // by term
     size_t term_capacity;
-    struct keys keys; // /r/ and /l/ nodes
+    struct oracle oracle;
     uint64_t writes, expired, leaders;
 };
 

@@ -477,6 +477,40 @@ static void test_read_only_client_is_served_without_a_leader(void **state) {
     script_close(&script);
 }
 
+// Who has seen more elsewhere would go back; and a session keeps what it owns while it is served so.
+static void test_read_only_service_never_shows_less(void **state) {
+    struct script script;
+    script_open(&script, NULL);
+    script.clients[0] = ask(&script, 0, 4000, 0, no_password, 1);
+    struct connected before = answer_of(script.clients[0]);
+    script_run(&script, "a> create s/e s O i1\n"
+                        "a< 0 *\n");
+    script.fake->has_leader = script.fake->leading = false;
+    for (int i = 0; i < 40; i++) fake_tick(script.fake, 100);
+    uint64_t zxid = script.fake->applied;
+    struct client *ahead = ask(&script, zxid + 1, 4000, before.session, before.password, 1);
+    script.clients[1] = ask(&script, zxid, 4000, before.session, before.password, 1);
+    assert_true(ahead->closed);
+    assert_false(answer_of(ahead).came);
+    assert_int_equal(answer_of(script.clients[1]).read_only, 1);
+    script_run(&script, "b> getEphemerals s/\n"
+                        "b< 0 i1 s/e\n");
+    script_close(&script);
+}
+
+// A node whose disk was lost knows nothing until it is a member again: an empty tree is no answer.
+static void test_read_only_service_needs_a_state(void **state) {
+    struct script script;
+    script_open(&script, NULL);
+    script.fake->has_leader = script.fake->leading = false;
+    script.fake->applied = 0;
+    for (int i = 0; i < 40; i++) fake_tick(script.fake, 100);
+    struct client *client = ask(&script, 0, 4000, 0, no_password, 1);
+    assert_true(client->closed);
+    assert_false(answer_of(client).came);
+    script_close(&script);
+}
+
 static void test_closing_a_read_only_session(void **state) {
     struct script script;
     script_open(&script, NULL);
@@ -663,6 +697,8 @@ int main(void) {
         cmocka_unit_test(test_multi_read_over_many_nodes),
         cmocka_unit_test(test_after_close_session_nothing_is_done),
         cmocka_unit_test(test_read_only_client_is_served_without_a_leader),
+        cmocka_unit_test(test_read_only_service_never_shows_less),
+        cmocka_unit_test(test_read_only_service_needs_a_state),
         cmocka_unit_test(test_closing_a_read_only_session),
         cmocka_unit_test(test_short_election_is_waited_out),
         cmocka_unit_test(test_outstanding_requests_pause_the_client),

@@ -58,6 +58,13 @@ static uint64_t session_number(uint64_t shown) {
     return shown & 0x00ffffffffffffffull;
 }
 
+// A node that holds no state yet (its disk was lost) has nothing to show, and a client never goes back behind what it
+// has seen elsewhere.
+static bool read_only_allowed(const struct connection *c) {
+    uint64_t zxid = zookeeper_zxid(c->instance);
+    return c->connect->read_only && !c->instance->settings.read_only_off && zxid > 0 && c->connect->last_zxid <= zxid;
+}
+
 // A client that allows it, where no leader is: its session is kept as it is (or a passing one is given), and writes are
 // refused.
 static void connect_read_only(struct connection *c) {
@@ -110,7 +117,7 @@ void connect_continue(struct connection *c) {
         bool long_enough = since != 0 && instance->now_ms - since >= instance->settings.read_only_after_ms;
         if (!long_enough)
             connect_wait_more(c);
-        else if (wait->read_only && !instance->settings.read_only_off)
+        else if (read_only_allowed(c))
             connect_read_only(c);
         else
             connection_end(c, false); // it tries another server

@@ -171,7 +171,10 @@ int zookeeper_read_ephemerals(struct connection *c, struct reader *r, struct wri
     struct bytes prefix = jute_buffer(r, &null);
     if (r->failed) return ZOOKEEPER_MARSHALLINGERROR;
     if (prefix.len == 1 && prefix.data[0] == '/') prefix.len = 0; // all, as null and empty are
-    struct tree_query query = {.op = TREE_EPHEMERALS, .path = prefix, .session = c->session};
+    // A read-only connection attaches nothing, but what its client's session owns stands all the same.
+    bool shown = c->read_only && c->session_shown >> 56 == SESSION_SHOWN_BASE >> 56;
+    uint64_t session = shown ? c->session_shown & ~SESSION_SHOWN_BASE : c->session;
+    struct tree_query query = {.op = TREE_EPHEMERALS, .path = prefix, .session = session};
     return read_names(c, &query, NULL, body);
 }
 
