@@ -45,6 +45,7 @@ void swarm_draw(struct sim *sim) {
     s->disk_us = (uint32_t)world_between(w, PRNG_SWARM, 50, 3000);
     s->disk_jitter_us = (uint32_t)world_between(w, PRNG_SWARM, 10, 5000);
     s->call_us_max = world_draw(w, PRNG_SWARM, 4) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 300) : 0;
+    s->child_step_us = world_draw(w, PRNG_SWARM, 2) == 0 ? 1000 : (uint32_t)world_between(w, PRNG_SWARM, 1, 300) * 1000;
     s->drift_ppm_max = world_draw(w, PRNG_SWARM, 2) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 10000) : 0;
     s->split_per_million = world_draw(w, PRNG_SWARM, 2) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 200000) : 0;
     s->journal_align = world_draw(w, PRNG_SWARM, 3) == 0 ? 4096 : 512;

@@ -45,12 +45,13 @@ struct host {
     int64_t unix_stood_ms;
     struct sim_loop *loops[2];
     size_t loop_count;
-    struct list timers, wakes, listeners, conns, connects, jobs;
+    struct list timers, wakes, listeners, conns, connects, jobs, children;
     struct sim_disk *disk;              // NULL: none
     void (*on_dead)(struct host *host); // the process ended itself (node_fatal); called outside of turns
     struct event death;
     void *owner;
-    uint32_t call_us_max;
+    uint32_t call_us_max, child_step_us;
+    uint64_t children_begun;
 };
 
 struct host *host_new(struct world *world, const char *name);
@@ -73,6 +74,14 @@ struct io *loop_io(struct sim_loop *loop);
 struct sim_loop *loop_of(struct io *io);
 void loop_ready(struct sim_loop *loop, struct ready *ready); // in the next turn; once
 void loop_spend(struct sim_loop *loop, uint64_t us);
+
+// ---- sim_child.c
+int sim_fork(struct io *io, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
+             void *context);
+void sim_child_kill(struct io_child *child);
+bool host_kill_child(struct host *host);  // as out of memory kills it alone; false: there is none
+bool host_saves(const struct host *host); // a child is at work
+void host_end_children(struct host *host);
 
 // ---- sim_net.c
 void net_init(struct world *world);

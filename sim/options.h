@@ -20,6 +20,7 @@ struct swarm { // drawn by the seed
     uint32_t disk_us, disk_jitter_us; // one sync
     uint32_t call_us_max;             // what looking at the clock costs: makes turns' budgets end
     uint32_t schedule_us;             // until a ready loop runs
+    uint32_t child_step_us;           // of a child that saves a snapshot, between two writes
     uint32_t drift_ppm_max;           // of a monotonic clock
     uint32_t split_per_million;       // reads that are cut
     uint32_t journal_align;

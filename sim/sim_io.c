@@ -216,11 +216,6 @@ static void op_wake_close(struct io_wake *wake) {
     wake->impl = NULL;
 }
 
-static int op_fork(struct io *io, struct io_child *child, void (*child_main)(void *context), void *context) {
-    return -ENOSYS;
-}
-static void op_child_kill(struct io_child *child) {}
-
 // ---- a process
 
 static void run_death(struct event *event) {
@@ -241,6 +236,7 @@ struct host *host_new(struct world *world, const char *name) {
     list_init(&host->conns);
     list_init(&host->connects);
     list_init(&host->jobs);
+    list_init(&host->children);
     host->death.run = run_death;
     host->powered = true;
     host->clock_base_us = 10000000 + world_draw(world, PRNG_SWARM, 1000000000);
@@ -286,6 +282,7 @@ void host_kill(struct host *host, bool power) {
     world_cancel(host->world, &host->death);
     for (size_t i = 0; i < host->loop_count; i++) world_cancel(host->world, &host->loops[i]->turn);
     world_note(host->world, NOTE_CRASH, host->index, power);
+    host_end_children(host);
     if (host->disk != NULL) disk_crash(host, power);
     net_cut_host(host, power);
 }
@@ -360,6 +357,6 @@ const struct io_ops sim_ops = {
     .list_dir = sim_list_dir,
     .free_bytes = sim_free_bytes,
     .disk_submit = sim_disk_submit,
-    .fork = op_fork,
-    .child_kill = op_child_kill,
+    .fork = sim_fork,
+    .child_kill = sim_child_kill,
 };

@@ -55,7 +55,8 @@ enum note {
     NOTE_FAULT,
     NOTE_COMMIT,
     NOTE_APPLY,
-    NOTE_OPERATION
+    NOTE_OPERATION,
+    NOTE_CHILD
 };
 
 void world_init(struct world *world, const struct sim_options *options);

@@ -95,13 +95,16 @@ struct io_disk_job { // owned by the caller, untouched by it until done is calle
     void *impl;
 };
 
-// ---- a child that writes a snapshot from the forked image of this process (io_fork)
+// ---- a child that writes a snapshot from the forked image of this process (fork)
 struct io_child {
-    void (*exited)(struct io_child *child, int status); // 0: orderly; > 0: exit code; < 0: signal, or not supported
+    void (*exited)(struct io_child *child, int status); // 0: all is in the file, synced; > 0: errno; < 0: signal
     void *context;
-    int keep_fd; // the one descriptor over 2 that stays open in the child (io_file_fd); -1 or 0: none
-    void *impl;  // the implementation's; NULL again once exited was called
+    const char *path;    // the file it makes
+    uint64_t rate_bytes; // a second that it writes at most: the disk is the journal's too; 0: no limit
+    void *impl;          // the implementation's; NULL again once exited was called
 };
+// Appends to the child's file: 0 or negative errno. The only call that `save` may make: nothing that allocates.
+typedef int (*io_append_fn)(void *out, const void *data, size_t len);
 
 struct io_ops {
     uint64_t (*now_us)(struct io *io); // monotonic; cached per turn is NOT allowed: real time of the call
@@ -166,9 +169,9 @@ struct io_ops {
 
     void (*disk_submit)(struct io *io, struct io_disk_job *job); // jobs of op WRITE_SYNC on one file complete in order
 
-    // fork(2): in the child runs `child_main`, which never returns (it ends by _exit). -ENOSYS where there is no fork
-    // (simulator): then the caller saves in slices.
-    int (*fork)(struct io *io, struct io_child *child, void (*child_main)(void *context), void *context);
+    // fork(2): the child runs `save`, which gives 0 or negative errno, on the memory as it is at this moment.
+    int (*fork)(struct io *io, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
+                void *context);
     void (*child_kill)(struct io_child *child);
 };
 

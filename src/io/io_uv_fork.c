@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHILD_NICE 15        // what it packs is not urgent: on few cores the clients' loop and the journal go first
@@ -26,22 +27,58 @@ struct child_slot {
 };
 
 // ---- in the child: system calls only
-static void close_between(unsigned first, unsigned last) {
-    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) return;
+static void close_all_from(unsigned first) {
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0) return;
     struct rlimit limit = {.rlim_cur = 1024}; // a kernel before 5.9
     getrlimit(RLIMIT_NOFILE, &limit);
-    for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++) close((int)fd);
+    for (unsigned fd = first; fd < limit.rlim_cur; fd++) close((int)fd);
 }
 
-_Noreturn static void child_run(const struct io_child *child, pid_t parent, void (*child_main)(void *), void *context) {
+struct output {
+    int fd;
+    uint64_t rate_bytes, since_pause;
+};
+
+static int append(void *out, const void *data, size_t len) {
+    struct output *to = out;
+    const uint8_t *at = data;
+    while (len > 0) {
+        ssize_t n = write(to->fd, at, len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return n < 0 ? -errno : -EIO;
+        at += n;
+        len -= (size_t)n;
+        to->since_pause += (uint64_t)n;
+    }
+    // The rate leaves the disk to the journal: pauses of the time that these bytes may take.
+    uint64_t slice = to->rate_bytes / 50;
+    if (slice > 0 && to->since_pause >= slice) {
+        // Towards the disk now, not all at once in the last fdatasync, behind which the journal's would wait.
+        sync_file_range(to->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        uint64_t ns = to->since_pause * 1000000000u / to->rate_bytes;
+        struct timespec pause = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+        nanosleep(&pause, NULL);
+        to->since_pause = 0;
+    }
+    return 0;
+}
+
+static int save_to_file(const struct io_child *child, int (*save)(void *, io_append_fn, void *), void *context) {
+    struct output to = {.rate_bytes = child->rate_bytes};
+    to.fd = open(child->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (to.fd < 0) return -errno;
+    int error = save(context, append, &to);
+    return error == 0 && fdatasync(to.fd) != 0 ? -errno : error;
+}
+
+_Noreturn static void child_run(const struct io_child *child, pid_t parent, int (*save)(void *, io_append_fn, void *),
+                                void *context) {
     prctl(PR_SET_PDEATHSIG, SIGKILL); // no half-written snapshot by an orphan while the restarted node writes its own
     if (getppid() != parent) _exit(125); // it died before the line above
     setpriority(PRIO_PROCESS, 0, CHILD_NICE);
     // The listening sockets, the clients' connections and the folder's lock are the parent's alone. 0 to 2 stay, for a
     // last line.
-    unsigned keep = child->keep_fd > 2 ? (unsigned)child->keep_fd : 2;
-    close_between(3, keep - 1);
-    close_between(keep + 1, ~0u);
+    close_all_from(3);
     // Handlers of the parent would write to its loop's pipes.
     struct sigaction standard = {.sa_handler = SIG_DFL};
     for (int number = 1; number < NSIG; number++) sigaction(number, &standard, NULL);
@@ -55,8 +92,7 @@ _Noreturn static void child_run(const struct io_child *child, pid_t parent, void
         (void)n; // not allowed in some containers; then the kernel chooses
         close(fd);
     }
-    child_main(context);
-    _exit(125); // child_main does not return
+    _exit(-save_to_file(child, save, context) & 0x7f);
 }
 
 // ---- in the parent
@@ -108,16 +144,17 @@ static void on_poll_timer(struct io_timer *timer) {
     look(slot);
 }
 
-int uv_fork_child(struct io *base, struct io_child *child, void (*child_main)(void *context), void *context) {
+int uv_fork_child(struct io *base, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
+                  void *context) {
     struct uv_io *io = uv_io_of(base);
     ENSURE(child->exited != NULL && child->impl == NULL);
-    ENSURE(child_main != NULL);
+    ENSURE(save != NULL && child->path != NULL);
     pid_t parent = getpid();
     sigset_t all, before;
     sigfillset(&all); // no handler runs in the child before it has thrown them away
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
-    if (pid == 0) child_run(child, parent, child_main, context);
+    if (pid == 0) child_run(child, parent, save, context);
     int error = -errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) return error;

@@ -278,6 +278,7 @@ void disk_completed(struct uv_io *io); // calls done of what the journal thread 
 int disk_start(struct uv_io *io, const char *journal_thread_name);
 void disk_stop(struct uv_io *io); // what was handed over is still carried out
 
-int uv_fork_child(struct io *io, struct io_child *child, void (*child_main)(void *context), void *context);
+int uv_fork_child(struct io *io, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
+                  void *context);
 void uv_child_kill(struct io_child *child);
 void children_drop(struct uv_io *io); // kills and collects them

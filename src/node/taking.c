@@ -1,11 +1,8 @@
-// Snapshots on the service loop: own ones are saved by a forked child (or at once where there is no fork: the
-// simulator), received ones are loaded into a fresh machine that takes the old one's place. One at a time.
+// Snapshots on the service loop: own ones are saved by a forked child, received ones are loaded into a fresh machine
+// that takes the old one's place. One at a time.
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "node/internal.h"
@@ -16,44 +13,17 @@ struct taking {
     struct snapshot_writer *writer;
     struct machine_cursor cursor;
     uint8_t *chunk; // SNAPSHOT_CHUNK_BYTES, made before the fork
-    uint64_t index, term, rate_bytes;
+    uint64_t index, term;
     struct list calls; // node_snapshot's that began before this one
     bool dropped;      //: nobody waits for it; only its child's end
     char path[4096];
-    // the child's, or of saving at once
-    int fd;
-    struct io_file *file;
-    uint64_t written, since_pause;
 };
 
-// ---- in the child: only write, nanosleep, sync_file_range, fdatasync, _exit
-
-static int child_write(void *context, const void *data, size_t len) {
+// In the child, on the state as it was: no allocation, no lock.
+static int save(void *context, io_append_fn append, void *out) {
     struct taking *taking = context;
-    const uint8_t *at = data;
-    while (len > 0) {
-        ssize_t n = write(taking->fd, at, len);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return n < 0 ? -errno : -EIO;
-        at += n;
-        len -= (size_t)n;
-        taking->since_pause += (uint64_t)n;
-    }
-    // The rate leaves the disk to the journal: pauses of the time that these bytes may take.
-    uint64_t slice = taking->rate_bytes / 50;
-    if (slice > 0 && taking->since_pause >= slice) {
-        // Towards the disk now, not all at once in the last fdatasync, behind which the journal's would wait.
-        sync_file_range(taking->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-        uint64_t ns = taking->since_pause * 1000000000u / taking->rate_bytes;
-        struct timespec pause = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-        nanosleep(&pause, NULL);
-        taking->since_pause = 0;
-    }
-    return 0;
-}
-
-static int save(struct taking *taking, const struct snapshot_sink *sink) {
-    int error = snapshot_writer_begin(taking->writer, sink);
+    struct snapshot_sink sink = {.write = append, .context = out};
+    int error = snapshot_writer_begin(taking->writer, &sink);
     while (error == 0) {
         uint8_t model = 0;
         size_t len =
@@ -62,36 +32,6 @@ static int save(struct taking *taking, const struct snapshot_sink *sink) {
         error = snapshot_writer_chunk(taking->writer, model, taking->chunk, len);
     }
     return error != 0 ? error : snapshot_writer_end(taking->writer);
-}
-
-static void child_main(void *context) {
-    struct taking *taking = context;
-    taking->fd = open(taking->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (taking->fd < 0) _exit(errno & 0x7f);
-    struct snapshot_sink sink = {.write = child_write, .context = taking};
-    int error = save(taking, &sink);
-    if (error == 0 && fdatasync(taking->fd) != 0) error = -errno;
-    _exit((-error) & 0x7f);
-}
-
-// ---- at once
-
-static int file_write(void *context, const void *data, size_t len) {
-    struct taking *taking = context;
-    int64_t n = taking->service->io->ops->file_write(taking->file, data, len, taking->written);
-    if (n < 0) return (int)n;
-    taking->written += len;
-    return 0;
-}
-
-static int save_at_once(struct taking *taking) {
-    struct io *io = taking->service->io;
-    int error = io->ops->file_open(io, taking->path, O_RDWR | O_CREAT | O_TRUNC, 0644, &taking->file);
-    if (error != 0) return error;
-    struct snapshot_sink sink = {.write = file_write, .context = taking};
-    error = save(taking, &sink);
-    io->ops->file_close(taking->file);
-    return error;
 }
 
 // ---- own snapshots
@@ -153,8 +93,6 @@ bool taking_start(struct service *service) {
     taking->service = service;
     taking->index = machine_applied(machine);
     taking->term = machine_applied_term(machine);
-    taking->rate_bytes =
-        node->options.snapshot_rate_bytes == 0 ? SNAPSHOT_RATE_DEFAULT : node->options.snapshot_rate_bytes;
     taking->chunk = mem_alloc(SNAPSHOT_CHUNK_BYTES);
     list_init(&taking->calls);
     while (!list_empty(&service->snapshot_calls)) {
@@ -180,14 +118,18 @@ bool taking_start(struct service *service) {
     service->take_wanted = false;
     service->snapshot_index = taking->index;
     service->bytes_since_snapshot = 0;
-    taking->child = (struct io_child){.exited = on_child_exited, .context = taking, .keep_fd = -1};
+    taking->child =
+        (struct io_child){.exited = on_child_exited,
+                          .context = taking,
+                          .path = taking->path,
+                          .rate_bytes = node->options.snapshot_rate_bytes == 0 ? SNAPSHOT_RATE_DEFAULT
+                                                                               : node->options.snapshot_rate_bytes};
     service->children++;
-    int error = service->io->ops->fork(service->io, &taking->child, child_main, taking);
-    if (error != 0) service->children--;
-    if (error == -ENOSYS)
-        finished(taking, save_at_once(taking));
-    else if (error != 0)
+    int error = service->io->ops->fork(service->io, &taking->child, save, taking);
+    if (error != 0) {
+        service->children--;
         finished(taking, error);
+    }
     return true;
 }
 

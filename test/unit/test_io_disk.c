@@ -336,39 +336,41 @@ static void on_exited(struct io_child *child, int status) {
     o->ended = true;
     o->status = status;
 }
-static void bear(struct io_fixture *f, struct offspring *o, int keep_fd, void (*child_main)(void *), void *context) {
-    *o = (struct offspring){.child = {.exited = on_exited, .context = o, .keep_fd = keep_fd}};
-    assert_int_equal(f->io->ops->fork(f->io, &o->child, child_main, context), 0);
+static void bear(struct io_fixture *f, struct offspring *o, const char *path, int (*save)(void *, io_append_fn, void *),
+                 void *context) {
+    *o = (struct offspring){.child = {.exited = on_exited, .context = o, .path = path}};
+    assert_int_equal(f->io->ops->fork(f->io, &o->child, save, context), 0);
     assert_false(o->ended);
 }
 
 struct image {
-    int keep, other;
+    int other;
     char text[32];
 };
 // In the child: reports through its exit code, and into its file.
-static void write_image(void *context) {
+static int write_image(void *context, io_append_fn append, void *out) {
     struct image *image = context;
-    if (fcntl(image->other, F_GETFD) != -1) _exit(2); // what is not kept is closed
-    for (int fd = 3; fd < 1000; fd++) {
-        if (fd != image->keep && fcntl(fd, F_GETFD) != -1) _exit(3);
-    }
+    int open_fds = 0;
+    for (int fd = 3; fd < 1000; fd++) open_fds += fcntl(fd, F_GETFD) != -1;
+    if (open_fds != 1) return -3; // its own file's
     int signal = 0;
-    if (prctl(PR_GET_PDEATHSIG, &signal) != 0 || signal != SIGKILL) _exit(4);
+    if (prctl(PR_GET_PDEATHSIG, &signal) != 0 || signal != SIGKILL) return -4;
     char score[16] = {0};
     int fd = open("/proc/self/oom_score_adj", O_RDONLY);
-    if (read(fd, score, sizeof score - 1) < 1 || strcmp(score, "1000\n") != 0) _exit(5);
+    if (read(fd, score, sizeof score - 1) < 1 || strcmp(score, "1000\n") != 0) return -5;
+    close(fd);
     sigset_t blocked;
     sigprocmask(SIG_SETMASK, NULL, &blocked);
-    if (sigismember(&blocked, SIGTERM)) _exit(6);
-    if (write(image->keep, image->text, strlen(image->text)) < 0 || fdatasync(image->keep) != 0) _exit(7);
-    _exit(0);
+    if (sigismember(&blocked, SIGTERM)) return -6;
+    int error = append(out, image->text, 4);
+    return error != 0 ? error : append(out, image->text + 4, strlen(image->text) - 4);
 }
-static void exit_with_7(void *context) {
-    _exit(7);
+static int end_with_7(void *context, io_append_fn append, void *out) {
+    return -7;
 }
-static void wait_for_ever(void *context) {
-    for (;;) pause();
+static int wait_for_ever(void *context, io_append_fn append, void *out) {
+    while (pause() != 0) continue;
+    return 0;
 }
 
 static void a_child_writes_the_image_of_the_moment(void **state) {
@@ -377,15 +379,15 @@ static void a_child_writes_the_image_of_the_moment(void **state) {
     struct offspring o;
     io_fixture_open(&f, "journal-test");
     assert_int_equal(acceptor_open(&a, &f, "127.0.0.1:0", NULL, 1), 0);
-    struct io_file *file;
-    assert_int_equal(f.io->ops->file_open(f.io, at("image"), O_RDWR | O_CREAT, 0600, &file), 0);
-    struct image image = {.keep = io_file_fd(file), .other = dup(1), .text = "as it was"};
-    bear(&f, &o, image.keep, write_image, &image);
+    struct image image = {.other = dup(1), .text = "as it was"};
+    bear(&f, &o, at("image"), write_image, &image);
     strcpy(image.text, "changed meanwhile"); // in the parent only
     assert_true(run_until_set(&f, &o.ended));
     assert_int_equal(o.status, 0);
     assert_null(o.child.impl);
     char got[32] = {0};
+    struct io_file *file;
+    assert_int_equal(f.io->ops->file_open(f.io, at("image"), O_RDONLY, 0, &file), 0);
     assert_int_equal(f.io->ops->file_read(file, got, sizeof got, 0), 9);
     assert_string_equal(got, "as it was");
     assert_int_not_equal(fcntl(image.other, F_GETFD), -1); // the parent's stay open
@@ -399,10 +401,13 @@ static void a_childs_end_is_told(void **state) {
     struct io_fixture f;
     struct offspring o;
     io_fixture_open(&f, NULL);
-    bear(&f, &o, -1, exit_with_7, NULL);
+    bear(&f, &o, at("ends"), end_with_7, NULL);
     assert_true(run_until_set(&f, &o.ended));
     assert_int_equal(o.status, 7);
-    bear(&f, &o, -1, wait_for_ever, NULL);
+    bear(&f, &o, at("no/such/folder"), wait_for_ever, NULL);
+    assert_true(run_until_set(&f, &o.ended));
+    assert_int_equal(o.status, ENOENT);
+    bear(&f, &o, at("waits"), wait_for_ever, NULL);
     run_turns(&f, 3);
     assert_false(o.ended);
     f.io->ops->child_kill(&o.child);
@@ -410,7 +415,7 @@ static void a_childs_end_is_told(void **state) {
     assert_int_equal(o.status, -SIGKILL);
     f.io->ops->child_kill(&o.child); // it is gone: nothing
     // One that still runs when the loop is freed is killed and collected.
-    bear(&f, &o, -1, wait_for_ever, NULL);
+    bear(&f, &o, at("waits"), wait_for_ever, NULL);
     io_fixture_close(&f);
     assert_false(o.ended);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -429,7 +434,7 @@ static void a_childs_end_is_told_without_a_pidfd(void **state) {
     low = before;
     low.rlim_cur = (rlim_t)probe;
     setrlimit(RLIMIT_NOFILE, &low);
-    bear(&f, &o, -1, exit_with_7, NULL);
+    bear(&f, &o, at("ends"), end_with_7, NULL);
     setrlimit(RLIMIT_NOFILE, &before);
     assert_true(run_until_set(&f, &o.ended));
     assert_int_equal(o.status, 7);
@@ -437,35 +442,32 @@ static void a_childs_end_is_told_without_a_pidfd(void **state) {
 }
 
 // The parent is killed: its child must not live on. A process between us and them plays the parent.
-static void tell_and_wait(void *context) {
-    int fd = *(int *)context;
-    if (write(fd, "c", 1) != 1) _exit(1);
-    for (;;) pause();
+static int tell_and_wait(void *context, io_append_fn append, void *out) {
+    if (append(out, "c", 1) != 0) return -1;
+    while (pause() != 0) continue;
+    return 0;
 }
 static void a_child_dies_with_its_parent(void **state) {
-    int pipes[2];
-    assert_int_equal(pipe(pipes), 0);
+    assert_int_equal(mkfifo(at("fifo"), 0600), 0);
     pid_t middle = fork();
     if (middle == 0) {
         struct io_fixture f;
         struct offspring o;
-        close(pipes[0]);
         io_fixture_open(&f, NULL);
-        bear(&f, &o, pipes[1], tell_and_wait, &pipes[1]);
-        close(pipes[1]);
+        bear(&f, &o, at("fifo"), tell_and_wait, NULL);
         run_until_set(&f, &o.ended);
         _exit(0);
     }
-    close(pipes[1]);
+    int fifo = open(at("fifo"), O_RDONLY);
     char c = 0;
-    assert_int_equal(read(pipes[0], &c, 1), 1); // the child lives
-    struct pollfd end = {.fd = pipes[0], .events = POLLIN};
+    assert_int_equal(read(fifo, &c, 1), 1); // the child lives
+    struct pollfd end = {.fd = fifo, .events = POLLIN};
     assert_int_equal(poll(&end, 1, 0), 0);
     kill(middle, SIGKILL);
     waitpid(middle, NULL, 0);
     assert_int_equal(poll(&end, 1, 10000), 1); // the last writer is gone
-    assert_int_equal(read(pipes[0], &c, 1), 0);
-    close(pipes[0]);
+    assert_int_equal(read(fifo, &c, 1), 0);
+    close(fifo);
 }
 
 int main(void) {

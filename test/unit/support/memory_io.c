@@ -626,7 +626,8 @@ size_t memory_io_writes(const struct memory_io *m, const struct memory_write **w
 
 // ---- making
 
-static int no_fork(struct io *io, struct io_child *child, void (*child_main)(void *context), void *context) {
+static int no_fork(struct io *io, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
+                   void *context) {
     return -ENOSYS;
 }
 
