@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "node/internal.h"
 
 struct taking {
@@ -162,6 +163,7 @@ bool taking_start(struct service *service) {
         list_remove(call);
         list_push_back(&taking->calls, call);
     }
+    if (PLANTED(SNAPSHOT_INDEX_OFF_BY_ONE)) taking->index--;
     struct writer membership;
     writer_init(&membership);
     membership_encode(machine_membership(machine), &membership);
@@ -231,7 +233,7 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     // state that jumped.
     service_fail_pending(service, COMMAND_UNKNOWN);
     reads_fail(service, NULL, COMMAND_NOT_APPLIED);
-    while (!list_empty(&service->clients)) {
+    while (!list_empty(&service->clients) && !PLANTED(CLIENTS_KEPT_AT_INSTALL)) {
         struct client *client = CONTAINER_OF(service->clients.next, struct client, all);
         client->close_flush = true;
         client_end(client);
