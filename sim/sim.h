@@ -46,8 +46,10 @@ struct sim_node {
     bool stopping;
     bool away; // left out of the healed core
     uint64_t turns;
-    uint64_t persisted;                            // what Raft took for durable when the process ended
-    uint64_t lost_upto;                            // what was durable on the disk it lost
+    uint64_t persisted; // what Raft took for durable when the process ended
+    uint64_t vote_term; // of the newest vote on its disk
+    uint32_t vote;
+    uint64_t lost_upto, lost_vote_term;            // what was durable on the disk it lost
     uint64_t led_term, led_membership, led_commit; // as its last turn ended: quorum.c
     uint64_t checked_commit;                       // of this process
     uint64_t checked_applied, recount_at;
@@ -94,6 +96,8 @@ void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 
 // ---- quorum.c
 void quorum_check(struct sim_node *node);
+void quorum_started(struct sim_node *node); // what it found on its disk
+void quorum_lost(struct sim_node *node);    // its disk is empty now
 
 // ---- faults.c
 void swarm_draw(struct sim *sim);

@@ -166,6 +166,7 @@ void node_begin(struct sim_node *node) {
     if (last < node->persisted)
         world_fail(&sim->world, "node %u had persisted up to index %llu, and finds %llu on its disk", node->id,
                    (unsigned long long)node->persisted, (unsigned long long)last);
+    quorum_started(node);
     if (node->rotten) { // what rotted was not needed; the disk is replaced all the same
         node_crash(node, false);
         node_wipe(node);
@@ -245,7 +246,7 @@ void node_wipe(struct sim_node *node) {
     memset(node->incarnation, 0, sizeof node->incarnation);
     node->rotten = false;
     node->lost = true;
-    if (node->persisted > node->lost_upto) node->lost_upto = node->persisted;
+    quorum_lost(node);
     node->persisted = 0;
 }
 

@@ -366,6 +366,10 @@ uint64_t raft_last_index(const struct raft *raft) {
 uint64_t raft_persisted_index(const struct raft *raft) {
     return raft->log.persisted;
 }
+bool raft_vote_persisted(const struct raft *raft, uint32_t *voted_for) {
+    *voted_for = raft->voted_for;
+    return !raft->hard_dirty && raft->hard_number <= raft->persist_done;
+}
 const struct raft_membership *raft_membership(const struct raft *raft) {
     return raft_newest_membership(raft);
 }
