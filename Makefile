@@ -1,4 +1,4 @@
-# Targets: run test sim SEED= fuzz S= bench lint install clean. `make run` and `make test` install what is missing first.
+# Targets: run test sim SEED= mutants fuzz S= bench lint install clean. `make run` and `make test` install what is missing first.
 # Three builds beside each other: release (build/release), debug with ASan and UBSan (build/debug), clang (build/clang).
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -43,7 +43,7 @@ CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/key
 
 .DEFAULT_GOAL := build/parley
 .PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
-.PHONY: clang-build all
+.PHONY: clang-build mutants all
 all: build/parley
 
 build/parley: $(OUT)/parley
@@ -126,6 +126,12 @@ fuzz: deps
 bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
 	@bench/run.sh
+
+# One planted fault at a time (MUTANT=NAME, SECONDS=CPU, QUICK=1: three of them): docs/mutants.md.
+mutants:
+	@$(MAKE) --no-print-directory -s MODE=release sim-binary
+	@MUTANTS_CC='$(CC)' MUTANTS_FLAGS='$(FLAGS)' MUTANTS_LIBS='$(LIBS)' test/mutants/run.py \
+	    $(if $(MUTANT),--mutant $(MUTANT)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(QUICK),--quick)
 
 clang-build:
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=clang build/clang/parley

@@ -25,6 +25,7 @@ static void check_commit(struct sim_node *node) {
     struct raft *raft = core_raft(node_core(node->node));
     if (++node->turns % RAFT_CHECK_EVERY == 0) raft_check(raft); // it walks the whole log
     if (raft_role(raft) == RAFT_LEADER) history_leader(&sim->history, node->id, raft_term(raft));
+    quorum_check(node);
     uint64_t commit = raft_commit(raft);
     if (node->checked_commit == 0 && commit > 0) { // the log begins behind a snapshot, which was committed
         node->checked_commit = sim->history.machine == NULL ? commit : node->checked_commit;
@@ -135,7 +136,7 @@ void node_begin(struct sim_node *node) {
         snprintf(cluster[sim->cluster_count].address, ADDRESS_TEXT_MAX, "%s", node->peer);
         options.cluster = cluster;
     }
-    node->checked_commit = node->checked_applied = 0;
+    node->checked_commit = node->checked_applied = node->led_term = 0;
     node->stopping = false;
     node->node = node_start(&options, error);
     host->busy_until_us = sim->world.now_us + host->spent_us;
@@ -166,6 +167,7 @@ void node_begin(struct sim_node *node) {
     if (last < node->persisted)
         world_fail(&sim->world, "node %u had persisted up to index %llu, and finds %llu on its disk", node->id,
                    (unsigned long long)node->persisted, (unsigned long long)last);
+    quorum_started(node);
     if (node->rotten) { // what rotted was not needed; the disk is replaced all the same
         node_crash(node, false);
         node_wipe(node);
@@ -245,6 +247,7 @@ void node_wipe(struct sim_node *node) {
     memset(node->incarnation, 0, sizeof node->incarnation);
     node->rotten = false;
     node->lost = true;
+    quorum_lost(node);
     node->persisted = 0;
 }
 

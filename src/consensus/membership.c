@@ -2,6 +2,7 @@
 #include "consensus/membership.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include <string.h>
 
 // 1: before there were observers. It is written as long as there is none, so that older binaries read it.
@@ -155,6 +156,7 @@ bool membership_quorum(const struct raft_membership *m, bool (*vote)(void *conte
         if (member->role != MEMBER_OUTGOING) new_size++, new_votes += holds;
     }
     if (old_size == 0 && new_size == 0) return true;
+    if (PLANTED(JOINT_ONE_MAJORITY)) return new_votes > new_size / 2;
     return old_votes > old_size / 2 && new_votes > new_size / 2; // an empty set has no majority
 }
 

@@ -3,6 +3,7 @@
 #include "consensus/raft.h"
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/planted.h"
 #include "consensus/raft_internal.h"
 
 struct peer *raft_peer(const struct raft *raft, uint32_t id) {
@@ -206,11 +207,13 @@ static void message(struct raft *raft, struct raft_message *m, const uint8_t *fr
     if (m->group != raft->options.group || m->to != id || m->from == id || m->from < 1 || m->from > 255) return;
     // replication.md "Members": only under the incarnation that the sender's membership names; a wiped node has
     // another.
-    if (asks_us(m->type) && memcmp(m->to_incarnation, raft->options.incarnation, INCARNATION_BYTES) != 0) return;
+    if (asks_us(m->type) && memcmp(m->to_incarnation, raft->options.incarnation, INCARNATION_BYTES) != 0 &&
+        !PLANTED(WIPED_VOTER_VOTES))
+        return;
     const struct peer *peer =
         raft_peer(raft, m->from); // what another disk under this name acknowledged counts for nothing
     if (!asks_us(m->type) && from_incarnation != NULL && peer != NULL &&
-        memcmp(from_incarnation, peer->incarnation, INCARNATION_BYTES) != 0)
+        memcmp(from_incarnation, peer->incarnation, INCARNATION_BYTES) != 0 && !PLANTED(WIPED_VOTER_VOTES))
         return;
     if (!meet_term(raft, m)) return;
     switch (m->type) {
@@ -362,6 +365,10 @@ uint64_t raft_last_index(const struct raft *raft) {
 }
 uint64_t raft_persisted_index(const struct raft *raft) {
     return raft->log.persisted;
+}
+bool raft_vote_persisted(const struct raft *raft, uint32_t *voted_for) {
+    *voted_for = raft->voted_for;
+    return !raft->hard_dirty && raft->hard_number <= raft->persist_done;
 }
 const struct raft_membership *raft_membership(const struct raft *raft) {
     return raft_newest_membership(raft);

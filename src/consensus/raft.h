@@ -188,6 +188,7 @@ uint32_t raft_leader(const struct raft *raft);
 uint64_t raft_commit(const struct raft *raft);
 uint64_t raft_last_index(const struct raft *raft);
 uint64_t raft_persisted_index(const struct raft *raft);
+bool raft_vote_persisted(const struct raft *raft, uint32_t *voted_for); // false: the term's vote is not on disk yet
 bool raft_term_committed(const struct raft *raft);       // leader: has committed an entry of its own term
 uint64_t raft_next_deadline_ms(const struct raft *raft); // UINT64_MAX: none (a follower that may not stand)
 const struct raft_membership *raft_membership(const struct raft *raft);

@@ -70,6 +70,7 @@ void raft_check(const struct raft *raft) {
     case RAFT_LEADER:
         ENSURE(raft->leader == raft->options.id && raft->voted_for == raft->options.id);
         ENSURE(raft->log.last_term == raft->term && raft->own_first <= raft->log.last);
+        ENSURE(raft->hard_number <= raft->persist_done); // it won with its own vote, which was durable
         break;
     case RAFT_CANDIDATE:
         ENSURE(raft->leader == 0 && raft->voted_for == raft->options.id);

@@ -1,5 +1,6 @@
 // Elections: time-outs, pre-vote (thesis 9.6), votes (3.4), the lease that keeps disruptive servers out (4.2.3), and
 // the receiving end of a leader transfer (3.10).
+#include "base/planted.h"
 #include "consensus/raft_internal.h"
 
 void raft_election_reset_timer(struct raft *raft) {
@@ -53,7 +54,7 @@ static void ask_votes(struct raft *raft, struct outbox *box, enum raft_message_t
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const struct peer *peer = &raft->peers[i];
         if (peer->self || peer->id == raft->options.id || !raft_counts(peer->role)) continue;
-        struct raft_message *m = raft_emit(raft, box, type, peer->id);
+        struct raft_message *m = raft_emit(raft, PLANTED(OWN_VOTE_BEFORE_PERSIST) ? &raft->send : box, type, peer->id);
         m->term = term;
         m->index = raft->log.last;
         m->log_term = raft->log.last_term;
@@ -87,7 +88,7 @@ static bool granted(void *context, uint32_t id) {
     const struct raft *raft = context;
     const struct peer *peer = raft_peer(raft, id);
     if (!peer->self) return peer->vote == VOTE_GRANTED;
-    if (raft->role == RAFT_PRE_CANDIDATE) return true;
+    if (raft->role == RAFT_PRE_CANDIDATE || PLANTED(OWN_VOTE_BEFORE_PERSIST)) return true;
     // Our own vote is one of a majority that must survive our crash: only when it is on disk.
     return raft->voted_for == raft->options.id && !raft->hard_dirty && raft->hard_number <= raft->persist_done;
 }
@@ -123,6 +124,8 @@ void raft_election_peer_lost(struct raft *raft, uint32_t peer) {
 }
 
 static bool up_to_date(const struct raft *raft, const struct raft_message *m) { // thesis 3.6.1
+    if (PLANTED(VOTE_WITHOUT_LOG_CHECK)) return true;
+    if (PLANTED(TRANSFER_TO_OLDER_LOG) && m->disturb) return true;
     if (m->log_term != raft->log.last_term) return m->log_term > raft->log.last_term;
     return m->index >= raft->log.last;
 }
@@ -148,7 +151,8 @@ void raft_handle_vote(struct raft *raft, const struct raft_message *m) {
     if (raft->voted_for == 0) raft_set_hard(raft, raft->term, m->from);
     if (raft->role != RAFT_FOLLOWER) raft_become_follower(raft, raft->term, 0);
     raft_election_reset_timer(raft);
-    raft_emit(raft, &raft->send_after, RAFT_MSG_VOTE_ANSWER, m->from); // durable before it is given
+    struct outbox *box = PLANTED(VOTE_BEFORE_PERSIST) ? &raft->send : &raft->send_after; // durable before it is given
+    raft_emit(raft, box, RAFT_MSG_VOTE_ANSWER, m->from);
 }
 
 void raft_handle_vote_answer(struct raft *raft, const struct raft_message *m) {

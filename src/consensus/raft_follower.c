@@ -1,4 +1,5 @@
 // What a follower does with its leader's messages (thesis 3.5), and with a snapshot (thesis 5.3).
+#include "base/planted.h"
 #include "consensus/raft_internal.h"
 
 // The leader of our term has been heard of.
@@ -69,7 +70,8 @@ void raft_handle_append(struct raft *raft, struct raft_message *m) {
         return;
     }
     uint64_t term = 0, commit = raft->log.commit;
-    if (m->index > commit && (!raft_log_term_at(&raft->log, m->index, &term) || term != m->log_term)) {
+    if (m->index > commit && (!raft_log_term_at(&raft->log, m->index, &term) ||
+                              (term != m->log_term && !PLANTED(APPEND_WITHOUT_LOG_MATCH)))) {
         refuse_append(raft, m);
         return;
     }

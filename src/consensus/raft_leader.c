@@ -5,6 +5,7 @@
 // are sent one behind the other up to the bounds in flight. SNAPSHOT: what it needs next is gone; the replica sends a
 // snapshot.
 #include "base/alloc.h"
+#include "base/planted.h"
 #include "consensus/raft_internal.h"
 
 static void clear_inflight(struct peer *p) {
@@ -183,10 +184,11 @@ static uint64_t majority_match(const struct raft *raft, enum member_role outside
     uint32_t count = 0;
     for (uint32_t i = 0; i < raft->peer_count; i++) {
         const struct peer *p = &raft->peers[i];
-        if (!raft_counts(p->role) || p->role == outside) continue;
+        if ((!raft_counts(p->role) && !PLANTED(LEARNER_COUNTED)) || p->role == outside) continue;
+        uint64_t match = PLANTED(OWN_WRITE_COUNTED_EARLY) && p->self ? raft->log.last : p->match;
         uint32_t at = count++;
-        for (; at > 0 && matches[at - 1] < p->match; at--) matches[at] = matches[at - 1]; // descending
-        matches[at] = p->match;
+        for (; at > 0 && matches[at - 1] < match; at--) matches[at] = matches[at - 1]; // descending
+        matches[at] = match;
     }
     return count == 0 ? 0 : matches[count / 2];
 }
@@ -197,10 +199,10 @@ static void advance_commit(struct raft *raft) {
     uint64_t index = majority_match(raft, MEMBER_INCOMING);
     if (raft_newest_membership(raft)->joint) { // both majorities (thesis 4.3)
         uint64_t incoming = majority_match(raft, MEMBER_OUTGOING);
-        if (incoming < index) index = incoming;
+        if (incoming < index || PLANTED(JOINT_ONE_MAJORITY)) index = incoming;
     }
     // Thesis 3.6.2, figure 3.7: only entries of our own term commit by counting; older ones commit with them.
-    if (index >= raft->own_first) raft_commit_to(raft, index);
+    if (index >= raft->own_first || PLANTED(OLD_TERM_COMMITTED_BY_COUNT)) raft_commit_to(raft, index);
 }
 
 // ---- heartbeats ----
@@ -208,6 +210,7 @@ static void advance_commit(struct raft *raft) {
 static void heartbeat(struct raft *raft, struct peer *p, uint64_t round) {
     struct raft_message *m = raft_emit(raft, &raft->send, RAFT_MSG_HEARTBEAT, p->id);
     m->commit = raft->log.commit < p->match ? raft->log.commit : p->match; // never beyond what is known to be alike
+    if (PLANTED(HEARTBEAT_COMMITS_BEYOND_MATCH)) m->commit = raft->log.commit;
     m->round = round;
     if (m->commit > p->commit_sent) p->commit_sent = m->commit;
 }
@@ -245,7 +248,8 @@ static void transfer_step(struct raft *raft) {
         raft->transfer_to = 0;
         return;
     }
-    if (raft->timeout_now_sent || heir->match != raft->log.last) return; // it must have everything first
+    bool behind = heir->match != raft->log.last && !PLANTED(TRANSFER_TO_OLDER_LOG);
+    if (raft->timeout_now_sent || behind) return; // it must have everything first
     raft->timeout_now_sent = true;
     raft_emit(raft, &raft->send, RAFT_MSG_TIMEOUT_NOW, heir->id);
 }
@@ -339,6 +343,7 @@ static void rejected(struct raft *raft, struct peer *p, const struct raft_messag
     if (raft->log.start_index > 0 && hint < raft->log.start_index)
         next = raft->log.start_index; // gone: send_one sees that
     if (next <= p->match) next = p->match + 1;
+    if (PLANTED(BACKTRACK_STANDS_STILL)) next = m->index + 1;
     to_probe(p, next);
 }
 

@@ -3,6 +3,7 @@
 // under way share the next one. Rounds are numbered from 1 over this process's life, so an answer to an older term's
 // round proves nothing.
 #include "base/alloc.h"
+#include "base/planted.h"
 #include "consensus/raft_internal.h"
 
 void raft_read_drop(struct raft *raft) {
@@ -16,7 +17,7 @@ static bool acked(void *context, uint32_t id) {
 }
 
 static bool complete(struct raft *raft) {
-    if (!membership_quorum(raft_newest_membership(raft), acked, raft)) return false;
+    if (!PLANTED(READ_WITHOUT_ROUND) && !membership_quorum(raft_newest_membership(raft), acked, raft)) return false;
     struct raft_update *u = &raft->update;
     if (u->reads_ready_count == raft->ready_capacity) {
         raft->ready_capacity = raft->ready_capacity == 0 ? 4 : raft->ready_capacity * 2;
@@ -31,7 +32,8 @@ void raft_read_advance(struct raft *raft) {
     if (raft->role != RAFT_LEADER) return;
     if (raft->round_running && !complete(raft)) return;
     // Only a leader that has committed in its term knows how far commit was before it (thesis 6.4, step 1).
-    if (!raft->round_wanted || raft->log.commit < raft->own_first) return;
+    if (!raft->round_wanted) return;
+    if (raft->log.commit < raft->own_first && !PLANTED(READ_BEFORE_FIRST_COMMIT)) return;
     raft->round_wanted = false;
     raft->round_running = true;
     raft->round++;

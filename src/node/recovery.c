@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/tree/tree.h"
 #include "node/internal.h"
 
@@ -236,7 +237,7 @@ bool node_recover(struct node *node, char error[1024]) {
                  folder_path(node->folder), folder_identity(node->folder)->member_id, node->options.id);
         return false;
     }
-    e = folder_raise_boot(node->folder);
+    e = PLANTED(OLD_BOOT_ACCEPTED) ? 0 : folder_raise_boot(node->folder);
     if (e != 0) {
         snprintf(error, 1024, "cannot write %s/identity: %s", folder_path(node->folder), strerror(-e));
         return false;
@@ -299,13 +300,14 @@ bool node_recover(struct node *node, char error[1024]) {
         from = found.count;
     }
     struct raft_restored restored = {.term = recovered.hard.term,
-                                     .voted_for = recovered.hard.voted_for,
+                                     .voted_for = PLANTED(VOTE_FORGOTTEN) ? 0 : recovered.hard.voted_for,
                                      .start_index = index,
                                      .start_term = term,
                                      .membership = *machine_membership(service->machine),
                                      .batches = found.batches + from,
                                      .batch_count = found.count - from,
                                      .commit = index};
+    if (PLANTED(TERM_FORGOTTEN)) restored.term = restored.batch_count > 0 ? found.batches[found.count - 1].term : term;
     if (restored.term < term) restored.term = term;
     uint64_t log_time_ms = machine_log_time_ms(service->machine);
     if (found.log_time_ms > log_time_ms) log_time_ms = found.log_time_ms;

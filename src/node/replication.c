@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/planted.h"
 #include "node/internal.h"
 
 struct persist {
@@ -294,6 +295,7 @@ static void cut_journal(struct replication *replication, uint64_t index) {
         if (progress.recent_active && progress.match > 0 && progress.match + 1 < keep_from)
             keep_from = progress.match + 1;
     }
+    if (PLANTED(JOURNAL_CUT_TOO_FAR)) index = keep_from = index + 2000;
     journal_cut(replication->journal, index, keep_from, JOURNAL_KEEP_BYTES);
 }
 

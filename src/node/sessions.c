@@ -5,6 +5,7 @@
 //   output leaves while now - v <= T/3 + G/2; at T the connection is closed        (T: session time-out, G = min(T/3, 2
 //   s))
 #include "base/assert.h"
+#include "base/planted.h"
 #include "node/internal.h"
 
 #define GRACE_MAX_MS 2000u
@@ -110,7 +111,7 @@ void sessions_event(struct service *service, const struct lease_event *event) {
 // ---- the gate
 
 bool sessions_gate_open(const struct client *client, uint64_t now_ms) {
-    if (client->session == 0 || list_empty(&client->bound_link)) return true;
+    if (client->session == 0 || list_empty(&client->bound_link) || PLANTED(PINGED_WITHOUT_LEADER)) return true;
     uint64_t grace = client->timeout_ms / 3 < GRACE_MAX_MS ? client->timeout_ms / 3 : GRACE_MAX_MS;
     uint64_t since = now_ms > client->acked_ms ? now_ms - client->acked_ms : 0;
     return since <= client->timeout_ms / 3 + grace / 2;

@@ -5,6 +5,7 @@
 //                                             needs[], snapshots[], readies[]  --core_flush-->  storage, transfers,
 //                                             reads commit                           --core_flush-->  ops.apply,
 //                                             bounded in bytes
+#include "base/planted.h"
 #include "replica/core_internal.h"
 
 #define APPLY_BATCHES_MAX 64u
@@ -324,7 +325,8 @@ static void take_update(struct core *core, const struct raft_update *u) {
         core->role != raft_role(core->raft))
         leader_changed(core);
     for (size_t i = 0; i < u->send_count; i++) send_message(core, &u->send[i], 0);
-    for (size_t i = 0; i < u->send_after_count; i++) send_message(core, &u->send_after[i], core->issued);
+    for (size_t i = 0; i < u->send_after_count; i++)
+        send_message(core, &u->send_after[i], PLANTED(ACK_BEFORE_FSYNC) ? 0 : core->issued);
     for (size_t i = 0; i < u->reads_ready_count; i++)
         *(struct raft_read_ready *)ring_push(&core->readies) = u->reads_ready[i];
     for (size_t i = 0; i < u->need_count; i++) *(struct raft_need *)ring_push(&core->needs) = u->needs[i];
@@ -439,7 +441,8 @@ void core_installed(struct core *core, uint64_t now_ms, uint64_t epoch, uint64_t
 
 static void become_leading(struct core *core) {
     if (core->leading || core->role != RAFT_LEADER || !core->primed) return;
-    if (core->applied < core->own_first || core->applied_term != core->term) return;
+    bool applied = core->applied >= core->own_first && core->applied_term == core->term;
+    if (!applied && !PLANTED(LEADS_BEFORE_APPLIED) && !PLANTED(STREAM_DUPLICATES_APPLIED)) return;
     core->leading = true;
     core_stream_leading(core);
     core_keepalive_leading(core);

@@ -3,6 +3,7 @@
 //
 //   core_keepalive (this node's round) --FRAME_KEEPALIVE--> leader: renews at once, waits for a quorum round begun
 //   after, then acks
+#include "base/planted.h"
 #include "replica/core_internal.h"
 
 #define RECHECK_MS 50u // a lease that is due but whose node has not spoken yet is looked at again
@@ -155,7 +156,7 @@ void core_keepalive_leading(struct core *core) {
         struct renewable *r = CONTAINER_OF(at, struct renewable, order);
         bool checkpointed = r->timeout_ms > CORE_CHECKPOINT_OVER_MS && r->remaining_ms != 0;
         r->deadline_ms = 0;
-        renew(core, r, checkpointed ? r->remaining_ms : r->timeout_ms);
+        renew(core, r, PLANTED(NEW_LEADER_EXTENDS_NOTHING) ? 0 : checkpointed ? r->remaining_ms : r->timeout_ms);
     }
     for (uint32_t id = 1; id < CORE_MEMBER_IDS; id++) {
         struct peer_state *peer = core->peers[id];
@@ -192,6 +193,8 @@ static void receive(struct core *core, uint32_t node, uint64_t round, const stru
         struct renewable *r = find(core, active[i].session);
         if (r != NULL && r->attach == active[i].attach && !r->expiring) renew(core, r, r->timeout_ms);
     }
+    struct round given = {node, round, (struct core_keepalive *)(uintptr_t)active, count};
+    if (PLANTED(KEEPALIVE_WITHOUT_ROUND)) core_keepalive_answer(core, &given);
     struct round *waiting = ring_push(&core->waiting_round.keepalives);
     *waiting = (struct round){node, round, NULL, count};
     if (count > 0) {

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/planted.h"
 #include "model/tree/tree.h"
 
 #define STREAMS_MAX 256u // member ids are 1 .. 255
@@ -177,7 +178,7 @@ static bool stream_open(struct machine *machine, const struct section *section, 
     struct machine_stream *stream = stream_find(machine, section->origin);
     if (stream == NULL) stream = stream_add(machine, section->origin);
     bool same = memcmp(stream->incarnation, incarnation.data, INCARNATION_BYTES) == 0;
-    if (same && boot <= stream->boot) return false;
+    if (same && boot <= stream->boot && !PLANTED(OLD_BOOT_ACCEPTED)) return false;
     memcpy(stream->incarnation, incarnation.data, INCARNATION_BYTES);
     stream->boot = boot;
     stream->last_seq = 0;
@@ -270,7 +271,7 @@ static int apply_command(struct machine *machine, struct apply *apply, struct by
                  (unsigned long long)apply->index, command.model);
         return COMMAND_BAD_COMMAND;
     }
-    if (command.model != MODEL_LEASE && command.session != 0) {
+    if (command.model != MODEL_LEASE && command.session != 0 && !PLANTED(ENDED_SESSION_WRITES)) {
         result->error = lease_check(apply->leases, command.session, command.attach);
         if (result->error != 0) return 0;
     }
@@ -298,7 +299,12 @@ static int apply_section(struct machine *machine, struct apply *apply, const str
                 take = stream_open(machine, section, command.args);
             struct machine_stream *stream = take ? stream_find(machine, section->origin) : NULL;
             take = stream != NULL && stream->boot == section->boot && stream->last_seq + 1 == seq;
-            if (take) stream->last_seq = seq;
+            if (PLANTED(STREAM_GAP_APPLIED))
+                take = stream != NULL && stream->boot == section->boot && seq > stream->last_seq;
+            if (PLANTED(STREAM_DUPLICATES_APPLIED) && stream != NULL && seq <= stream->last_seq)
+                take = true;
+            else if (take)
+                stream->last_seq = seq;
         }
         if (take) {
             struct result result;

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "storage/journal_internal.h"
 
 #define SCRATCH_KEPT (1u << 20) // a burst's buffer is not kept for ever
@@ -371,7 +372,7 @@ static int write_batches(struct journal *j, uint64_t total) {
 static void submit(struct journal *j, enum journal_writing writing, uint64_t offset, int iov_count) {
     j->writing = writing;
     j->write_started_us = io_now_us(j->io);
-    j->job = (struct io_disk_job){.op = IO_DISK_WRITE_SYNC,
+    j->job = (struct io_disk_job){.op = PLANTED(JOURNAL_WITHOUT_FSYNC) ? IO_DISK_WRITE : IO_DISK_WRITE_SYNC,
                                   .file = journal_current(j)->file,
                                   .iov = j->iov,
                                   .iov_count = iov_count,
@@ -526,7 +527,7 @@ static void write_done(struct io_disk_job *job, int64_t result) {
         journal_settle(j);
         return;
     }
-    if (result < 0) {
+    if (result < 0 && !(PLANTED(FAILED_FSYNC_IGNORED) && job->failed_sync)) {
         write_failed(j, job, result);
         return;
     }

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "storage/journal_internal.h"
 
 struct scanned { // a segment file as found
@@ -182,6 +183,7 @@ static int vouched(struct scan *s, size_t from, struct place bad, struct place *
             }
             if (s->reader.error) return refuse_read(s, number);
             // A segment's header is synced before its first frame: a readable frame vouches for it too.
+            if (PLANTED(DAMAGE_TAKEN_FOR_TORN)) continue;
             if (good && (place_compare(header.synced, bad) > 0 || !f->header_good)) {
                 *by = header.place;
                 return 1;

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/planted.h"
 #include <errno.h>
 #include <string.h>
 
@@ -87,7 +88,7 @@ const struct lease *lease_find(const struct lease_table *table, uint64_t session
 int lease_check(const struct lease_table *table, uint64_t session, uint64_t attach) {
     const struct lease *lease = lease_find(table, session);
     if (!lease) return COMMAND_SESSION_EXPIRED;
-    return lease->attach == attach ? 0 : COMMAND_SESSION_MOVED;
+    return lease->attach == attach || PLANTED(MOVED_SESSION_WRITES) ? 0 : COMMAND_SESSION_MOVED;
 }
 
 size_t lease_count(const struct lease_table *table) {
@@ -162,7 +163,8 @@ static void lease_end(struct lease_table *table, struct apply *apply, struct lea
     hash_remove(&table->index, &item->index);
     list_remove(&item->order);
     mem_free(item);
-    if (table->ended) table->ended(table->ended_context, apply, event.lease.session);
+    if (table->ended && !(PLANTED(EPHEMERALS_OUTLIVE_CLOSE) && reason == LEASE_CLOSE))
+        table->ended(table->ended_context, apply, event.lease.session);
     lease_emit(apply, &event);
 }
 
@@ -190,7 +192,8 @@ static int lease_apply_end(struct lease_table *table, struct apply *apply, const
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     struct lease_item *item = item_find(table, session);
     if (!item) return COMMAND_SESSION_EXPIRED;
-    if (command->op != LEASE_KILL && item->lease.attach != attach) return COMMAND_SESSION_MOVED; // judged an older one
+    bool older = item->lease.attach != attach && !PLANTED(EXPIRY_OF_OLDER_ATTACH); // judged another one
+    if (command->op != LEASE_KILL && older) return COMMAND_SESSION_MOVED;
     lease_end(table, apply, item, command->op);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/planted.h"
 #include "model/tree/tree_internal.h"
 #include <string.h>
 
@@ -58,7 +59,7 @@ static void tree_apply(void *state, struct apply *apply, const struct command *c
     tree_txn_begin(tree, command->op != TREE_OP_MULTI);
     int error = command->op == TREE_OP_MULTI ? tree_multi_apply(tree, &request, args, &tree->result)
                                              : tree_op_apply(tree, &request, command->op, args, &tree->result);
-    if (error)
+    if (error && !(PLANTED(MULTI_NOT_TAKEN_BACK) && command->op == TREE_OP_MULTI))
         tree_txn_abort(tree);
     else
         tree_txn_commit(tree, apply);

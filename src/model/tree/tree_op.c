@@ -1,6 +1,7 @@
 // The single operations, in the order of checks that ZooKeeper's PrepRequestProcessor has (clients see which error
 // comes first). Each reads all its arguments, then checks everything, then changes; so an error leaves nothing behind.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/tree/tree_internal.h"
 #include <string.h>
 
@@ -89,6 +90,7 @@ static int create_flags_check(const struct tree_request *request, const struct c
     if (kind != TREE_EPHEMERAL) return 0;
     if (request->session == 0) return TREE_BADARGUMENTS;
     // A grant checks its lease inside the state machine: an ephemeral of an ended session would never go away.
+    if (PLANTED(ENDED_SESSION_WRITES)) return 0;
     if (request->apply->leases && !lease_find(request->apply->leases, request->session)) return COMMAND_SESSION_EXPIRED;
     return 0;
 }
@@ -166,7 +168,9 @@ static int op_create(struct tree *tree, const struct tree_request *request, stru
     if (!parent) return TREE_NONODE;
     if (!may(tree, parent, TREE_CREATE, request)) return TREE_NOAUTH;
     if (sequential) {
-        path = sequence_path(tree, args.path, parent->extra ? parent->extra->creates : 0);
+        uint64_t next = parent->extra ? parent->extra->creates : 0;
+        if (PLANTED(SEQUENCE_FROM_CHILDREN)) next = tree_node_children(parent);
+        path = sequence_path(tree, args.path, next);
         if (!tree_path_valid(path)) return TREE_BADARGUMENTS; // a name of the greatest length took a digit more
     }
     size_t parent_len = tree_path_parent(path).len;

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/planted.h"
 #include "model/tree/tree_internal.h"
 #include <errno.h>
 #include <string.h>
@@ -107,7 +108,7 @@ enum save_stage { STAGE_HEAD, STAGE_NODE, STAGE_DATA, STAGE_END, STAGE_DONE };
 static void save_next(const struct tree *tree, const struct tree_node *node, uint64_t *w) {
     const struct tree_node *next = tree_walk(tree->root, node, &w[SAVE_DEPTH]);
     w[SAVE_NODE] = (uint64_t)(uintptr_t)next;
-    w[SAVE_STAGE] = next ? STAGE_NODE : STAGE_END;
+    w[SAVE_STAGE] = next && !(PLANTED(SNAPSHOT_MISSES_RECORD) && w[SAVE_COUNT] == 20) ? STAGE_NODE : STAGE_END;
     w[SAVE_COUNT]++;
 }
 

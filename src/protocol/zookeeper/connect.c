@@ -5,6 +5,7 @@
 // come from here: ids that this cluster cannot have given out, and passwords that cannot be right.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "protocol/zookeeper/internal.h"
 #include <string.h>
 
@@ -124,6 +125,10 @@ void connect_continue(struct connection *c) {
         return;
     }
     bool known = wait->session_shown != 0 && service_lease(instance->service, session_number(wait->session_shown));
+    if (PLANTED(EXPIRED_BY_FOLLOWER) && !known && wait->session_shown != 0) {
+        connect_expired(c);
+        return;
+    }
     if (known && wait->last_zxid > zookeeper_zxid(instance)) { // it has seen more elsewhere; never show it less
         if (instance->now_ms < wait->deadline_ms)
             connect_wait_more(c);

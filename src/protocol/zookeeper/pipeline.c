@@ -1,6 +1,7 @@
 // Requests of one connection: replies leave in request order, and a read runs when everything before it has been
 // answered.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "protocol/zookeeper/internal.h"
 
 #define HELD_KEPT_BYTES 512u // memory that an empty pipeline may keep
@@ -91,14 +92,6 @@ static void reply_finish(struct connection *c, struct writer *w, const struct re
     connection_wrote(c);
 }
 
-void pipeline_event(struct connection *c, struct bytes frame) {
-    client_write(c->client, frame.data, frame.len);
-    c->sent++;
-    c->instance->packets_sent++;
-    if (client_output_pending(c->client) > c->instance->settings.output_bytes_max && list_empty(&c->stalled))
-        list_push_back(&c->instance->stalled, &c->stalled); // closed when the firing is over
-}
-
 // ---- the ring
 
 static void pipeline_hold(struct connection *c, struct request *request, struct bytes bytes) {
@@ -145,6 +138,7 @@ static void request_run(struct connection *c, const struct request *request, str
     struct writer *w = client_output(c->client);
     pipeline_reply_here(c, w);
     int error = request->error;
+    if (PLANTED(WATCH_AFTER_DATA) && request->xid == -1) write_span(w, body);
     if (!error && operation->read) {
         struct reader r = reader_of(body.data, body.len);
         error = operation->read(c, &r, w);
@@ -204,13 +198,26 @@ static struct request *request_push(struct connection *c, const struct request *
 // Runs at once when nothing is ahead; else it waits in the ring with a copy of its bytes.
 static void request_read(struct connection *c, struct request *request, struct bytes body) {
     request->state = REQUEST_READY;
-    if (c->requests.count == 0) {
+    if (c->requests.count == 0 || PLANTED(READ_BEFORE_WRITE_AHEAD)) {
         request_run(c, request, body);
         return;
     }
     struct request *slot = request_push(c, request);
     if (slot->error || body.len == 0) return;
     pipeline_hold(c, slot, body);
+}
+
+void pipeline_event(struct connection *c, struct bytes frame) {
+    if (PLANTED(WATCH_AFTER_DATA) && c->waiting > 0) {
+        request_read(c, &(struct request){.xid = -1, .operation = ZOOKEEPER_OP_COUNT},
+                     bytes_of(frame.data + 20, frame.len - 20));
+        return;
+    }
+    client_write(c->client, frame.data, frame.len);
+    c->sent++;
+    c->instance->packets_sent++;
+    if (client_output_pending(c->client) > c->instance->settings.output_bytes_max && list_empty(&c->stalled))
+        list_push_back(&c->instance->stalled, &c->stalled); // closed when the firing is over
 }
 
 static void request_failed(struct connection *c, struct request *request, int error) {

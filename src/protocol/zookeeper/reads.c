@@ -1,5 +1,6 @@
 // Requests that are answered from what this node has applied.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "protocol/zookeeper/internal.h"
 #include <string.h>
 
@@ -277,7 +278,7 @@ static void catch_up_list(struct connection *c, struct reader *r, enum catch_up 
     for (uint32_t i = 0; i < count && !r->failed; i++) {
         struct bytes path = jute_string(r);
         if (r->failed) return;
-        int event = missed_event(c, path, kind, zxid);
+        int event = PLANTED(WATCH_LOST_AT_RECONNECT) ? 0 : missed_event(c, path, kind, zxid);
         if (!event) event = unkept_event(c, path, kind);
         if (!event) {
             watch(c, path, mode);

@@ -1,0 +1,101 @@
+// What a leader counts, votes and copies, looked at from above: what the nodes' disks hold is known here, so one that
+// counts what is not there yet, or what does not count, is found at that moment, not only when the crash comes that
+// loses the entry or lets a second leader in.
+#include "sim/sim.h"
+
+#include <string.h>
+
+// Is the entry on the disk that this member's name stands for? A disk that was lost counts as holding what it held.
+static bool holds(const struct sim *sim, const struct member *member, uint64_t index, uint64_t term) {
+    const struct sim_node *node = &sim->nodes[member->id - 1];
+    if (memcmp(node->incarnation, member->incarnation, INCARNATION_BYTES) != 0) return index <= node->lost_upto;
+    if (node->node == NULL) return index <= node->persisted;
+    const struct raft *raft = core_raft(node_core(node->node));
+    uint64_t there = 0;
+    if (raft_persisted_index(raft) < index) return false;
+    return !raft_term_at(raft, index, &there) || there == term; // not in the log any more: behind a snapshot
+}
+
+// Is a vote for this leader on that disk? One of a newer term says nothing about it.
+static bool voted(const struct sim *sim, const struct member *member, uint64_t term, uint32_t leader) {
+    const struct sim_node *node = &sim->nodes[member->id - 1];
+    if (memcmp(node->incarnation, member->incarnation, INCARNATION_BYTES) != 0) return term <= node->lost_vote_term;
+    return node->vote_term > term || (node->vote_term == term && node->vote == leader);
+}
+
+struct claim { // what a leader has done, and a majority must stand behind
+    uint64_t index, term;
+    bool election;
+};
+
+static void check_majority(struct sim_node *node, const struct raft_membership *m, const struct claim *claim,
+                           enum member_role outside) {
+    uint32_t voters = 0, behind = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct member *member = &m->members[i];
+        if (member->role == MEMBER_LEARNER || member->role == outside) continue;
+        voters++;
+        behind += claim->election ? voted(node->sim, member, claim->term, node->id)
+                                  : holds(node->sim, member, claim->index, claim->term);
+    }
+    const char *which = !m->joint ? "" : outside == MEMBER_INCOMING ? " old" : " new";
+    if (behind * 2 > voters) return;
+    if (claim->election)
+        world_fail(&node->sim->world, "node %u leads term %llu, and %u of %u%s voters have that vote on disk", node->id,
+                   (unsigned long long)claim->term, behind, voters, which);
+    else
+        world_fail(&node->sim->world, "node %u commits index %llu of term %llu, and %u of %u%s voters have it on disk",
+                   node->id, (unsigned long long)claim->index, (unsigned long long)claim->term, behind, voters, which);
+}
+
+static void check_claim(struct sim_node *node, struct claim claim) {
+    const struct raft_membership *m = raft_membership(core_raft(node_core(node->node)));
+    check_majority(node, m, &claim, MEMBER_INCOMING);
+    if (m->joint) check_majority(node, m, &claim, MEMBER_OUTGOING);
+}
+
+static void note_vote(struct sim_node *node) {
+    const struct raft *raft = core_raft(node_core(node->node));
+    uint32_t vote = 0;
+    if (!raft_vote_persisted(raft, &vote)) return;
+    node->vote_term = raft_term(raft);
+    node->vote = vote;
+}
+
+void quorum_started(struct sim_node *node) {
+    uint64_t term = node->vote_term;
+    uint32_t vote = node->vote;
+    note_vote(node);
+    if (node->vote_term < term || (node->vote_term == term && vote != 0 && node->vote != vote))
+        world_fail(&node->sim->world, "node %u had voted for %u in term %llu, and finds a vote for %u in term %llu",
+                   node->id, vote, (unsigned long long)term, node->vote, (unsigned long long)node->vote_term);
+}
+
+void quorum_lost(struct sim_node *node) {
+    if (node->persisted > node->lost_upto) node->lost_upto = node->persisted;
+    if (node->vote_term > node->lost_vote_term) node->lost_vote_term = node->vote_term;
+    node->vote_term = node->vote = 0;
+}
+
+// Behind each turn of a node's replication loop. Only turns that begin and end as leader of the same term under the
+// same membership tell who was counted.
+void quorum_check(struct sim_node *node) {
+    const struct raft *raft = core_raft(node_core(node->node));
+    const struct raft_membership *m = raft_membership(raft);
+    bool leads = raft_role(raft) == RAFT_LEADER;
+    uint64_t commit = raft_commit(raft), before = node->led_commit, term = 0;
+    bool same = leads && node->led_term == raft_term(raft) && node->led_membership == m->index;
+    note_vote(node);
+    if (leads && node->led_term != raft_term(raft))
+        check_claim(node, (struct claim){.term = raft_term(raft), .election = true});
+    node->led_term = leads ? raft_term(raft) : 0;
+    node->led_membership = m->index;
+    node->led_commit = commit;
+    if (!same || commit <= before || !raft_term_at(raft, commit, &term)) return;
+    if (term != raft_term(raft))
+        world_fail(&node->sim->world,
+                   "node %u leads term %llu and commits index %llu of term %llu: a leader counts only entries of its "
+                   "own term",
+                   node->id, (unsigned long long)raft_term(raft), (unsigned long long)commit, (unsigned long long)term);
+    check_claim(node, (struct claim){.index = commit, .term = term});
+}
