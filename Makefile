@@ -1,4 +1,4 @@
-# Targets: run test sim SEED= fuzz S= bench lint install clean. `make run` and `make test` install what is missing first.
+# Targets: run test sim SEED= fuzz S= bench chaos lint install clean. `make run` and `make test` install what is missing first.
 # Three builds beside each other: release (build/release), debug with ASan and UBSan (build/debug), clang (build/clang).
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -38,7 +38,7 @@ SUPPORT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/unit/support
 SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard sim/*.c sim/check/*.c)))
 
 .DEFAULT_GOAL := build/parley
-.PHONY: run test unit unit-binaries sim sim-binary fuzz bench lint format install clean deps clang-build all
+.PHONY: run test unit unit-binaries sim sim-binary fuzz bench chaos lint format install clean deps clang-build all
 all: build/parley
 
 build/parley: $(OUT)/parley
@@ -101,6 +101,12 @@ fuzz: deps
 bench:
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
 	@bench/run.sh
+
+# Real processes under faults, beside ZooKeeper; needs root. CHAOS_ARGS: options of test/chaos/run.py.
+chaos:
+	@scripts/install_dependencies.sh zookeeper default-jre-headless libzookeeper-mt-dev nftables iproute2 libfaketime e2fsprogs python3-venv
+	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
+	@test/chaos/run.py $(CHAOS_ARGS)
 
 clang-build:
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=clang build/clang/parley
