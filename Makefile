@@ -1,4 +1,4 @@
-# Targets: run test sim SEED= mutants fuzz S= bench lint install clean. `make run` and `make test` install what is missing first.
+# Targets: run test sim SEED= mutants fuzz S= bench chaos lint install clean. `make run` and `make test` install what is missing first.
 # Three builds beside each other: release (build/release), debug with ASan and UBSan (build/debug), clang (build/clang).
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -43,7 +43,7 @@ CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/key
 
 .DEFAULT_GOAL := build/parley
 .PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
-.PHONY: clang-build mutants all
+.PHONY: clang-build mutants chaos all
 all: build/parley
 
 build/parley: $(OUT)/parley
@@ -132,6 +132,12 @@ mutants:
 	@$(MAKE) --no-print-directory -s MODE=release sim-binary
 	@MUTANTS_CC='$(CC)' MUTANTS_FLAGS='$(FLAGS)' MUTANTS_LIBS='$(LIBS)' test/mutants/run.py \
 	    $(if $(MUTANT),--mutant $(MUTANT)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(QUICK),--quick)
+
+# Real processes under faults, beside ZooKeeper; needs root. CHAOS_ARGS: options of test/chaos/run.py.
+chaos:
+	@scripts/install_dependencies.sh zookeeper default-jre-headless libzookeeper-mt-dev nftables iproute2 libfaketime e2fsprogs python3-venv
+	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
+	@test/chaos/run.py $(CHAOS_ARGS)
 
 clang-build:
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=clang build/clang/parley
