@@ -299,33 +299,34 @@ static uint32_t write_directory(struct journal *j, bool first_frame) {
     struct writer *w = &j->scratch;
     uint32_t records = 0;
     if (first_frame) {
-        record_write(
+        journal_record_write(
             w, &(struct record){.kind = RECORD_HARD, .term = j->index.hard.term, .voted_for = j->index.hard.voted_for});
-        record_write(w,
-                     &(struct record){.kind = RECORD_BASE, .index = j->index.last_index, .term = j->index.last_term});
+        journal_record_write(
+            w, &(struct record){.kind = RECORD_BASE, .index = j->index.last_index, .term = j->index.last_term});
         records += 2;
     }
     for (const struct journal_append *a = j->under_way; a; a = a->next) {
         if (a->hard) {
-            record_write(w,
-                         &(struct record){.kind = RECORD_HARD, .term = a->hard->term, .voted_for = a->hard->voted_for});
+            journal_record_write(
+                w, &(struct record){.kind = RECORD_HARD, .term = a->hard->term, .voted_for = a->hard->voted_for});
             records++;
         }
         if (a->has_start) {
-            record_write(w, &(struct record){.kind = RECORD_START, .index = a->start_index, .term = a->start_term});
+            journal_record_write(
+                w, &(struct record){.kind = RECORD_START, .index = a->start_index, .term = a->start_term});
             records++;
         }
         if (a->truncate_from) {
             uint64_t before = a->truncate_from - 1;
             uint64_t term = a->has_start ? a->start_term : index_term(&j->index, before);
-            record_write(w, &(struct record){.kind = RECORD_TRUNCATE, .index = a->truncate_from, .term = term});
+            journal_record_write(w, &(struct record){.kind = RECORD_TRUNCATE, .index = a->truncate_from, .term = term});
             records++;
         }
         for (size_t i = 0; i < a->batch_count; i++) {
             const struct buf *buf = a->batches[i].buf;
-            record_write(w, &(struct record){.kind = RECORD_BATCH,
-                                             .batch_bytes = (uint32_t)buf->len,
-                                             .batch_crc = get_u32_le(buf->data)});
+            journal_record_write(w, &(struct record){.kind = RECORD_BATCH,
+                                                     .batch_bytes = (uint32_t)buf->len,
+                                                     .batch_crc = get_u32_le(buf->data)});
             records++;
         }
     }

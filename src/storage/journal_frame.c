@@ -85,7 +85,7 @@ bool frame_check(const uint8_t *at, const struct frame_header *header, uint32_t 
     return !walk.directory.failed && walk.batch == walk.end && records == header->records;
 }
 
-void record_write(struct writer *directory, const struct record *record) {
+void journal_record_write(struct writer *directory, const struct record *record) {
     write_u8(directory, (uint8_t)record->kind);
     switch (record->kind) {
     case RECORD_HARD:

@@ -56,7 +56,7 @@ struct record {
     uint32_t batch_bytes, batch_crc;
     const uint8_t *batch; // points into the frame
 };
-void record_write(struct writer *directory, const struct record *record);
+void journal_record_write(struct writer *directory, const struct record *record);
 // Walks the records of a checked frame.
 struct record_walk {
     struct reader directory;
