@@ -580,14 +580,13 @@ static void lost_links(struct core *core) {
 }
 
 void core_member_applied(struct core *core) {
-    // Apply drops the stream of whoever is no member any more; so does the leader's table.
+    // Apply closes the stream of whoever is no member any more; so does the leader's table.
     const struct raft_membership *m = raft_membership(core->raft);
     if (m->index == core->membership_seen || m->index > core->applied) return;
     core->membership_seen = m->index;
     for (uint32_t id = 1; id < CORE_MEMBER_IDS; id++) {
         if (membership_find(m, id) != NULL) continue;
-        memset(&core->streams[id], 0, sizeof core->streams[id]);
-        memset(&core->appended[id], 0, sizeof core->appended[id]);
+        core->streams[id].last_seq = core->appended[id].last_seq = STREAM_CLOSED;
     }
 }
 

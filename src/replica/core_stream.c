@@ -309,6 +309,8 @@ static void on_state(struct core *core, uint32_t from, const struct core_frame *
                   (unsigned long long)own->boot, (unsigned long long)frame->a);
         return;
     }
+    // The leader has applied that this node was removed, this node has not: it will, and open a new stream.
+    if (frame->a == own->boot && frame->b == STREAM_CLOSED) return;
     if (frame->flags & STATE_RESYNC) {
         if (own->synced && frame->attempt <= own->attempt) return; // an older one, overtaken
         own->attempt = frame->attempt;
@@ -355,6 +357,7 @@ void core_stream_applied(struct core *core, const struct machine_stream *streams
         stream->last_seq = s->last_seq;
         if (s->member != core->options.id || s->boot != own->boot || !own->open) continue;
         if (memcmp(s->incarnation, core->options.incarnation, INCARNATION_BYTES) != 0) continue;
+        if (s->last_seq == STREAM_CLOSED) continue; // core_stream_gone begins another
         own->applied_seq = s->last_seq;
         while (own->chunks.count > 0) {
             struct chunk *chunk = ring_front(&own->chunks);
@@ -435,8 +438,8 @@ static void on_forward(struct core *core, uint32_t from, const struct core_frame
     struct peer_state *peer = core_peer(core, from);
     if (frame->attempt != peer->attempt || !good_commands(frame)) return;
     const struct stream *known = known_stream(core, from);
-    if (known != NULL && frame->a < known->boot) return; // an older boot is shut out
-    uint64_t want = known != NULL && known->boot == frame->a ? known->last_seq + 1 : 1;
+    if (known != NULL && frame->a < known->boot) return;                                // an older boot is shut out
+    uint64_t want = known != NULL && known->boot == frame->a ? known->last_seq + 1 : 1; // closed: 0, which none has
     if (frame->b != want && !(PLANTED(STREAM_GAP_APPLIED) && frame->b > want)) {
         core_stream_tell(core, from, true);
         return;

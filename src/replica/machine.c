@@ -156,14 +156,6 @@ static struct machine_stream *stream_add(struct machine *machine, uint32_t membe
     return &machine->streams[at];
 }
 
-static void stream_drop(struct machine *machine, uint32_t member) {
-    struct machine_stream *stream = stream_find(machine, member);
-    if (stream == NULL) return;
-    size_t at = (size_t)(stream - machine->streams);
-    memmove(stream, stream + 1, (machine->stream_count - at - 1) * sizeof *stream);
-    machine->stream_count--;
-}
-
 // Opens a stream when (member, incarnation) belongs to the group and the boot is higher than the last one of that
 // incarnation. A wiped node's new incarnation begins its own count; boots of different incarnations never meet
 // (storage/folder.c starts them apart).
@@ -298,7 +290,8 @@ static int apply_section(struct machine *machine, struct apply *apply, const str
             if (command_read(&command, span) && command.model == MODEL_GROUP && command.op == GROUP_STREAM_OPEN)
                 take = stream_open(machine, section, command.args);
             struct machine_stream *stream = take ? stream_find(machine, section->origin) : NULL;
-            take = stream != NULL && stream->boot == section->boot && stream->last_seq + 1 == seq;
+            take = stream != NULL && stream->boot == section->boot && stream->last_seq != STREAM_CLOSED &&
+                   stream->last_seq + 1 == seq;
             if (PLANTED(STREAM_GAP_APPLIED))
                 take = stream != NULL && stream->boot == section->boot && seq > stream->last_seq;
             if (PLANTED(STREAM_DUPLICATES_APPLIED) && stream != NULL && seq <= stream->last_seq)
@@ -373,14 +366,16 @@ static int apply_membership(struct machine *machine, struct bytes body, char err
     membership_free(&machine->membership);
     machine->membership = next;
     machine->membership.index = machine->applied + 1;
-    // A member that is gone leaves no stream behind: what it still had under way is skipped, alike on every replica.
-    for (size_t i = machine->stream_count; i > 0; i--) {
-        const struct machine_stream stream = machine->streams[i - 1];
-        const struct member *member = membership_find(&machine->membership, stream.member);
-        if (member != NULL && memcmp(member->incarnation, stream.incarnation, INCARNATION_BYTES) == 0) continue;
-        stream_drop(machine, stream.member);
+    // The stream of a member that is gone is closed: what it still had under way is skipped, alike on every replica.
+    // Its boot is kept: who comes back without a restart and sends again what was applied before shall not begin at 1.
+    for (size_t i = 0; i < machine->stream_count; i++) {
+        struct machine_stream *stream = &machine->streams[i];
+        const struct member *member = membership_find(&machine->membership, stream->member);
+        if (member != NULL && memcmp(member->incarnation, stream->incarnation, INCARNATION_BYTES) == 0) continue;
+        if (stream->last_seq == STREAM_CLOSED) continue;
+        stream->last_seq = STREAM_CLOSED;
         if (machine->sink.stream_gone != NULL)
-            machine->sink.stream_gone(machine->sink.context, stream.member, stream.boot);
+            machine->sink.stream_gone(machine->sink.context, stream->member, stream->boot);
     }
     publish_config(machine);
     return 0;

@@ -74,6 +74,7 @@ const struct raft_membership *machine_membership(const struct machine *machine);
 struct lease_table *machine_leases(const struct machine *machine);
 void *machine_model(const struct machine *machine, uint8_t model);
 void machine_query(const struct machine *machine, uint8_t model, const void *query, struct result *result);
+#define STREAM_CLOSED UINT64_MAX // as last_seq: its member is gone; only a higher boot opens it again
 struct machine_stream {
     uint32_t member;
     uint8_t incarnation[INCARNATION_BYTES];
