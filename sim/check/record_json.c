@@ -97,8 +97,9 @@ static enum record_op op_of(struct source *source) {
 
 static void read_operation(struct source *source) {
     const json_t *line = source->line;
-    struct record_operation o = record_operation_of(number_of(source, "client", true), number_of(source, "seq", true),
-                                                    op_of(source), text_of(source, "key", RECORD_NULL));
+    uint64_t client = number_of(source, "client", true), seq = number_of(source, "seq", true);
+    enum record_op op = op_of(source);
+    struct record_operation o = record_operation_of(client, seq, op, text_of(source, "key", RECORD_NULL));
     o.call_us = number_of(source, "call", true);
     if (json_is_integer(json_object_get(line, "return"))) o.return_us = number_of(source, "return", true);
     if (o.return_us < o.call_us) refuse(source, "return", "is before the call");
