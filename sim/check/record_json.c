@@ -149,7 +149,7 @@ static void read_line(struct source *source, const char *text, size_t len) {
     json_decref(source->line);
 }
 
-int record_read(struct record *record, FILE *in, char error[RECORD_ERROR_BYTES]) {
+int record_load(struct record *record, FILE *in, char error[RECORD_ERROR_BYTES]) {
     struct source source = {.record = record, .error = error};
     char *text = NULL;
     size_t capacity = 0;
@@ -240,7 +240,7 @@ static void write_meta(const struct record *record, FILE *out) {
     json_decref(meta);
 }
 
-int record_write(const struct record *record, FILE *out) {
+int record_save(const struct record *record, FILE *out) {
     write_meta(record, out);
     for (size_t i = 0; i < record->count; i++) record_write_operation(record, &record->operations[i], out);
     return fflush(out) != 0 || ferror(out) ? -1 : 0;

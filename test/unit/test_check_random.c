@@ -348,7 +348,7 @@ static bool brute_accepts_anything(const struct maker *maker, const struct recor
 
 static void tell(const struct maker *maker, uint64_t seed, const char *what) {
     fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed, what);
-    record_write(&maker->record, stderr);
+    record_save(&maker->record, stderr);
     check_all(&maker->record, stderr, check_limits_default());
 }
 

@@ -15,7 +15,7 @@
 static int read_text(struct record *record, const char *text, char error[RECORD_ERROR_BYTES]) {
     FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
     assert_non_null(in);
-    int status = record_read(record, in, error);
+    int status = record_load(record, in, error);
     fclose(in);
     return status;
 }
@@ -24,7 +24,7 @@ static char *write_text(const struct record *record) {
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
-    assert_int_equal(record_write(record, out), 0);
+    assert_int_equal(record_save(record, out), 0);
     fclose(out);
     return text;
 }
