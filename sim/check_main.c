@@ -24,7 +24,7 @@ static enum check_verdict check_file(const char *name, struct check_limits limit
         return verdict;
     }
     record_init(&record);
-    if (record_read(&record, in, error) != 0) {
+    if (record_load(&record, in, error) != 0) {
         printf("%s: %s\n", name, error);
     } else if (record.count == 0) {
         printf("%s: no operations\n", name); // an empty file proves nothing

@@ -70,6 +70,8 @@ void check_result_free(struct check_result *result) {
     *result = (struct check_result){0};
 }
 
+#define SHOWN_OPERATIONS 50u
+
 static void print(const struct record *record, const struct checker *checker, const struct check_result *result,
                   FILE *out) {
     fprintf(out, "%-12s %-10s %8zu operations %6zu violations %4zu unknown\n", checker->name,
@@ -77,7 +79,10 @@ static void print(const struct record *record, const struct checker *checker, co
     for (size_t i = 0; i < result->count; i++) {
         const struct check_finding *finding = &result->findings[i];
         fprintf(out, "  %s: %s\n", check_verdict_name(finding->verdict), finding->reason);
-        for (size_t j = 0; j < finding->count; j++) {
+        if (finding->count > SHOWN_OPERATIONS)
+            fprintf(out, "    (the last %u of %zu operations)\n", SHOWN_OPERATIONS, finding->count);
+        size_t first = finding->count > SHOWN_OPERATIONS ? finding->count - SHOWN_OPERATIONS : 0;
+        for (size_t j = first; j < finding->count; j++) {
             fputs("    ", out);
             record_write_operation(record, &record->operations[finding->operations[j]], out);
         }

@@ -6,8 +6,10 @@
 //   state                     words of the model
 //
 // Next may come any item whose call is not behind the return of an item that is not done. A configuration that was met
-// before is not entered again; met ones are kept whole and compared whole. Two rules make the walk short without losing
-// an order: an observation that is right now is done now, and of optional items that are alike only the first is tried.
+// before is not entered again; met ones are kept whole and compared whole. Four rules make the walk short without
+// losing an order: an observation that is right now is done now; of optional items that are alike only the first is
+// tried; a value that somebody must see yet is not overwritten for good; and a write that nobody sees goes right before
+// another write that it could have stood before (where nothing but values is looked at).
 #include "sim/check/linear_search.h"
 
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "sim/check/linear_model.h"
+#include "sim/check/linear_values.h"
 
 struct step_item {
     uint64_t call_us, return_us;
@@ -40,6 +43,7 @@ struct frame {
     size_t cursor;        // next candidate to try
     size_t first, last;   // see above; last: one behind the last that is done
     uint64_t deadline_us; // the first return of what is not done
+    uint64_t before_us;   // the deadline before the item that led here, or before the one that took it in
     bool forced;          // came by an observation: the frame before has no other choice worth trying
 };
 
@@ -49,6 +53,8 @@ struct walk {
     size_t definite, optional, left;
     struct linear_move *moves;
     bool versions;
+    bool values_only; // one register, nothing but values: no versions, no "exists"
+    struct linear_values values;
     uint32_t *states; // of all frames, one behind the other
     size_t states_used, states_capacity;
     struct frame *frames;
@@ -170,6 +176,21 @@ static void find_alike(struct walk *walk) {
     mem_free(seen);
 }
 
+static bool is_value_move(const struct linear_move *move) {
+    if (move->error != RECORD_NO_ERROR) return false;
+    bool swap = move->op == RECORD_CAS && move->expect != RECORD_ANY && move->expect != RECORD_NULL;
+    return move->op == RECORD_READ || move->op == RECORD_WRITE || swap;
+}
+
+static void count_values(struct walk *walk) {
+    size_t moves = 0;
+    for (size_t i = 0; i < walk->definite + walk->optional; i++) moves += walk->items[i].count;
+    linear_values_init(&walk->values, walk->moves, moves);
+    walk->values_only = !walk->versions && !walk->object->queue && walk->object->cells == 1;
+    for (size_t i = 0; i < moves && walk->values_only; i++)
+        walk->values_only = walk->moves[i].alone && is_value_move(&walk->moves[i]);
+}
+
 // ---- configurations that were met
 
 static size_t met_slot(const struct met *met, const uint32_t *config, size_t words) {
@@ -266,13 +287,15 @@ static enum linear_step try_item(struct walk *walk, const struct step_item *item
     memcpy(state, walk->states + at, *words * sizeof *state);
     if (walk->budget->steps > 0) walk->budget->steps--;
     if (walk->object->queue) return linear_queue(item->moves, state, words);
+    const uint32_t *before = walk->states + walk->frames[walk->depth - 1].state_at;
     enum linear_step step = LINEAR_SAME;
     for (uint32_t i = 0; i < item->count; i++) {
         enum linear_step one = linear_cell(&item->moves[i], walk->versions, state + item->moves[i].cell * CELL_WORDS);
         if (one == LINEAR_ILLEGAL) return one;
         if (one == LINEAR_CHANGED) step = one;
     }
-    return step;
+    bool lost = linear_values_lost(&walk->values, item->moves, item->count, before, state, walk->object->cells);
+    return lost ? LINEAR_ILLEGAL : step;
 }
 
 // Enters the configuration whose state lies behind the newest one's.
@@ -283,7 +306,9 @@ static void enter(struct walk *walk, size_t number, size_t words, bool forced) {
     const struct frame *frame = &walk->frames[walk->depth - 1];
     next.first = frame->first;
     next.last = frame->last;
+    next.before_us = frame->deadline_us;
     item->done = true;
+    linear_values_done(&walk->values, item->moves, item->count, true);
     if (number < walk->definite) {
         walk->left--;
         if (next.last <= number) next.last = number + 1;
@@ -298,17 +323,36 @@ static void leave(struct walk *walk) {
     const struct frame *frame = &walk->frames[--walk->depth];
     walk->states_used = frame->state_at;
     if (walk->depth == 0) return;
-    walk->items[frame->item].done = false;
+    struct step_item *item = &walk->items[frame->item];
+    item->done = false;
+    linear_values_done(&walk->values, item->moves, item->count, false);
     if (frame->item < walk->definite) walk->left++;
 }
 
-// Sets the newest frame's deadline; takes an observation that is right, if there is one.
-static bool look(struct walk *walk) {
-    struct frame *frame = &walk->frames[walk->depth - 1];
-    uint64_t deadline_us = RECORD_NEVER;
-    for (size_t i = frame->first; i < walk->definite && walk->items[i].call_us <= deadline_us; i++)
-        if (!walk->items[i].done && walk->items[i].return_us < deadline_us) deadline_us = walk->items[i].return_us;
-    frame->deadline_us = deadline_us;
+// A definite write that nobody will see, if it could have been done right before the write that led here.
+static bool absorb(struct walk *walk) {
+    const struct frame *frame = &walk->frames[walk->depth - 1];
+    if (!walk->values_only || walk->depth < 2 || walk->items[frame->item].moves->op != RECORD_WRITE) return false;
+    uint64_t before_us = frame->before_us;
+    for (size_t i = frame->first; i < walk->definite && walk->items[i].call_us <= before_us; i++) {
+        const struct step_item *item = &walk->items[i];
+        if (item->done || item->moves->op != RECORD_WRITE || !linear_values_unseen(&walk->values, item->moves))
+            continue;
+        size_t words = frame->state_words;
+        reserve(walk, words);
+        memcpy(walk->states + walk->states_used, walk->states + walk->frames[walk->depth - 1].state_at,
+               words * sizeof *walk->states);
+        enter(walk, i, words, true);
+        walk->frames[walk->depth - 1].before_us = before_us;
+        return true;
+    }
+    return false;
+}
+
+// Takes a step that is right whatever comes: an observation that is right now.
+static bool observe(struct walk *walk) {
+    const struct frame *frame = &walk->frames[walk->depth - 1];
+    uint64_t deadline_us = frame->deadline_us;
     for (size_t i = frame->first; i < walk->definite && walk->items[i].call_us <= deadline_us; i++) {
         size_t words;
         const struct step_item *item = &walk->items[i];
@@ -317,6 +361,16 @@ static bool look(struct walk *walk) {
         return true;
     }
     return false;
+}
+
+// Sets the newest frame's deadline; takes a step that leaves no choice, if there is one.
+static bool look(struct walk *walk) {
+    struct frame *frame = &walk->frames[walk->depth - 1];
+    uint64_t deadline_us = RECORD_NEVER;
+    for (size_t i = frame->first; i < walk->definite && walk->items[i].call_us <= deadline_us; i++)
+        if (!walk->items[i].done && walk->items[i].return_us < deadline_us) deadline_us = walk->items[i].return_us;
+    frame->deadline_us = deadline_us;
+    return absorb(walk) || observe(walk);
 }
 
 static bool may_try(const struct walk *walk, size_t number) {
@@ -380,6 +434,7 @@ enum check_verdict linear_search(const struct linear_object *object, const uint8
     struct walk walk = {.object = object, .budget = budget};
     take_all(&walk, use);
     find_alike(&walk);
+    count_values(&walk);
     size_t words = object->queue ? 0 : object->cells * CELL_WORDS;
     reserve(&walk, words + 1);
     for (size_t i = 0; i < words; i += CELL_WORDS) {
@@ -389,6 +444,7 @@ enum check_verdict linear_search(const struct linear_object *object, const uint8
     walk.states_used = words;
     walk.frames[walk.depth++] = (struct frame){.state_words = words};
     enum check_verdict verdict = run(&walk);
+    linear_values_free(&walk.values);
     mem_free(walk.items);
     mem_free(walk.moves);
     mem_free(walk.states);

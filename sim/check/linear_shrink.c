@@ -77,8 +77,15 @@ static void cut_begin(const struct shrink *shrink, uint64_t begin_us) {
 
 static void shrink_begin(struct shrink *shrink) {
     const struct linear_object *object = shrink->object;
-    if (object->queue || !refused(shrink, shrink->use, RECORD_ANY)) return;
-    size_t low = 0, high = object->count - 1; // low: refused from there on
+    if (object->queue) return;
+    size_t end = object->count, span = 32;
+    while (shrink->use[end - 1] == LINEAR_OUT) end--;
+    for (; span < end; span *= 2) { // short ones first: they are cheap
+        cut_begin(shrink, object->items[end - span].call_us);
+        if (refused(shrink, shrink->tried, RECORD_ANY)) break;
+    }
+    if (span >= end && !refused(shrink, shrink->use, RECORD_ANY)) return;
+    size_t low = span >= end ? 0 : end - span, high = end - 1; // low: refused from there on
     while (low < high) {
         size_t middle = (low + high + 1) / 2;
         cut_begin(shrink, object->items[middle].call_us);
@@ -155,8 +162,11 @@ record_text linear_shrink(const struct linear_object *object, record_text initia
     struct shrink shrink = {.object = object, .initial = initial, .budget = &budget, .use = use};
     shrink.tried = mem_alloc(object->count);
     memset(use, LINEAR_AS_IT_IS, object->count);
+    struct linear_budget whole = budget; // each step has all of it
     shrink_end(&shrink);
+    budget = whole;
     shrink_begin(&shrink);
+    budget = whole;
     shrink_each(&shrink);
     mem_free(shrink.tried);
     return shrink.initial;

@@ -84,7 +84,7 @@ size_t record_append(struct record *record, const struct record_operation *opera
 
 // JSON lines. Both give 0 or -1 with a text in `error`.
 #define RECORD_ERROR_BYTES 256u
-int record_read(struct record *record, FILE *in, char error[RECORD_ERROR_BYTES]); // appends to what is there
-int record_write(const struct record *record, FILE *out);                         // -1: the stream failed
+int record_load(struct record *record, FILE *in, char error[RECORD_ERROR_BYTES]); // appends to what is there
+int record_save(const struct record *record, FILE *out);                          // -1: the stream failed
 void record_write_operation(const struct record *record, const struct record_operation *operation, FILE *out);
 const char *record_op_name(enum record_op op);

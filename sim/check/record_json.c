@@ -97,8 +97,9 @@ static enum record_op op_of(struct source *source) {
 
 static void read_operation(struct source *source) {
     const json_t *line = source->line;
-    struct record_operation o = record_operation_of(number_of(source, "client", true), number_of(source, "seq", true),
-                                                    op_of(source), text_of(source, "key", RECORD_NULL));
+    uint64_t client = number_of(source, "client", true), seq = number_of(source, "seq", true);
+    enum record_op op = op_of(source);
+    struct record_operation o = record_operation_of(client, seq, op, text_of(source, "key", RECORD_NULL));
     o.call_us = number_of(source, "call", true);
     if (json_is_integer(json_object_get(line, "return"))) o.return_us = number_of(source, "return", true);
     if (o.return_us < o.call_us) refuse(source, "return", "is before the call");
@@ -148,7 +149,7 @@ static void read_line(struct source *source, const char *text, size_t len) {
     json_decref(source->line);
 }
 
-int record_read(struct record *record, FILE *in, char error[RECORD_ERROR_BYTES]) {
+int record_load(struct record *record, FILE *in, char error[RECORD_ERROR_BYTES]) {
     struct source source = {.record = record, .error = error};
     char *text = NULL;
     size_t capacity = 0;
@@ -239,7 +240,7 @@ static void write_meta(const struct record *record, FILE *out) {
     json_decref(meta);
 }
 
-int record_write(const struct record *record, FILE *out) {
+int record_save(const struct record *record, FILE *out) {
     write_meta(record, out);
     for (size_t i = 0; i < record->count; i++) record_write_operation(record, &record->operations[i], out);
     return fflush(out) != 0 || ferror(out) ? -1 : 0;

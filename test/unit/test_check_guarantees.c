@@ -40,6 +40,7 @@ static void a_view_never_goes_back(void **state) {
              "1 0-1 write x a z=1\n1 2-3 write x b z=2\n2 4-5 read x b z=2 local\n3 6-7 read x a z=1 local"),
         GOOD("reads beside writes that nobody ordered",
              "1 0-9 write x a\n2 0-9 write x b\n3 10-11 read x a local\n4 10-11 read x b local"),
+        GOOD("two zxids of one moment, which nobody ordered", "1 0-5 read x - z=2 local\n1 0-5 read y - z=1 local"),
         BAD("the zxid goes back in a session (moved to a server that is behind)",
             "1 0-1 write x a z=5\n1 2-3 read y - z=4 local"),
         BAD("non-monotonic read, by zxid",
@@ -69,6 +70,8 @@ static void sync_is_worth_its_name(void **state) {
              "1 0-1 write x a\n1 2-9 write x b\n2 4-5 sync -\n2 6-7 read x a local"),
         GOOD("a write behind the sync may be missed",
              "1 0-1 write x a\n2 2-3 sync -\n1 4-5 write x b\n2 6-7 read x a local"),
+        GOOD("another client's sync promises nothing",
+             "1 0-1 write x a\n1 2-3 write x b\n2 4-5 sync -\n3 6-7 read x a local"),
         GOOD("a sync without an answer promises nothing",
              "1 0-1 write x a\n1 2-3 write x b\n2 4- sync -\n2 6-7 read x a local"),
         BAD("the sync guarantee is broken (a leader that does not ask its followers)",
@@ -107,6 +110,9 @@ static void a_watch_gives_one_event(void **state) {
              "1 0-1 create x a z=1\n2 2- read x data local\n1 4-5 write x b z=2\n2 9 event x changed"),
         GOOD("an ephemeral node ends by itself",
              "1 0-1 create x a z=1\n2 2-3 read x a z=1 data local\n2 9 event x deleted"),
+        GOOD("the event and the data at one moment",
+             "1 0-1 create x a z=1\n2 2-3 read x a z=1 data local\n1 4-5 write x b z=2\n2 6-7 read x b z=2 local\n"
+             "2 7 event x changed z=1"),
         GOOD("children", "1 0-1 create /p a z=1\n2 2-3 read /p - z=1 child local\n1 4-5 create /p/c b z=2\n"
                          "2 6 event /p child\n2 7-8 read /p/c b z=2 local"),
         BAD("one watch, two events",

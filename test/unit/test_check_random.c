@@ -161,6 +161,7 @@ struct maker {
     enum flavour flavour;
     uint64_t points[2 * OPERATIONS]; // when each takes effect; RECORD_NEVER: not at all
     uint64_t multis;
+    uint64_t span, unknown_one_in; // how long operations take, how many lose their answer
 };
 
 static uint64_t below(struct maker *maker, uint64_t bound) {
@@ -191,8 +192,8 @@ static void draw_condition(struct maker *maker, struct record_operation *o) {
 static void draw(struct maker *maker, uint64_t client, uint64_t seq, uint64_t call_us) {
     bool multi = maker->flavour == MULTIS && below(maker, 3) == 0;
     bool queue = maker->flavour == QUEUES;
-    uint64_t return_us = call_us + below(maker, 8), first_key = below(maker, KEYS);
-    bool unknown = below(maker, 5) == 0;
+    uint64_t return_us = call_us + below(maker, maker->span), first_key = below(maker, KEYS);
+    bool unknown = below(maker, maker->unknown_one_in) == 0;
     uint64_t point = unknown ? call_us + below(maker, 40) : call_us + below(maker, return_us - call_us + 1);
     if (unknown && below(maker, 3) == 0) point = RECORD_NEVER;
     if (multi) maker->multis++;
@@ -265,7 +266,9 @@ static void make(struct maker *maker, uint64_t seed) {
     record_init(&maker->record);
     for (size_t i = 0; i < KEYS; i++) maker->model.keys[i] = record_intern(&maker->record, keys[i]);
     for (size_t i = 0; i < VALUES; i++) maker->model.names[i] = record_intern(&maker->record, names[i]);
-    uint64_t clients = 2 + below(maker, 3), count = 3 + below(maker, OPERATIONS - 3), free_us[4] = {0};
+    maker->span = below(maker, 2) == 0 ? 8 : 40;
+    maker->unknown_one_in = 2 + below(maker, 5);
+    uint64_t clients = 2 + below(maker, 4), count = 3 + below(maker, OPERATIONS - 3), free_us[5] = {0};
     for (uint64_t i = 0; i < count; i++) {
         uint64_t client = below(maker, clients);
         uint64_t call_us = free_us[client] + below(maker, 6);
@@ -345,7 +348,7 @@ static bool brute_accepts_anything(const struct maker *maker, const struct recor
 
 static void tell(const struct maker *maker, uint64_t seed, const char *what) {
     fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed, what);
-    record_write(&maker->record, stderr);
+    record_save(&maker->record, stderr);
     check_all(&maker->record, stderr, check_limits_default());
 }
 
