@@ -39,6 +39,10 @@
 #define UV_BOUNCE_BYTES (1u << 20)  // copied and written at once
 #define UV_ADDRESSES_MAX 8u         // addresses of one name that are bound or tried
 
+#define UV_STAND_IN_TURNS_MAX 4u // turns that another thread runs in a row for this loop
+#define UV_STAND_IN_MARGIN_US                                                                                          \
+    2000u // owners count in whole ms: a time-out may be judged so long before its timer is due
+
 struct uv_io;
 
 // ---- output: bytes of ours or references to bufs, in order. Chunks come from two small stocks of the loop.
@@ -212,6 +216,10 @@ struct uv_io {
         _Atomic bool stop;
         uint64_t rounds;
     } bell;
+    bool shared_turns;        // other threads may run a turn while this loop sleeps (io_uv.c "Turns by others")
+    bool running, stopped;    // shared_turns: io_uv_run is under way; it shall return
+    pthread_mutex_t turns;    // shared_turns: held by whoever runs a turn, so by nobody while the loop sleeps
+    uint64_t sleeps_until_us; // shared_turns: when the loop wakes by itself
     void (*turn)(void *context);
     void *turn_context;
     struct heap timers;
@@ -233,6 +241,7 @@ static inline struct uv_io *uv_io_of(struct io *io) {
 // ---- the operations, by file
 uint64_t uv_now_us(struct io *io);
 void bell_ring(struct uv_io *io); // from any thread, after what it announces was stored
+void turns_by_this_thread(void);  // it may run other loops' turns from now on
 void uv_timer_begin(struct uv_io *io, struct io_timer *timer, void (*fire)(struct io_timer *), void *context,
                     uint64_t delay_us);
 void uv_timer_end(struct uv_io *io, struct io_timer *timer);
