@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -121,7 +122,7 @@ static void accept_one(void) {
 static void serve(const char *mode) {
     static int syncing[CONNECTIONS_MAX]; // whose requests the disk thread has
     size_t syncing_count = 0;
-    int threaded = strcmp(mode, "commit") == 0, synced = strcmp(mode, "sync") == 0;
+    int gathers = strcmp(mode, "gather") == 0, threaded = gathers || strcmp(mode, "commit") == 0, synced = strcmp(mode, "sync") == 0;
     epoll_server = epoll_create1(0);
     job.done = eventfd(0, EFD_NONBLOCK);
     pthread_t thread;
@@ -131,6 +132,10 @@ static void serve(const char *mode) {
     epoll_ctl(epoll_server, EPOLL_CTL_ADD, listener, &accepts);
     epoll_ctl(epoll_server, EPOLL_CTL_ADD, job.done, &done);
     for (;;) {
+        if (gathers && syncing_count > 0) { // nothing can be committed before the disk is done: read it all at once then
+            struct pollfd only = {.fd = job.done, .events = POLLIN};
+            poll(&only, 1, -1);
+        }
         int n = epoll_wait(epoll_server, events, 256, -1);
         for (int i = 0; i < n; i++) {
             int fd = events[i].data.fd;
@@ -226,7 +231,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     int file = strcmp(mode, "echo") != 0;
-    if ((file && strcmp(mode, "sync") != 0 && strcmp(mode, "commit") != 0) || argc != 4 + file) {
+    if ((file && strcmp(mode, "sync") != 0 && strcmp(mode, "commit") != 0 && strcmp(mode, "gather") != 0) || argc != 4 + file) {
         fprintf(stderr, "floor disk FILE | echo CONNECTIONS SECONDS | sync|commit CONNECTIONS SECONDS FILE\n");
         return 2;
     }

@@ -102,7 +102,7 @@ static void fire_timers(struct uv_io *io) {
 //
 // uv_async_t is not used: its receiver spins while the sender is still inside its write(2), which on two cores cost
 // each loop three to five per cent.
-static bool stand_in(struct uv_io *io);
+static bool stand_in(struct uv_io *io); // false: the loop's thread must be woken
 
 static void wake_thread(struct uv_io *io) {
     uint64_t one = 1;
@@ -223,16 +223,17 @@ static void on_prepare(uv_prepare_t *prepare) {
 // runs; on few cores that is most of what a small turn costs. So whoever has news for it runs the turn itself: the
 // service loop that of the replication loop with its commands, the journal thread the same with its completions.
 //
-// `sleeping` is a claim: who takes it back owes the loop a turn, its own or its thread's. `turns` keeps two from
-// running at once. The loop sleeps in poll(2) on libuv's descriptor, so that libuv itself is only touched under the
-// lock.
+// `sleeping` is a claim: who takes it back owes the loop a turn, by itself or by waking the loop's thread. `turns`
+// keeps two turns apart. The loop sleeps in poll(2) on libuv's descriptor, so that libuv itself is only touched under
+// the lock.
 //
-// Sockets and timers stay with the loop's thread. When a timer is due nobody stands in: a process that was paused reads
+// Only loops and journal threads stand in: others may hold a lock that the turn wants. Sockets and timers stay with the
+// loop's thread. When a timer is due nobody stands in: a process that was paused reads
 // what its peers sent before any time-out judges them (io_uv_internal.h).
 static _Thread_local bool may_stand_in;
 
-void turns_by_this_thread(void) {
-    may_stand_in = true;
+void stand_in_allow(bool allowed) {
+    may_stand_in = allowed;
 }
 
 static bool timer_due(const struct uv_io *io) {
@@ -247,7 +248,7 @@ static bool thread_needed(const struct uv_io *io) {
            uv_backend_timeout(&io->loop) == 0 || (first != NULL && first->time + 1000u < io->sleeps_until_us);
 }
 
-// The claim is the caller's. false: it still is.
+// The caller has the claim; with false it still has it.
 static bool stand_in(struct uv_io *io) {
     if (!may_stand_in) return false;
     for (unsigned turn = 0; turn < UV_STAND_IN_TURNS_MAX; turn++) {
@@ -378,11 +379,12 @@ struct io *io_uv_new(const struct io_uv_options *options) {
 void io_uv_run(struct io *base) {
     struct uv_io *io = uv_io_of(base);
     ENSURE(!io->closing);
-    turns_by_this_thread();
+    stand_in_allow(true);
     if (io->shared_turns)
         run_shared(io);
     else
         uv_run(&io->loop, UV_RUN_DEFAULT);
+    stand_in_allow(false);
 }
 
 void io_uv_stop(struct io *base) {

@@ -240,8 +240,8 @@ static inline struct uv_io *uv_io_of(struct io *io) {
 
 // ---- the operations, by file
 uint64_t uv_now_us(struct io *io);
-void bell_ring(struct uv_io *io); // from any thread, after what it announces was stored
-void turns_by_this_thread(void);  // it may run other loops' turns from now on
+void bell_ring(struct uv_io *io);  // from any thread, after what it announces was stored
+void stand_in_allow(bool allowed); // this thread may run the turns of loops that share them
 void uv_timer_begin(struct uv_io *io, struct io_timer *timer, void (*fire)(struct io_timer *), void *context,
                     uint64_t delay_us);
 void uv_timer_end(struct uv_io *io, struct io_timer *timer);
