@@ -2,9 +2,9 @@
 // behind it. It is the floor under docs/performance.md's rows of one request a session.
 //
 //   floor disk FILE                        one 512-byte write with fdatasync after the other: p50 and p99
-//   floor echo CONNECTIONS SECONDS         recv, send: 60-byte replies to 170-byte requests, one under way each
-//   floor sync CONNECTIONS SECONDS FILE    the same, but what epoll gave is written and synced first, in the same thread
-//   floor commit CONNECTIONS SECONDS FILE  the same with a thread for the disk: requests gather while it syncs
+//   floor echo CONNECTIONS SECONDS         recv, send: 100-byte replies to 170-byte requests, one under way each
+//   floor sync CONNECTIONS SECONDS FILE    the same, but what epoll gave is written and synced first, in the same
+//   thread floor commit CONNECTIONS SECONDS FILE  the same with a thread for the disk: requests gather while it syncs
 //
 // The load is made as `parley bench zookeeper` makes it: one thread, epoll, one recv and one send a request.
 #define _GNU_SOURCE
@@ -122,7 +122,8 @@ static void accept_one(void) {
 static void serve(const char *mode) {
     static int syncing[CONNECTIONS_MAX]; // whose requests the disk thread has
     size_t syncing_count = 0;
-    int gathers = strcmp(mode, "gather") == 0, threaded = gathers || strcmp(mode, "commit") == 0, synced = strcmp(mode, "sync") == 0;
+    int gathers = strcmp(mode, "gather") == 0, threaded = gathers || strcmp(mode, "commit") == 0,
+        synced = strcmp(mode, "sync") == 0;
     epoll_server = epoll_create1(0);
     job.done = eventfd(0, EFD_NONBLOCK);
     pthread_t thread;
@@ -132,7 +133,8 @@ static void serve(const char *mode) {
     epoll_ctl(epoll_server, EPOLL_CTL_ADD, listener, &accepts);
     epoll_ctl(epoll_server, EPOLL_CTL_ADD, job.done, &done);
     for (;;) {
-        if (gathers && syncing_count > 0) { // nothing can be committed before the disk is done: read it all at once then
+        if (gathers &&
+            syncing_count > 0) { // nothing can be committed before the disk is done: read it all at once then
             struct pollfd only = {.fd = job.done, .events = POLLIN};
             poll(&only, 1, -1);
         }
@@ -175,7 +177,8 @@ static int compare(const void *a, const void *b) {
 
 static void print_times(const char *name, uint32_t *times, size_t count, double seconds) {
     qsort(times, count, sizeof *times, compare);
-    printf("%-8s %9.0f/s  p50 %u us  p99 %u us\n", name, (double)count / seconds, times[count / 2], times[count * 99 / 100]);
+    printf("%-8s %9.0f/s  p50 %u us  p99 %u us\n", name, (double)count / seconds, times[count / 2],
+           times[count * 99 / 100]);
 }
 
 static void load(const char *name, const struct sockaddr_in *address, int connections, double seconds) {
@@ -231,8 +234,9 @@ int main(int argc, char **argv) {
         return 0;
     }
     int file = strcmp(mode, "echo") != 0;
-    if ((file && strcmp(mode, "sync") != 0 && strcmp(mode, "commit") != 0 && strcmp(mode, "gather") != 0) || argc != 4 + file) {
-        fprintf(stderr, "floor disk FILE | echo CONNECTIONS SECONDS | sync|commit CONNECTIONS SECONDS FILE\n");
+    if ((file && strcmp(mode, "sync") != 0 && strcmp(mode, "commit") != 0 && strcmp(mode, "gather") != 0) ||
+        argc != 4 + file) {
+        fprintf(stderr, "floor disk FILE | echo CONNECTIONS SECONDS | sync|commit|gather CONNECTIONS SECONDS FILE\n");
         return 2;
     }
     int connections = atoi(argv[2]);
