@@ -5,6 +5,8 @@
 //              -> timers that are due -> paced TLS handshakes -> the turn hook -> every connection with output is
 //              flushed
 //                                                                                  (libuv's check phase)
+// Of a loop with shared_turns another thread may run the wakes, the completions, the hook and the flush while the loop
+// sleeps (io_uv.c "turns by others").
 // Timers run after the sockets, not before as in libuv itself: a process that was paused reads what its peers sent
 // meanwhile before any time-out judges them, and what a timer writes still leaves in the same turn.
 #pragma once
