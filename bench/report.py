@@ -7,8 +7,8 @@ import statistics
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PAGE = os.path.join(ROOT, "docs", "performance.md")
-PLOT = os.path.join(ROOT, "docs", "performance.svg")
+PAGE = os.environ.get("BENCH_PAGE", os.path.join(ROOT, "docs", "performance.md"))
+PLOT = os.path.splitext(PAGE)[0] + ".svg"
 NAMES = {
     "set": "setData, 16 sessions, 256 under way",
     "get": "getData, 16 sessions, 256 under way",

@@ -3,8 +3,9 @@
 // them on libuv.
 //
 // One `struct io` belongs to one loop (one thread in production, one task in the simulator). All calls are made on that
-// loop's thread, except io_wake_signal. Callbacks run on the loop's thread, never from inside the call that asked for
-// them (so no re-entrance). Errors are negative errno values; 0 or more is success.
+// loop's thread, except io_wake_signal. Callbacks run on the loop's thread, or on one that stands in for it while it
+// sleeps (io_uv_options.shared_turns), one turn at a time, never from inside the call that asked for them (so no
+// re-entrance). Errors are negative errno values; 0 or more is success.
 #pragma once
 #include "base/buf.h"
 #include "base/bytes.h"
@@ -194,6 +195,9 @@ static inline int64_t io_unix_ms(struct io *io) {
 struct io_uv_options {
     const char
         *journal_thread_name; // NULL: no thread for IO_DISK_WRITE_SYNC is started (a loop that never submits one)
+    // While this loop sleeps, another loop that wakes it, or its journal thread that completes a job, runs its turn
+    // (the wakes, the completions, the turn hook, the output; no timers, no sockets) instead of waking its thread.
+    bool shared_turns;
 };
 struct io *io_uv_new(const struct io_uv_options *options); // NULL when the system gives no descriptors
 void io_uv_run(struct io *io);                             // until io_uv_stop

@@ -4,6 +4,7 @@
 #include "io/io_uv_internal.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -101,12 +102,18 @@ static void fire_timers(struct uv_io *io) {
 //
 // uv_async_t is not used: its receiver spins while the sender is still inside its write(2), which on two cores cost
 // each loop three to five per cent.
-void bell_ring(struct uv_io *io) {
-    atomic_store(&io->bell.rung, true);
-    if (!atomic_load(&io->bell.sleeping) || !atomic_exchange(&io->bell.sleeping, false)) return;
+static bool stand_in(struct uv_io *io); // false: the loop's thread must be woken
+
+static void wake_thread(struct uv_io *io) {
     uint64_t one = 1;
     ssize_t written = write(io->bell.fd, &one, sizeof one);
     ENSURE(written == sizeof one || errno == EAGAIN); // EAGAIN: the counter is full, so the loop is woken anyhow
+}
+
+void bell_ring(struct uv_io *io) {
+    atomic_store(&io->bell.rung, true);
+    if (!atomic_load(&io->bell.sleeping) || !atomic_exchange(&io->bell.sleeping, false)) return;
+    if (!io->shared_turns || !stand_in(io)) wake_thread(io);
 }
 
 static void on_bell(uv_poll_t *poll, int status, int events) {
@@ -153,7 +160,10 @@ static void wake_close(struct io_wake *wake) {
 static void answer_bell(struct uv_io *io) {
     atomic_store(&io->bell.sleeping, false);
     if (!atomic_exchange(&io->bell.rung, false)) return;
-    if (atomic_exchange(&io->bell.stop, false)) uv_stop(&io->loop);
+    if (atomic_exchange(&io->bell.stop, false)) {
+        io->stopped = io->shared_turns;
+        if (!io->shared_turns) uv_stop(&io->loop);
+    }
     disk_completed(io);
     uint64_t round = ++io->bell.rounds;
     struct list *at = io->wakes.next;
@@ -187,23 +197,93 @@ static void on_check(uv_check_t *check) {
 
 static void on_tick(uv_timer_t *tick) {} // it only ends the sleep
 
-static void on_prepare(uv_prepare_t *prepare) {
-    struct uv_io *io = prepare->data;
-    if (io->closing) return;
-    uint64_t sleep_ms = UV_SLEEP_MS_MAX;
+// How long the loop may sleep. `sleeping` is set first and `rung` read then (the bell, above).
+static uint64_t sleep_ms(struct uv_io *io) {
+    uint64_t ms = UV_SLEEP_MS_MAX;
     const struct heap_item *first = heap_first(&io->timers);
     if (!list_empty(&io->dirty) || !list_empty(&io->handshakes)) {
-        sleep_ms = 0;
+        ms = 0;
     } else if (first != NULL) {
         uint64_t now = uv_now_us(&io->io);
         uint64_t wait_us = first->time > now ? first->time - now : 0;
-        if (wait_us < UV_SLEEP_MS_MAX * 1000u)
-            sleep_ms = (wait_us + 999) / 1000; // up: epoll counts in ms, and never early
+        if (wait_us < UV_SLEEP_MS_MAX * 1000u) ms = (wait_us + 999) / 1000; // up: epoll counts in ms, and never early
     }
     atomic_store(&io->bell.sleeping, true);
-    if (atomic_load(&io->bell.rung)) sleep_ms = 0;
-    int error = uv_timer_start(&io->tick, on_tick, sleep_ms, 0);
+    return atomic_load(&io->bell.rung) ? 0 : ms;
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    struct uv_io *io = prepare->data;
+    if (io->closing || io->shared_turns) return;
+    int error = uv_timer_start(&io->tick, on_tick, sleep_ms(io), 0);
     ENSURE(error == 0);
+}
+
+// ---- turns by others. A hand-over to a loop that sleeps costs a system call, a switch and the time until its thread
+// runs; on few cores that is most of what a small turn costs. So whoever has news for it runs the turn itself: the
+// service loop that of the replication loop with its commands, the journal thread the same with its completions.
+//
+// `sleeping` is a claim: who takes it back owes the loop a turn, by itself or by waking the loop's thread. `turns`
+// keeps two turns apart. The loop sleeps in poll(2) on libuv's descriptor, so that libuv itself is only touched under
+// the lock.
+//
+// Only loops and journal threads stand in: others may hold a lock that the turn wants. Sockets and timers stay with the
+// loop's thread. When a timer is due nobody stands in: a process that was paused reads
+// what its peers sent before any time-out judges them (io_uv_internal.h).
+static _Thread_local bool may_stand_in;
+
+void stand_in_allow(bool allowed) {
+    may_stand_in = allowed;
+}
+
+static bool timer_due(const struct uv_io *io) {
+    const struct heap_item *first = heap_first(&io->timers);
+    return first != NULL && first->time <= uv_now_us(NULL) + UV_STAND_IN_MARGIN_US;
+}
+
+// What a turn left behind that only the loop's thread can do.
+static bool thread_needed(const struct uv_io *io) {
+    const struct heap_item *first = heap_first(&io->timers);
+    return io->stopped || !list_empty(&io->dirty) || !list_empty(&io->handshakes) ||
+           uv_backend_timeout(&io->loop) == 0 || (first != NULL && first->time + 1000u < io->sleeps_until_us);
+}
+
+// The caller has the claim; with false it still has it.
+static bool stand_in(struct uv_io *io) {
+    if (!may_stand_in) return false;
+    for (unsigned turn = 0; turn < UV_STAND_IN_TURNS_MAX; turn++) {
+        if (pthread_mutex_trylock(&io->turns) != 0) return false;
+        bool may = io->running && io->turn != NULL && !timer_due(io);
+        if (may) {
+            answer_bell(io);
+            if (io->turn != NULL) io->turn(io->turn_context);
+            conns_flush(io);
+        }
+        bool needed = !may || thread_needed(io);
+        pthread_mutex_unlock(&io->turns);
+        if (needed) return false;
+        atomic_store(&io->bell.sleeping, true);
+        if (!atomic_load(&io->bell.rung) || !atomic_exchange(&io->bell.sleeping, false)) return true;
+    }
+    return false;
+}
+
+static void run_shared(struct uv_io *io) {
+    pthread_mutex_lock(&io->turns);
+    io->running = true;
+    while (!io->stopped) {
+        uint64_t ms = sleep_ms(io);
+        if (uv_backend_timeout(&io->loop) == 0) ms = 0; // libuv has something to do before it can wait
+        io->sleeps_until_us = uv_now_us(&io->io) + ms * 1000u;
+        pthread_mutex_unlock(&io->turns);
+        struct pollfd ready = {.fd = uv_backend_fd(&io->loop), .events = POLLIN};
+        if (ms > 0) poll(&ready, 1, (int)ms);
+        pthread_mutex_lock(&io->turns);
+        atomic_store(&io->bell.sleeping, false);
+        uv_run(&io->loop, UV_RUN_NOWAIT);
+    }
+    io->running = io->stopped = false;
+    pthread_mutex_unlock(&io->turns);
 }
 
 // ---- the table
@@ -277,6 +357,8 @@ struct io *io_uv_new(const struct io_uv_options *options) {
         return NULL;
     }
     io->bell.fd = -1;
+    io->shared_turns = options->shared_turns;
+    pthread_mutex_init(&io->turns, NULL);
     heap_init(&io->timers);
     pool_init(&io->timer_pool, sizeof(struct timer_slot), 128);
     pool_init(&io->requests, sizeof(struct disk_request), 16);
@@ -297,7 +379,12 @@ struct io *io_uv_new(const struct io_uv_options *options) {
 void io_uv_run(struct io *base) {
     struct uv_io *io = uv_io_of(base);
     ENSURE(!io->closing);
-    uv_run(&io->loop, UV_RUN_DEFAULT);
+    stand_in_allow(true);
+    if (io->shared_turns)
+        run_shared(io);
+    else
+        uv_run(&io->loop, UV_RUN_DEFAULT);
+    stand_in_allow(false);
 }
 
 void io_uv_stop(struct io *base) {
@@ -328,6 +415,7 @@ void io_uv_free(struct io *base) {
     if (io->bell.fd >= 0) close(io->bell.fd);
     if (io->reserve_fd >= 0) close(io->reserve_fd);
     out_stock_free(&io->stock);
+    pthread_mutex_destroy(&io->turns);
     heap_free(&io->timers);
     pool_free(&io->timer_pool);
     pool_free(&io->requests);

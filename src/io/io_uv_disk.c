@@ -173,6 +173,7 @@ static struct mail *wait_for_work(struct journal_thread *journal) {
 static void *journal_main(void *context) {
     struct uv_io *io = context;
     pthread_setname_np(pthread_self(), io->journal.name);
+    stand_in_allow(true);
     struct mail *mail;
     while ((mail = wait_for_work(&io->journal)) != NULL) {
         while (mail != NULL) {

@@ -5,6 +5,8 @@
 //              -> timers that are due -> paced TLS handshakes -> the turn hook -> every connection with output is
 //              flushed
 //                                                                                  (libuv's check phase)
+// Of a loop with shared_turns another thread may run the wakes, the completions, the hook and the flush while the loop
+// sleeps (io_uv.c "turns by others").
 // Timers run after the sockets, not before as in libuv itself: a process that was paused reads what its peers sent
 // meanwhile before any time-out judges them, and what a timer writes still leaves in the same turn.
 #pragma once
@@ -38,6 +40,10 @@
 #define UV_DIRECT_UNIT 512u         // what O_DIRECT wants of offsets, lengths and memory; else the page cache is used
 #define UV_BOUNCE_BYTES (1u << 20)  // copied and written at once
 #define UV_ADDRESSES_MAX 8u         // addresses of one name that are bound or tried
+
+#define UV_STAND_IN_TURNS_MAX 4u // turns that another thread runs in a row for this loop
+#define UV_STAND_IN_MARGIN_US                                                                                          \
+    2000u // owners count in whole ms: a time-out may be judged so long before its timer is due
 
 struct uv_io;
 
@@ -215,6 +221,10 @@ struct uv_io {
         _Atomic bool stop;
         uint64_t rounds;
     } bell;
+    bool shared_turns;        // other threads may run a turn while this loop sleeps (io_uv.c "Turns by others")
+    bool running, stopped;    // shared_turns: io_uv_run is under way; it shall return
+    pthread_mutex_t turns;    // shared_turns: held by whoever runs a turn, so by nobody while the loop sleeps
+    uint64_t sleeps_until_us; // shared_turns: when the loop wakes by itself
     void (*turn)(void *context);
     void *turn_context;
     struct heap timers;
@@ -235,7 +245,8 @@ static inline struct uv_io *uv_io_of(struct io *io) {
 
 // ---- the operations, by file
 uint64_t uv_now_us(struct io *io);
-void bell_ring(struct uv_io *io); // from any thread, after what it announces was stored
+void bell_ring(struct uv_io *io);  // from any thread, after what it announces was stored
+void stand_in_allow(bool allowed); // this thread may run the turns of loops that share them
 void uv_timer_begin(struct uv_io *io, struct io_timer *timer, void (*fire)(struct io_timer *), void *context,
                     uint64_t delay_us);
 void uv_timer_end(struct uv_io *io, struct io_timer *timer);

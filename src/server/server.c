@@ -390,7 +390,7 @@ static int start_and_run(struct server *server, int signals) {
     char error[1024] = "";
     if (!open_tls(server)) return EXIT_USAGE;
     server->service_io = io_uv_new(&(struct io_uv_options){.journal_thread_name = NULL});
-    server->replication_io = io_uv_new(&(struct io_uv_options){.journal_thread_name = "journal"});
+    server->replication_io = io_uv_new(&(struct io_uv_options){.journal_thread_name = "journal", .shared_turns = true});
     if (server->service_io == NULL || server->replication_io == NULL) {
         complain("the system gives no descriptors for the loops");
         return EXIT_FATAL;

@@ -486,5 +486,7 @@ int main(void) {
         cmocka_unit_test(a_childs_end_is_told_without_a_pidfd),
         cmocka_unit_test(a_child_dies_with_its_parent),
     };
-    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+    int failed = cmocka_run_group_tests(tests, make_folder, drop_folder);
+    io_fixture_shared_turns = true; // all of it holds for such a loop too
+    return failed + cmocka_run_group_tests(tests, make_folder, drop_folder);
 }

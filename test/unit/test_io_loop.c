@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "io/io_uv_internal.h"
 #include "test/unit/support/io_fixture.h"
 
 // ---- timers
@@ -208,6 +211,96 @@ static void stop_from_another_thread(void **state) {
     io_fixture_close(&f);
 }
 
+// ---- turns by others
+struct shared {
+    struct io *io;
+    struct io_wake wake;
+    struct io_timer timer;
+    pthread_t loop;
+    bool arms, armed; // each call arms a timer that is nearly due
+    _Atomic int calls, by_others, under_way, wrong, fired;
+};
+static void enter(struct shared *s) {
+    if (atomic_fetch_add(&s->under_way, 1) != 0) atomic_fetch_add(&s->wrong, 1);
+}
+static void leave(struct shared *s) {
+    atomic_fetch_sub(&s->under_way, 1);
+}
+static void on_shared_timer(struct io_timer *timer) {
+    struct shared *s = timer->context;
+    enter(s);
+    if (!pthread_equal(pthread_self(), s->loop)) s->wrong++;
+    s->armed = false;
+    s->fired++;
+    leave(s);
+}
+static void on_shared_wake(struct io_wake *wake) {
+    struct shared *s = wake->context;
+    enter(s);
+    bool by_other = !pthread_equal(pthread_self(), s->loop);
+    if (by_other) s->by_others++;
+    if (by_other && s->armed) s->wrong++;
+    if (s->arms && !s->armed) {
+        s->armed = true;
+        s->io->ops->timer_start(s->io, &s->timer, 1500);
+    }
+    s->calls++;
+    leave(s);
+}
+static void no_turn(void *context) {}
+static void *run_shared_loop(void *context) {
+    struct shared *s = context;
+    io_uv_run(s->io);
+    return NULL;
+}
+static void open_shared(struct shared *s, bool arms) {
+    memset(s, 0, sizeof *s);
+    s->io = io_uv_new(&(struct io_uv_options){.shared_turns = true});
+    assert_non_null(s->io);
+    s->arms = arms;
+    s->wake = (struct io_wake){.woken = on_shared_wake, .context = s};
+    s->timer = (struct io_timer){.fire = on_shared_timer, .context = s};
+    assert_int_equal(s->io->ops->wake_init(s->io, &s->wake), 0);
+    s->io->ops->set_turn_hook(s->io, no_turn, NULL);
+}
+static void *signal_shared(void *context) {
+    struct shared *s = context;
+    stand_in_allow(true);
+    for (int i = 0; i < RINGS; i++) s->io->ops->wake_signal(&s->wake);
+    return NULL;
+}
+static void run_signals(struct shared *s) {
+    pthread_t threads[2];
+    pthread_create(&s->loop, NULL, run_shared_loop, s);
+    for (int round = 0; round < 200 && (s->by_others == 0 || (s->arms && s->fired < 3)); round++) {
+        for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, signal_shared, s);
+        for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+        int before = s->calls; // none is lost, whoever runs it
+        s->io->ops->wake_signal(&s->wake);
+        while (s->calls == before) sched_yield();
+    }
+    io_uv_stop(s->io);
+    pthread_join(s->loop, NULL);
+    s->io->ops->timer_stop(s->io, &s->timer);
+    s->io->ops->wake_close(&s->wake);
+    io_uv_free(s->io);
+}
+static void who_wakes_a_sleeping_loop_runs_its_turn(void **state) {
+    struct shared s;
+    open_shared(&s, false);
+    run_signals(&s);
+    assert_true(s.by_others > 0);
+    assert_int_equal(s.wrong, 0); // never two turns at once
+}
+static void nobody_stands_in_when_a_timer_is_due(void **state) {
+    struct shared s;
+    open_shared(&s, true);
+    run_signals(&s);
+    assert_true(s.fired >= 3); // also those that a stand-in started: the loop's thread was woken for them
+    assert_true(s.by_others > 0);
+    assert_int_equal(s.wrong, 0);
+}
+
 static void clocks_and_chance(void **state) {
     struct io_fixture f;
     io_fixture_open(&f, NULL);
@@ -222,6 +315,10 @@ static void clocks_and_chance(void **state) {
 }
 
 int main(void) {
+    const struct CMUnitTest alone[] = {
+        cmocka_unit_test(who_wakes_a_sleeping_loop_runs_its_turn),
+        cmocka_unit_test(nobody_stands_in_when_a_timer_is_due),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timers_fire_in_order_of_time),
         cmocka_unit_test(equal_times_fire_in_order_of_start),
@@ -233,5 +330,7 @@ int main(void) {
         cmocka_unit_test(stop_from_another_thread),
         cmocka_unit_test(clocks_and_chance),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(alone, NULL, NULL) + cmocka_run_group_tests(tests, NULL, NULL);
+    io_fixture_shared_turns = true; // all of it holds for such a loop too
+    return failed + cmocka_run_group_tests(tests, NULL, NULL);
 }

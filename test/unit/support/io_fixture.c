@@ -5,8 +5,11 @@
 
 #define PATIENCE_US 20000000u
 
+bool io_fixture_shared_turns;
+
 void io_fixture_open(struct io_fixture *f, const char *journal_thread_name) {
-    struct io_uv_options options = {.journal_thread_name = journal_thread_name};
+    struct io_uv_options options = {.journal_thread_name = journal_thread_name,
+                                    .shared_turns = io_fixture_shared_turns};
     memset(f, 0, sizeof *f);
     f->io = io_uv_new(&options);
     ENSURE(f->io != NULL);

@@ -11,6 +11,7 @@ struct io_fixture {
     void *context;
     bool late, done;
 };
+extern bool io_fixture_shared_turns; // loops are opened with shared_turns
 void io_fixture_open(struct io_fixture *f, const char *journal_thread_name);
 void io_fixture_close(struct io_fixture *f);
 bool run_until(struct io_fixture *f, bool (*condition)(void *context), void *context); // false: 20 s went by

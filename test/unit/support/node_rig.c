@@ -102,7 +102,8 @@ static void free_loops(struct rig_node *rig) {
 }
 
 static bool prepare(struct rig_node *rig) {
-    struct io_uv_options service = {0}, replication = {.journal_thread_name = "journal"};
+    struct io_uv_options service = {0},
+                         replication = {.journal_thread_name = "journal", .shared_turns = !rig->one_loop};
     const char *level_text = getenv("RIG_LOG");
     enum log_level level = LOG_LEVEL_OFF;
     if (level_text != NULL) log_level_parse(level_text, &level);
