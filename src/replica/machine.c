@@ -29,7 +29,7 @@ struct machine {
     uint64_t log_time_ms;
     int64_t unix_offset_ms;
     uint64_t settings[GROUP_SETTING_COUNT];
-    uint32_t apply_level;
+    uint32_t apply_level, apply_level_max;
     struct raft_membership membership;
     struct machine_stream streams[STREAMS_MAX]; // ascending by member
     size_t stream_count;
@@ -108,7 +108,8 @@ struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_s
     machine->self = self;
     machine->boot = boot;
     if (sink != NULL) machine->sink = *sink;
-    machine->apply_level = APPLY_LEVEL_NEWEST;
+    machine->apply_level = APPLY_LEVEL_FIRST;
+    machine->apply_level_max = APPLY_LEVEL_NEWEST;
     membership_init(&machine->membership);
     for (uint8_t id = 0; id < MODEL_COUNT; id++) {
         const struct model_ops *ops = model_table(id);
@@ -127,6 +128,11 @@ void machine_free(struct machine *machine) {
     }
     membership_free(&machine->membership);
     mem_free(machine);
+}
+
+void machine_limit_apply_level(struct machine *machine, uint32_t level_max) {
+    ENSURE(machine->applied == 0 && level_max >= APPLY_LEVEL_FIRST);
+    machine->apply_level_max = level_max;
 }
 
 void machine_set_boot(struct machine *machine, uint64_t boot) {
@@ -223,9 +229,9 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
     case GROUP_APPLY_LEVEL: {
         uint64_t level = read_varint(&r);
         if (!reader_done(&r)) return 0;
-        if (level > APPLY_LEVEL_NEWEST) {
+        if (level > machine->apply_level_max) {
             snprintf(error, 256, "entry %llu raises the apply level to %llu; this binary knows %u: install a newer one",
-                     (unsigned long long)apply->index, (unsigned long long)level, APPLY_LEVEL_NEWEST);
+                     (unsigned long long)apply->index, (unsigned long long)level, machine->apply_level_max);
             return COMMAND_BAD_COMMAND;
         }
         if (level > machine->apply_level) machine->apply_level = (uint32_t)level;
@@ -463,6 +469,14 @@ struct lease_table *machine_leases(const struct machine *machine) {
     return machine->models[MODEL_LEASE];
 }
 
+uint32_t machine_apply_level(const struct machine *machine) {
+    return machine->apply_level;
+}
+
+bool machine_level_unknown(const struct machine *machine) {
+    return machine->apply_level > machine->apply_level_max;
+}
+
 void *machine_model(const struct machine *machine, uint8_t model) {
     return model < MODEL_COUNT ? machine->models[model] : NULL;
 }
@@ -543,7 +557,8 @@ static int group_decode(struct machine *machine, const void *data, size_t len) {
     if (r.failed || settings > GROUP_SETTING_COUNT) return -EBADMSG;
     for (uint32_t i = 0; i < settings; i++) set_setting(machine, (enum group_setting)i, read_u64_le(&r));
     uint32_t count = read_u32_le(&r);
-    if (r.failed || count > STREAMS_MAX || machine->apply_level > APPLY_LEVEL_NEWEST) return -EBADMSG;
+    if (r.failed || count > STREAMS_MAX || machine->apply_level < APPLY_LEVEL_FIRST) return -EBADMSG;
+    if (machine->apply_level > machine->apply_level_max) return -ENOTSUP;
     machine->stream_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t member = read_u32_le(&r);
@@ -637,6 +652,13 @@ int machine_load_finish(struct machine *machine, uint64_t index, uint64_t term, 
     return 0;
 }
 
+// The highest level that all members can follow.
+static uint32_t membership_apply_level(const struct raft_membership *m, uint32_t level) {
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->members[i].apply_level_max < level) level = m->members[i].apply_level_max;
+    return level < APPLY_LEVEL_FIRST ? APPLY_LEVEL_FIRST : level;
+}
+
 void machine_genesis(struct machine *machine, uint64_t index, uint64_t term, uint64_t log_time_ms,
                      int64_t unix_offset_ms, const struct raft_membership *membership) {
     ENSURE(machine->applied == 0);
@@ -647,6 +669,7 @@ void machine_genesis(struct machine *machine, uint64_t index, uint64_t term, uin
     membership_free(&machine->membership);
     membership_copy(&machine->membership, membership);
     machine->membership.index = index;
+    machine->apply_level = membership_apply_level(membership, machine->apply_level_max);
     struct apply apply = apply_at(machine, index);
     machine->applying = &apply;
     publish_config(machine);

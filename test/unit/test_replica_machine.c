@@ -1,5 +1,6 @@
 // The state machine of one group: streams (replication.md "Streams"), sessions' end, membership, digests, snapshots,
 // restore.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -370,6 +371,33 @@ static void unknown_model_or_level_stops_the_node(void **state) {
     bench_end(&b);
 }
 
+static void state_above_the_own_apply_level_is_refused(void **state) {
+    (void)state;
+    struct machine *newer = machine_new(SELF, BOOT, NULL), *older = machine_new(SELF, BOOT, NULL);
+    machine_limit_apply_level(newer, 3);
+    struct raft_membership members;
+    membership_init(&members);
+    membership_add(&members, SELF)->apply_level_max = 2;
+    machine_genesis(newer, 1, 1, 0, 0, &members);
+    assert_int_equal(machine_apply_level(newer), 2); // a formation begins where all of its members can
+    static uint8_t chunk[1u << 18];
+    struct machine_cursor cursor = {0};
+    uint8_t model;
+    size_t len = machine_save(newer, &cursor, &model, chunk, sizeof chunk);
+    assert_int_equal(model, MODEL_GROUP);
+    assert_int_equal(machine_load(older, model, chunk, len), -ENOTSUP);
+    assert_true(machine_level_unknown(older));
+    machine_free(older);
+    older = machine_new(SELF, BOOT, NULL);
+    machine_limit_apply_level(older, 2);
+    assert_int_equal(machine_load(older, model, chunk, len), 0);
+    assert_int_equal(machine_apply_level(older), 2);
+    assert_false(machine_level_unknown(older));
+    membership_free(&members);
+    machine_free(older);
+    machine_free(newer);
+}
+
 static void membership_change_drops_the_stream_of_who_left(void **state) {
     (void)state;
     struct bench b;
@@ -526,6 +554,7 @@ int main(void) {
         cmocka_unit_test(times_beyond_any_clock_stay_in_range),
         cmocka_unit_test(part_of_a_snapshot_is_refused),
         cmocka_unit_test(unknown_model_or_level_stops_the_node),
+        cmocka_unit_test(state_above_the_own_apply_level_is_refused),
         cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
         cmocka_unit_test(restored_machine_agrees_ever_after),
         cmocka_unit_test(restore_ends_all_sessions_and_jumps),
