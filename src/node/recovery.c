@@ -327,6 +327,7 @@ bool node_recover(struct node *node, char error[1024]) {
     core->forward_bytes_max = FORWARD_BYTES_MAX;
     core->apply_level_max = node->options.apply_level_max;
     core->settings[GROUP_SETTING_EPHEMERALS_MAX] = node->options.ephemerals_max;
+    core->settings[GROUP_SETTING_CONTAINER_CHECK_MS] = node->options.container_check_ms;
     io->ops->random(io, &core->seed, sizeof core->seed);
     core->log = node->log;
     core->ops = &replication->ops;

@@ -97,10 +97,25 @@ static void session_ended(void *context, struct apply *apply, uint64_t session) 
     }
 }
 
+static const uint64_t setting_defaults[GROUP_SETTING_COUNT] = {
+    [GROUP_SETTING_EPHEMERALS_MAX] = ZK_SESSION_EPHEMERALS_DEFAULT,
+    [GROUP_SETTING_CONTAINER_CHECK_MS] = TREE_CONTAINER_CHECK_MS,
+};
+
+// As many as older binaries knew, and those up to the last that somebody changed: a setting that is new and untouched
+// changes neither snapshots nor digests, so both kinds of binaries may run side by side.
+static uint32_t settings_written(const struct machine *machine) {
+    uint32_t count = GROUP_SETTING_COUNT;
+    while (count > 1 && machine->settings[count - 1] == setting_defaults[count - 1]) count--;
+    return count;
+}
+
 static void set_setting(struct machine *machine, enum group_setting setting, uint64_t value) {
     machine->settings[setting] = value;
     if (setting == GROUP_SETTING_EPHEMERALS_MAX)
         tree_set_ephemerals_max(machine->models[MODEL_TREE], value > UINT32_MAX ? UINT32_MAX : (uint32_t)value);
+    else if (setting == GROUP_SETTING_CONTAINER_CHECK_MS)
+        tree_set_container_check(machine->models[MODEL_TREE], value);
 }
 
 struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_sink *sink) {
@@ -116,7 +131,7 @@ struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_s
         if (ops != NULL) machine->models[id] = ops->create();
     }
     lease_on_end(machine->models[MODEL_LEASE], session_ended, machine);
-    set_setting(machine, GROUP_SETTING_EPHEMERALS_MAX, ZK_SESSION_EPHEMERALS_DEFAULT);
+    for (int i = 0; i < GROUP_SETTING_COUNT; i++) set_setting(machine, (enum group_setting)i, setting_defaults[i]);
     return machine;
 }
 
@@ -531,9 +546,10 @@ static size_t group_encode(const struct machine *machine, uint8_t *out) {
     put_u64_le(at + 8, machine->log_time_ms);
     put_u64_le(at + 16, (uint64_t)machine->unix_offset_ms);
     at += 24;
-    put_u32_le(at, GROUP_SETTING_COUNT);
+    uint32_t settings = settings_written(machine);
+    put_u32_le(at, settings);
     at += 4;
-    for (size_t i = 0; i < GROUP_SETTING_COUNT; i++, at += 8) put_u64_le(at, machine->settings[i]);
+    for (uint32_t i = 0; i < settings; i++, at += 8) put_u64_le(at, machine->settings[i]);
     put_u32_le(at, (uint32_t)machine->stream_count);
     at += 4;
     for (size_t i = 0; i < machine->stream_count; i++) {

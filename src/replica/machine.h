@@ -29,7 +29,7 @@ void group_write_void(struct writer *w, int error);
 void group_write_time(struct writer *w);
 void group_write_unix_offset(struct writer *w, int64_t offset_ms);
 // Settings that apply's results depend on are part of the state: the leader proposes its own where they differ.
-enum group_setting { GROUP_SETTING_EPHEMERALS_MAX = 0, GROUP_SETTING_COUNT };
+enum group_setting { GROUP_SETTING_EPHEMERALS_MAX = 0, GROUP_SETTING_CONTAINER_CHECK_MS, GROUP_SETTING_COUNT };
 void group_write_setting(struct writer *w, enum group_setting setting, uint64_t value);
 void group_write_apply_level(struct writer *w, uint32_t level);
 // How commands are applied may change only for all replicas at one index: the leader raises the level once every member

@@ -308,6 +308,38 @@ static void setting_is_replicated(void **state) {
     bench_end(&b);
 }
 
+static void container_check_is_replicated_and_silent_at_its_default(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    static uint8_t chunk[256u << 10];
+    uint8_t model;
+    struct machine_cursor cursor = {0};
+    machine_save(b.machine, &cursor, &model, chunk, sizeof chunk);
+    assert_int_equal(model, MODEL_GROUP);
+    assert_int_equal(get_u32_le(chunk + 24), 1); // as binaries wrote it that knew one setting
+    write_create(&w, "/c", 0, 0, TREE_CONTAINER);
+    send_one(&b, SELF, BOOT, 2, &w);
+    group_write_setting(&w, GROUP_SETTING_CONTAINER_CHECK_MS, 2000);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    write_create(&w, "/c/x", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 3, &w);
+    command_write_head(&w, MODEL_TREE, TREE_OP_DELETE, 0, 0);
+    write_blob(&w, bytes_of(NULL, 0));
+    tree_write_delete(&w, bytes_of_text("/c/x"), -1);
+    send_one(&b, SELF, BOOT, 4, &w);
+    assert_int_equal(b.told.own_error[b.told.own_count - 1], 0);
+    assert_int_equal(machine_next_deadline_ms(b.machine), machine_log_time_ms(b.machine) + 2000);
+    memset(&cursor, 0, sizeof cursor);
+    machine_save(b.machine, &cursor, &model, chunk, sizeof chunk);
+    assert_int_equal(get_u32_le(chunk + 24), 2);
+    writer_free(&w);
+    bench_end(&b);
+}
+
 // fuzz_batch: times at the end of their range were added up over it.
 static void times_beyond_any_clock_stay_in_range(void **state) {
     (void)state;
@@ -551,6 +583,7 @@ int main(void) {
         cmocka_unit_test(command_of_an_older_attachment_is_moved),
         cmocka_unit_test(void_takes_a_number_and_gives_its_error),
         cmocka_unit_test(setting_is_replicated),
+        cmocka_unit_test(container_check_is_replicated_and_silent_at_its_default),
         cmocka_unit_test(times_beyond_any_clock_stay_in_range),
         cmocka_unit_test(part_of_a_snapshot_is_refused),
         cmocka_unit_test(unknown_model_or_level_stops_the_node),

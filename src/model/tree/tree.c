@@ -17,6 +17,7 @@ static void *tree_create(void) {
     arena_init(&tree->arena);
     writer_init(&tree->path);
     tree->ephemerals_max = ZK_SESSION_EPHEMERALS_DEFAULT;
+    tree->container_check_ms = TREE_CONTAINER_CHECK_MS;
     tree_defaults(tree);
     return tree;
 }
@@ -133,6 +134,10 @@ static uint64_t tree_memory(const void *state) {
 
 void tree_set_ephemerals_max(struct tree *tree, uint32_t limit) {
     tree->ephemerals_max = limit;
+}
+
+void tree_set_container_check(struct tree *tree, uint64_t ms) {
+    tree->container_check_ms = ms;
 }
 
 const struct model_ops tree_model = {
