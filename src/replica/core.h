@@ -152,6 +152,7 @@ enum core_admin { // in frames between nodes: new ones at the end
     CORE_TRANSFER,
     CORE_FORM_WITHOUT, // of the node that is asked only
     CORE_MEMBER_ADD_OBSERVER,
+    CORE_TIME_STEP, // Unix time to the leader's clock, back too
     CORE_ADMIN_COUNT
 };
 void core_admin(struct core *core, uint64_t now_ms, uint64_t request, enum core_admin what, uint32_t member,

@@ -382,6 +382,7 @@ void core_time_move(struct core *core); // leader: log time goes on
 void core_time_seen(struct core *core, uint64_t log_time_ms, uint64_t term);
 void core_time_leader_changed(struct core *core);
 void core_time_tick(struct core *core);
+bool core_time_step(struct core *core, struct admin_request *request);
 uint64_t core_time_known_at(const struct core *core,
                             uint64_t at_ms); // the log time of this term known here at that moment
 uint64_t core_time_deadline(const struct core *core, uint64_t log_deadline_ms); // as own clock

@@ -480,6 +480,8 @@ static bool work_on(struct core *core, struct admin_request *request) {
         return promote_one(core, request);
     case CORE_TRANSFER:
         return transfer(core, request);
+    case CORE_TIME_STEP:
+        return core_time_step(core, request);
     case CORE_FORM_WITHOUT:
     case CORE_ADMIN_COUNT:
         break;
