@@ -44,6 +44,7 @@ struct sim_node {
     bool lost;         // its disk was lost and it is not back as a voter yet
     bool rotten;       // its disk holds a flipped bit: it is replaced at the next chance
     bool stopping;
+    uint32_t starts;
     bool away; // left out of the healed core
     uint64_t turns;
     uint64_t persisted; // what Raft took for durable when the process ended

@@ -102,6 +102,12 @@ static void on_dead(struct host *host) {
     node_restart_after(node, 200000 + world_draw(&sim->world, PRNG_FAULT, 2000000));
 }
 
+// Upgrades one after another: from some start on a node's binary knows apply level 2. Not drawn, so that what seeds
+// were found for stays as it was.
+static uint32_t apply_level_of(const struct sim_node *node) {
+    return node->starts > hash_u64(node->sim->world.options.seed ^ node->id) % 4 ? SIM_APPLY_LEVEL : APPLY_LEVEL_FIRST;
+}
+
 void node_begin(struct sim_node *node) {
     struct sim *sim = node->sim;
     struct host *host = node->host;
@@ -111,6 +117,7 @@ void node_begin(struct sim_node *node) {
     host_process_begin(host);
     host->call_us_max = sim->swarm.call_us_max;
     host->child_step_us = sim->swarm.child_step_us;
+    node->starts++;
     struct sim_loop *service = host_start_loop(host), *replication = host_start_loop(host);
     struct node_listener listener = {
         .protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER};
@@ -124,6 +131,7 @@ void node_begin(struct sim_node *node) {
                                    .peer_address = node->peer,
                                    .listeners = &listener,
                                    .listener_count = 1,
+                                   .apply_level_max = apply_level_of(node),
                                    .journal_align = sim->swarm.journal_align,
                                    .segment_bytes = sim->swarm.segment_bytes,
                                    .snapshot_every_entries = sim->swarm.snapshot_every_entries,

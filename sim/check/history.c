@@ -122,6 +122,7 @@ void history_begin(struct history *h, const struct machine *formed) {
     size_t capacity = 1u << 20;
     uint8_t *chunk = mem_alloc(capacity), model;
     h->machine = machine_new(0, 0, &sink);
+    machine_limit_apply_level(h->machine, SIM_APPLY_LEVEL);
     for (;;) {
         size_t len = machine_save(formed, &cursor, &model, chunk, capacity);
         if (len == 0) break;

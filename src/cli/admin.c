@@ -10,6 +10,7 @@
 #include "server/server.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FORM_POLLS 50 // and how often: 5 s, far over an election
@@ -113,6 +114,56 @@ int leader_main(int argc, char **argv) {
     } else {
         code = ask_admin("leader", address, "POST", "/v1/leader/transfer",
                          id != 0 ? json_pack("{s:I}", "to", (json_int_t)id) : NULL);
+    }
+    mem_free(arguments);
+    return code;
+}
+
+// The cluster's time beside the clock of this machine, in seconds.
+static int time_show(const char *address, bool advise) {
+    json_t *json = ask_json("time", address, "GET", "/v1/cluster", NULL, ASK_TIMEOUT_MS, false);
+    if (json == NULL) return EXIT_FATAL;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    long long here = (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+              cluster = (long long)json_integer_value(json_object_get(json, "unix_ms"));
+    printf("cluster  %lld.%03lld\nhere     %lld.%03lld\nahead    %+.3f s\n", cluster / 1000, cluster % 1000,
+           here / 1000, here % 1000, (double)(cluster - here) / 1000);
+    if (advise)
+        printf("nothing was changed. A step sets the cluster's Unix time to the leader's clock at once: times of nodes "
+               "written\n"
+               "afterwards may lie before those of earlier ones. Sessions and TTLs do not notice. To do it: --yes\n");
+    json_decref(json);
+    return advise ? EXIT_USAGE : 0;
+}
+
+int time_main(int argc, char **argv) {
+    const char *http = ASK_DEFAULT;
+    bool yes = false;
+    const struct option_row rows[] = {{"yes", 0, NULL, "step: do it", NULL, &yes}, ASK_OPTION(http)};
+    const struct option_table table = {
+        "time",
+        "parley time show | step [--yes]",
+        "The cluster keeps a Unix time of its own, which never goes back by itself: it waits, slowed by 5 %, until the "
+        "clocks\n"
+        "have come up to it. After a clock was far ahead by mistake `step` sets it back to the leader's clock at once.",
+        rows,
+        2,
+        1,
+        1};
+    char **arguments = mem_alloc((size_t)argc * sizeof *arguments), address[ADDRESS_TEXT_MAX];
+    size_t count;
+    int code = options_read(&table, argc, argv, arguments, &count);
+    bool step = count > 0 && strcmp(arguments[0], "step") == 0;
+    if (code >= 0) {
+    } else if (!ask_address("time", http, address)) {
+        code = EXIT_USAGE;
+    } else if (!step && strcmp(arguments[0], "show") != 0) {
+        code = options_wrong(&table, "'%s' is unknown", arguments[0]);
+    } else if (step && yes) {
+        code = ask_admin("time", address, "POST", "/v1/time/step", NULL);
+    } else {
+        code = time_show(address, step);
     }
     mem_free(arguments);
     return code;

@@ -9,6 +9,7 @@
     X(member, "list, add, promote or remove members")                                                                  \
     X(leader, "move leadership to another node")                                                                       \
     X(cluster, "form a new cluster without the members that are missing")                                              \
+    X(time, "show the cluster's Unix time, or step it to the clocks")                                                  \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \

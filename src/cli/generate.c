@@ -22,6 +22,7 @@ static const struct {
     {"member", "list add promote remove --observer --http --help"},
     {"leader", "transfer --http --help"},
     {"cluster", "form --without --http --help"},
+    {"time", "show step --yes --http --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

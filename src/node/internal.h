@@ -224,6 +224,7 @@ void node_fatal(struct node *node, const char *format, ...) __attribute__((forma
 void node_replication_done(struct node *node); // the very end: calls `stopped`
 // recovery.c: snapshot and journal into machine, core and journal. false: error is filled.
 bool node_recover(struct node *node, char error[1024]);
+struct machine *node_machine_new(struct node *node, uint64_t boot, const struct machine_sink *sink);
 int node_load_snapshot(struct node *node, struct io *io, struct machine *machine, uint64_t index, uint64_t term,
                        char error[512]);
 int node_save_genesis(struct node *node, const struct raft_membership *membership, uint64_t index, uint64_t term,

@@ -41,6 +41,8 @@ struct node_options {
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default
     uint64_t memory_max;                // bytes of the tree, over all nodes alike; 0: no limit
+    uint64_t container_check_ms;        // 0: the default
+    uint32_t apply_level_max;           // 0: what this binary knows (tests, the simulator)
     uint64_t client_pending_bytes_max;  // commands under way of one client; 0: 4 MiB
 };
 
@@ -82,6 +84,7 @@ struct node_view { // for /v1/cluster, status; service loop
     uint8_t cluster_id[16];
     struct node_member *members;
     size_t member_count; // valid during the turn
+    uint32_t apply_level;
 };
 void node_get_view(struct node *node, struct node_view *view);
 

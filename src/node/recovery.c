@@ -14,12 +14,14 @@
 
 // ---- snapshots
 
-struct loading {
-    struct machine *machine;
-};
+struct machine *node_machine_new(struct node *node, uint64_t boot, const struct machine_sink *sink) {
+    struct machine *machine = machine_new(node->options.id, boot, sink);
+    if (node->options.apply_level_max != 0) machine_limit_apply_level(machine, node->options.apply_level_max);
+    return machine;
+}
 
 static int on_chunk(void *context, uint8_t model, const void *data, size_t len) {
-    return machine_load(((struct loading *)context)->machine, model, data, len);
+    return machine_load(context, model, data, len);
 }
 
 int node_load_snapshot(struct node *node, struct io *io, struct machine *machine, uint64_t index, uint64_t term,
@@ -27,18 +29,20 @@ int node_load_snapshot(struct node *node, struct io *io, struct machine *machine
     char path[4096];
     struct snapshot_meta meta;
     struct writer membership;
-    struct loading loading = {.machine = machine};
     writer_init(&membership);
     pthread_mutex_lock(&node->store_lock);
     snapshot_store_path(node->store, index, term, path);
     pthread_mutex_unlock(&node->store_lock);
     error[0] = 0;
-    int e = snapshot_load(io, path, &meta, &membership, on_chunk, &loading, error);
+    int e = snapshot_load(io, path, &meta, &membership, on_chunk, machine, error);
     if (e == 0 && (meta.index != index || meta.term != term)) e = -EBADMSG;
     if (e == 0)
         e = machine_load_finish(machine, meta.index, meta.term, meta.log_time_ms,
                                 bytes_of(membership.data, membership.len), meta.digest);
     writer_free(&membership);
+    if (machine_level_unknown(machine))
+        snprintf(error, 512, "%.400s: it is of apply level %u, which this binary does not know: install a newer one",
+                 path, machine_apply_level(machine));
     if (e != 0 && error[0] == 0) snprintf(error, 512, "%.400s: its contents do not match its digest", path);
     return e;
 }
@@ -97,7 +101,7 @@ static int save_machine(struct io *io, const char *path, const struct machine *m
 int node_save_genesis(struct node *node, const struct raft_membership *membership, uint64_t index, uint64_t term,
                       const uint8_t cluster_id[16]) {
     struct machine_sink none = {0};
-    struct machine *machine = machine_new(node->options.id, 0, &none);
+    struct machine *machine = node_machine_new(node, 0, &none);
     machine_genesis(machine, index, term, 0, 0, membership);
     char path[4096];
     pthread_mutex_lock(&node->store_lock);
@@ -124,7 +128,8 @@ void applied_of_machine(const struct machine *machine, struct core_applied *appl
                                      .term = machine_applied_term(machine),
                                      .log_time_ms = machine_log_time_ms(machine),
                                      .next_deadline_ms = machine_next_deadline_ms(machine),
-                                     .unix_offset_ms = machine_unix_offset_ms(machine)};
+                                     .unix_offset_ms = machine_unix_offset_ms(machine),
+                                     .apply_level = machine_apply_level(machine)};
     machine_settings(machine, applied->settings);
     applied->leases = mem_zalloc((lease_count(leases) + 1) * sizeof *applied->leases);
     lease_each(leases, add_lease, applied);
@@ -175,7 +180,7 @@ static bool load_newest(struct node *node, char error[1024]) {
     struct machine_sink sink;
     for (size_t i = 0; i < count; i++) {
         char text[512];
-        struct machine *machine = machine_new(node->options.id, service->boot, service_sink(service, &sink));
+        struct machine *machine = node_machine_new(node, service->boot, service_sink(service, &sink));
         if (node_load_snapshot(node, node->options.replication_io, machine, entries[i].index, entries[i].term, text) ==
             0) {
             service->machine = machine;
@@ -187,7 +192,7 @@ static bool load_newest(struct node *node, char error[1024]) {
                   (unsigned long long)entries[i].index, text);
         snprintf(error, 1024, "%s", text);
     }
-    service->machine = machine_new(node->options.id, service->boot, service_sink(service, &sink));
+    service->machine = node_machine_new(node, service->boot, service_sink(service, &sink));
     return count == 0;
 }
 
@@ -322,8 +327,10 @@ bool node_recover(struct node *node, char error[1024]) {
     core->heartbeat_ms = node->options.heartbeat_ms;
     core->election_ms = node->options.election_ms;
     core->forward_bytes_max = FORWARD_BYTES_MAX;
+    core->apply_level_max = node->options.apply_level_max;
     core->settings[GROUP_SETTING_EPHEMERALS_MAX] = node->options.ephemerals_max;
     core->settings[GROUP_SETTING_MEMORY_MAX] = node->options.memory_max == 0 ? UINT64_MAX : node->options.memory_max;
+    core->settings[GROUP_SETTING_CONTAINER_CHECK_MS] = node->options.container_check_ms;
     io->ops->random(io, &core->seed, sizeof core->seed);
     core->log = node->log;
     core->ops = &replication->ops;

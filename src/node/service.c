@@ -265,6 +265,7 @@ static void report_applied(struct service *service) {
     applied->log_time_ms = machine_log_time_ms(machine);
     applied->next_deadline_ms = machine_next_deadline_ms(machine);
     applied->unix_offset_ms = machine_unix_offset_ms(machine);
+    applied->apply_level = machine_apply_level(machine);
     machine_settings(machine, applied->settings);
     const struct machine_sample *sample = machine_newest_sample(machine);
     if (sample != NULL) applied->sample = *sample;

@@ -179,7 +179,8 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     for (struct list *at = service->clients.next; at != &service->clients; at = next) {
         struct client *client = CONTAINER_OF(at, struct client, all);
         next = at->next;
-        if (PLANTED(CLIENTS_KEPT_AT_INSTALL) || client->door->instance->protocol->outside_state) continue; // HTTP: health, administration
+        if (PLANTED(CLIENTS_KEPT_AT_INSTALL) || client->door->instance->protocol->outside_state)
+            continue; // HTTP: health, administration
         client->close_flush = true;
         client_end(client);
     }
@@ -190,7 +191,7 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
         ring_pop(&service->apply_queue);
     }
     struct machine_sink sink;
-    struct machine *fresh = machine_new(node->options.id, service->boot, service_sink(service, &sink));
+    struct machine *fresh = node_machine_new(node, service->boot, service_sink(service, &sink));
     char error[512];
     if (node_load_snapshot(node, service->io, fresh, index, term, error) != 0) {
         node_fatal(node, "cannot load the received snapshot index=%llu: %s", (unsigned long long)index, error);

@@ -66,6 +66,7 @@ void node_get_view(struct node *node, struct node_view *view) {
         view->digest_index = sample->index;
     }
     memcpy(view->cluster_id, service->cluster_id, sizeof view->cluster_id);
+    view->apply_level = machine_apply_level(service->machine);
     for (uint32_t i = 0; i < members->count && i < MEMBERS_MAX; i++) {
         struct node_member *out = &service->view_members[view->member_count++];
         *out = (struct node_member){.member = members->members[i]};

@@ -47,6 +47,7 @@ struct core *core_new(const struct core_options *options, const struct raft_rest
     core->options = *options;
     core->ops = *options->ops;
     if (core->options.heartbeat_ms == 0) core->options.heartbeat_ms = 100;
+    if (core->options.apply_level_max == 0) core->options.apply_level_max = APPLY_LEVEL_NEWEST;
     if (core->options.election_ms == 0) core->options.election_ms = 500;
     if (core->options.forward_bytes_max == 0) core->options.forward_bytes_max = 16u << 20;
     if (core->options.apply_ahead_bytes_max == 0) core->options.apply_ahead_bytes_max = 16u << 20;
@@ -305,6 +306,7 @@ static void leader_changed(struct core *core) {
     core->role = raft_role(core->raft);
     core->leading = false;
     core->leader_since_ms = core->now_ms;
+    core->level_proposed = 0;
     core->own_first = core->role == RAFT_LEADER ? raft_last_index(core->raft) : UINT64_MAX;
     if (core->leader != 0)
         core->leaderless_ms = 0;
@@ -459,6 +461,7 @@ void core_applied(struct core *core, uint64_t now_ms, const struct core_applied 
     core->handed_bytes -= applied->bytes;
     core->next_deadline_ms = applied->next_deadline_ms;
     core->unix_offset_ms = applied->unix_offset_ms;
+    core->apply_level = applied->apply_level;
     memcpy(core->settings, applied->settings, sizeof core->settings);
     if (applied->log_time_ms > core->applied_log_ms) core->applied_log_ms = applied->log_time_ms;
     core_time_seen(core, applied->log_time_ms, 0);

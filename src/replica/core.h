@@ -78,6 +78,7 @@ struct core_options {
     uint32_t heartbeat_ms, election_ms;     // 100, 500
     uint64_t forward_bytes_max;             // credit: unapplied bytes of own commands; 16 MiB
     uint64_t apply_ahead_bytes_max;         // committed bytes handed to the service loop and not applied yet; 16 MiB
+    uint32_t apply_level_max;               // what this node's machine can follow; 0: APPLY_LEVEL_NEWEST
     uint64_t settings[GROUP_SETTING_COUNT]; // wanted by this node while it leads; 0: whatever stands
     uint64_t seed;
     struct log *log;
@@ -113,6 +114,7 @@ void core_withdraw(struct core *core, uint64_t now_ms, uint64_t tag, int error);
 struct core_applied {
     uint64_t epoch, index, term, bytes, log_time_ms, next_deadline_ms;
     int64_t unix_offset_ms;
+    uint32_t apply_level;
     uint64_t settings[GROUP_SETTING_COUNT];
     const struct lease_event *leases;
     size_t lease_count;
@@ -150,6 +152,7 @@ enum core_admin { // in frames between nodes: new ones at the end
     CORE_TRANSFER,
     CORE_FORM_WITHOUT, // of the node that is asked only
     CORE_MEMBER_ADD_OBSERVER,
+    CORE_TIME_STEP, // Unix time to the leader's clock, back too
     CORE_ADMIN_COUNT
 };
 void core_admin(struct core *core, uint64_t now_ms, uint64_t request, enum core_admin what, uint32_t member,

@@ -7,6 +7,7 @@
 //   core_keepalive.c  renewable deadlines, keep-alive rounds, expiry, checkpoints
 //   core_read.c       linearizable rounds
 //   core_member.c     hello, formation, taking in, administration
+//   core_level.c      raising the apply level
 //   core_snapshot.c   transfer and install
 //   core_digest.c     samples compared
 //   core_frame.c      bytes of the peer frames
@@ -290,6 +291,7 @@ struct core {
     uint64_t applied_log_ms;
     int64_t unix_offset_ms;
     uint64_t settings[GROUP_SETTING_COUNT]; // as of what is applied
+    uint32_t apply_level, level_proposed;   // as of what is applied; what this leadership has proposed
     struct log_limit expire_log;
     bool settings_told;        // this leadership has proposed its own
     uint64_t time_entry_index; // newest TIME entry proposed in this term; 0: none
@@ -380,6 +382,7 @@ void core_time_move(struct core *core); // leader: log time goes on
 void core_time_seen(struct core *core, uint64_t log_time_ms, uint64_t term);
 void core_time_leader_changed(struct core *core);
 void core_time_tick(struct core *core);
+bool core_time_step(struct core *core, struct admin_request *request);
 uint64_t core_time_known_at(const struct core *core,
                             uint64_t at_ms); // the log time of this term known here at that moment
 uint64_t core_time_deadline(const struct core *core, uint64_t log_deadline_ms); // as own clock
@@ -413,6 +416,11 @@ void core_member_frame(struct core *core, uint32_t peer, const struct core_frame
 void core_member_form(struct core *core);
 bool core_peer_trusted(const struct core *core, uint32_t peer); // its link's incarnation is the member's
 void core_admin_finish(struct core *core, const struct admin_request *request, int error, const char *text);
+
+// core_level.c
+void core_level_raise(struct core *core);
+uint32_t core_level_needed(const struct core *core); // what every member must be able to follow
+bool core_level_too_old(const struct core *core, uint32_t peer);
 
 // core_snapshot.c
 void core_snapshot_wanted(struct core *core, uint32_t peer, bool rebuild);

@@ -24,7 +24,7 @@ void core_own_hello(const struct core *core, struct core_hello *hello) {
     memcpy(hello->incarnation, core->options.incarnation, INCARNATION_BYTES);
     if (core->formed) memcpy(hello->cluster_id, core->options.cluster_id, 16);
     hello->empty = !core->formed;
-    hello->apply_level_max = APPLY_LEVEL_NEWEST;
+    hello->apply_level_max = core->options.apply_level_max;
     memcpy(hello->address, core->options.advertised, sizeof hello->address);
 }
 
@@ -133,7 +133,7 @@ void core_member_form(struct core *core) {
     membership_init(&m);
     const struct core_options *o = &core->options;
     struct member *self = membership_add(&m, o->id);
-    describe(self, o->incarnation, o->advertised, APPLY_LEVEL_NEWEST, listed_address(core, o->id));
+    describe(self, o->incarnation, o->advertised, o->apply_level_max, listed_address(core, o->id));
     uint32_t missing = 0, belongs = 0;
     bool lowest = true;
     for (size_t i = 0; i < o->listed_count; i++) {
@@ -220,6 +220,7 @@ static bool take_in(struct core *core) {
         if (member->id == core->options.id || !newcomer(core, member->id)) continue;
         const struct peer_state *peer = core->peers[member->id];
         if (memcmp(peer->hello_incarnation, member->incarnation, INCARNATION_BYTES) == 0) continue;
+        if (core_level_too_old(core, member->id)) continue; // it could not go on behind the first entry
         if (member->role == MEMBER_VOTER && (membership_voters(now) < 2 || !silent(core, peer))) continue;
         if (member->role == MEMBER_LEARNER && !silent(core, peer) && !peer->taking_in) continue;
         struct raft_membership next;
@@ -269,9 +270,23 @@ static bool promote(struct core *core) {
     return done;
 }
 
-// A member that was restarted with other flags tells its addresses in its hello; the leader puts them into the log, so
-// that clients (/zookeeper/config) and links find it. What the hello leaves empty stays as it was.
-static bool readdress(struct core *core) {
+static bool told_anew(struct member *member, char (*address)[ADDRESS_TEXT_MAX], uint32_t apply_level_max) {
+    bool differs = member->apply_level_max != apply_level_max;
+    member->apply_level_max = apply_level_max;
+    for (int a = 0; a < ADVERTISED_COUNT; a++) {
+        if (a == ADVERTISED_PEER && address[a][0] == 0) continue;
+        if (strcmp(address[a], member->address[a]) == 0) continue;
+        memset(member->address[a], 0, ADDRESS_TEXT_MAX);
+        snprintf(member->address[a], ADDRESS_TEXT_MAX, "%s", address[a]);
+        differs = true;
+    }
+    return differs;
+}
+
+// A member that was restarted with other flags, or as another binary, tells its addresses and its apply level in its
+// hello; the leader puts them into the log, so that clients (/zookeeper/config) and links find it. What the hello
+// leaves empty stays as it was.
+static bool redescribe(struct core *core) {
     const struct raft_membership *now = raft_membership(core->raft);
     struct raft_membership next;
     membership_copy(&next, now);
@@ -283,19 +298,11 @@ static bool readdress(struct core *core) {
         const uint8_t *incarnation = self ? core->options.incarnation : peer != NULL ? peer->hello_incarnation : NULL;
         if (incarnation == NULL || memcmp(incarnation, member->incarnation, INCARNATION_BYTES) != 0) continue;
         if (!self && (!peer->seen || !peer->up[CORE_CONTROL])) continue;
-        char(*address)[ADDRESS_TEXT_MAX] = self ? core->options.advertised : core->peers[member->id]->address;
-        bool differs = false;
-        for (int a = 0; a < ADVERTISED_COUNT; a++) {
-            if (a == ADVERTISED_PEER && address[a][0] == 0) continue;
-            if (strcmp(address[a], member->address[a]) == 0) continue;
-            memset(member->address[a], 0, ADDRESS_TEXT_MAX);
-            snprintf(member->address[a], ADDRESS_TEXT_MAX, "%s", address[a]);
-            differs = true;
-        }
-        moved += differs;
+        moved += self ? told_anew(member, core->options.advertised, core->options.apply_level_max)
+                      : told_anew(member, core->peers[member->id]->address, peer->apply_level_max);
     }
     bool done = moved > 0 && propose(core, &next) == 0;
-    if (done) LOG_INFO(core->options.log, "members have other addresses count=%u", moved);
+    if (done) LOG_INFO(core->options.log, "members have other addresses or binaries count=%u", moved);
     membership_free(&next);
     return done;
 }
@@ -340,6 +347,14 @@ static bool add(struct core *core, struct admin_request *request) {
     }
     if (now->count >= MEMBERS_MAX) {
         core_admin_finish(core, request, -ENOSPC, "the group has as many members as it can");
+        return true;
+    }
+    if (may_be_added(core, request->member) && core_level_too_old(core, request->member)) {
+        char text[160];
+        snprintf(text, sizeof text,
+                 "its binary knows apply level %u, this cluster is at level %u: install a newer one there",
+                 core->peers[request->member]->apply_level_max, core_level_needed(core));
+        core_admin_finish(core, request, -EINVAL, text);
         return true;
     }
     // Its removal must be applied here first: until then this leader's table of numbers holds its old stream.
@@ -465,6 +480,8 @@ static bool work_on(struct core *core, struct admin_request *request) {
         return promote_one(core, request);
     case CORE_TRANSFER:
         return transfer(core, request);
+    case CORE_TIME_STEP:
+        return core_time_step(core, request);
     case CORE_FORM_WITHOUT:
     case CORE_ADMIN_COUNT:
         break;
@@ -597,5 +614,6 @@ void core_member_tick(struct core *core) {
     stop_tick(core);
     if (!core->leading || core->stopping || core->now_ms < core->member_check_ms) return;
     core->member_check_ms = core->now_ms + CORE_HOUSEKEEPING_MS;
-    if (settled(core) && !take_in(core) && !readdress(core)) promote(core);
+    if (!settled(core) || take_in(core) || redescribe(core) || promote(core)) return;
+    core_level_raise(core);
 }

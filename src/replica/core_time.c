@@ -1,4 +1,6 @@
 // Time (replication.md "Time"): the leader's log time, entries that let time pass, and the offset to Unix time.
+#include <errno.h>
+
 #include "replica/core_internal.h"
 
 #define OFFSET_CHECK_MS 1000u
@@ -144,12 +146,29 @@ static bool majority_of_clocks(const struct core *core) {
     return agree > voters / 2;
 }
 
+static int64_t wanted_offset(const struct core *core) {
+    return core->ops.unix_ms(core->ops.context) - (int64_t)core->log_time_ms;
+}
+
+static bool offset_under_way(const struct core *core) {
+    return core->offset_entry_index == UINT64_MAX || core->offset_entry_index > core->applied;
+}
+
+static void propose_offset(struct core *core, int64_t offset_ms) {
+    struct writer w;
+    writer_init(&w);
+    group_write_unix_offset(&w, offset_ms);
+    core_internal_command(core, bytes_of(w.data, w.len));
+    writer_free(&w);
+    core->offset_entry_index = UINT64_MAX; // its batch's last index once proposed
+    core->offset_entry_log_ms = core->log_time_ms;
+}
+
 static void unix_offset(struct core *core) {
     if (core->now_ms < core->unix_check_ms) return;
     core->unix_check_ms = core->now_ms + OFFSET_CHECK_MS;
-    if (core->offset_entry_index == UINT64_MAX || core->offset_entry_index > core->applied) return;
-    int64_t target = core->ops.unix_ms(core->ops.context) - (int64_t)core->log_time_ms;
-    int64_t change = target - core->unix_offset_ms;
+    if (offset_under_way(core)) return;
+    int64_t change = wanted_offset(core) - core->unix_offset_ms;
     if (change > -OFFSET_LEAST_MS && change < OFFSET_LEAST_MS) return;
     bool step = change > OFFSET_STEP_MS || change < -OFFSET_STEP_MS;
     bool never_set =
@@ -165,13 +184,30 @@ static void unix_offset(struct core *core) {
         if (change < -most) change = -most;
         if (change == 0) return;
     }
-    struct writer w;
-    writer_init(&w);
-    group_write_unix_offset(&w, core->unix_offset_ms + change);
-    core_internal_command(core, bytes_of(w.data, w.len));
-    writer_free(&w);
-    core->offset_entry_index = UINT64_MAX; // its batch's last index once proposed
-    core->offset_entry_log_ms = core->log_time_ms;
+    propose_offset(core, core->unix_offset_ms + change);
+}
+
+// An operator's word (replication.md "Time"): Unix time is set to the leader's clock at once, back too, if a majority
+// of the clocks agrees with it. Gives true when the request is answered.
+bool core_time_step(struct core *core, struct admin_request *request) {
+    int64_t wanted = wanted_offset(core), change = wanted - core->unix_offset_ms;
+    if (offset_under_way(core) || !core_may_propose(core)) return false;
+    if (change > -OFFSET_STEP_MS && change < OFFSET_STEP_MS) {
+        bool done = request->proposed || request->retried;
+        core_admin_finish(core, request, 0,
+                          done ? "stepped" : "Unix time is within a second of the clocks: there is nothing to step");
+        return true;
+    }
+    if (!majority_of_clocks(core)) { // those of a new leader's followers come with their next rounds
+        if (core->now_ms < core->leader_since_ms + 3 * OFFSET_CHECK_MS) return false;
+        core_admin_finish(core, request, -EINVAL,
+                          "the leader's clock does not agree with a majority of the members': set the clocks first");
+        return true;
+    }
+    LOG_WARN(core->options.log, "an operator steps Unix time by_ms=%lld", (long long)change);
+    propose_offset(core, wanted);
+    request->proposed = true;
+    return false;
 }
 
 void core_time_tick(struct core *core) {

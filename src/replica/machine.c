@@ -30,7 +30,7 @@ struct machine {
     uint64_t log_time_ms;
     int64_t unix_offset_ms;
     uint64_t settings[GROUP_SETTING_COUNT];
-    uint32_t apply_level;
+    uint32_t apply_level, apply_level_max;
     struct raft_membership membership;
     struct machine_stream streams[STREAMS_MAX]; // ascending by member
     size_t stream_count;
@@ -98,11 +98,28 @@ static void session_ended(void *context, struct apply *apply, uint64_t session) 
     }
 }
 
+static const uint64_t setting_defaults[GROUP_SETTING_COUNT] = {
+    [GROUP_SETTING_EPHEMERALS_MAX] = ZK_SESSION_EPHEMERALS_DEFAULT,
+    [GROUP_SETTING_CONTAINER_CHECK_MS] = TREE_CONTAINER_CHECK_MS,
+    [GROUP_SETTING_MEMORY_MAX] = UINT64_MAX,
+};
+
+// As many as older binaries knew, and those up to the last that somebody changed: a setting that is new and untouched
+// changes neither snapshots nor digests, so both kinds of binaries may run side by side.
+static uint32_t settings_written(const struct machine *machine) {
+    uint32_t count = GROUP_SETTING_COUNT;
+    while (count > 1 && machine->settings[count - 1] == setting_defaults[count - 1]) count--;
+    return count;
+}
+
 static void set_setting(struct machine *machine, enum group_setting setting, uint64_t value) {
     machine->settings[setting] = value;
     if (setting == GROUP_SETTING_EPHEMERALS_MAX)
         tree_set_ephemerals_max(machine->models[MODEL_TREE], value > UINT32_MAX ? UINT32_MAX : (uint32_t)value);
-    if (setting == GROUP_SETTING_MEMORY_MAX) tree_set_memory_max(machine->models[MODEL_TREE], value);
+    else if (setting == GROUP_SETTING_CONTAINER_CHECK_MS)
+        tree_set_container_check(machine->models[MODEL_TREE], value);
+    else if (setting == GROUP_SETTING_MEMORY_MAX)
+        tree_set_memory_max(machine->models[MODEL_TREE], value);
 }
 
 struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_sink *sink) {
@@ -110,15 +127,15 @@ struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_s
     machine->self = self;
     machine->boot = boot;
     if (sink != NULL) machine->sink = *sink;
-    machine->apply_level = APPLY_LEVEL_NEWEST;
+    machine->apply_level = APPLY_LEVEL_FIRST;
+    machine->apply_level_max = APPLY_LEVEL_NEWEST;
     membership_init(&machine->membership);
     for (uint8_t id = 0; id < MODEL_COUNT; id++) {
         const struct model_ops *ops = model_table(id);
         if (ops != NULL) machine->models[id] = ops->create();
     }
     lease_on_end(machine->models[MODEL_LEASE], session_ended, machine);
-    set_setting(machine, GROUP_SETTING_MEMORY_MAX, UINT64_MAX);
-    set_setting(machine, GROUP_SETTING_EPHEMERALS_MAX, ZK_SESSION_EPHEMERALS_DEFAULT);
+    for (int i = 0; i < GROUP_SETTING_COUNT; i++) set_setting(machine, (enum group_setting)i, setting_defaults[i]);
     return machine;
 }
 
@@ -130,6 +147,11 @@ void machine_free(struct machine *machine) {
     }
     membership_free(&machine->membership);
     mem_free(machine);
+}
+
+void machine_limit_apply_level(struct machine *machine, uint32_t level_max) {
+    ENSURE(machine->applied == 0 && level_max >= APPLY_LEVEL_FIRST);
+    machine->apply_level_max = level_max;
 }
 
 void machine_set_boot(struct machine *machine, uint64_t boot) {
@@ -218,9 +240,9 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
     case GROUP_APPLY_LEVEL: {
         uint64_t level = read_varint(&r);
         if (!reader_done(&r)) return 0;
-        if (level > APPLY_LEVEL_NEWEST) {
+        if (level > machine->apply_level_max) {
             snprintf(error, 256, "entry %llu raises the apply level to %llu; this binary knows %u: install a newer one",
-                     (unsigned long long)apply->index, (unsigned long long)level, APPLY_LEVEL_NEWEST);
+                     (unsigned long long)apply->index, (unsigned long long)level, machine->apply_level_max);
             return COMMAND_BAD_COMMAND;
         }
         if (level > machine->apply_level) machine->apply_level = (uint32_t)level;
@@ -466,6 +488,14 @@ struct lease_table *machine_leases(const struct machine *machine) {
     return machine->models[MODEL_LEASE];
 }
 
+uint32_t machine_apply_level(const struct machine *machine) {
+    return machine->apply_level;
+}
+
+bool machine_level_unknown(const struct machine *machine) {
+    return machine->apply_level > machine->apply_level_max;
+}
+
 void *machine_model(const struct machine *machine, uint8_t model) {
     return model < MODEL_COUNT ? machine->models[model] : NULL;
 }
@@ -520,9 +550,10 @@ static size_t group_encode(const struct machine *machine, uint8_t *out) {
     put_u64_le(at + 8, machine->log_time_ms);
     put_u64_le(at + 16, (uint64_t)machine->unix_offset_ms);
     at += 24;
-    put_u32_le(at, GROUP_SETTING_COUNT);
+    uint32_t settings = settings_written(machine);
+    put_u32_le(at, settings);
     at += 4;
-    for (size_t i = 0; i < GROUP_SETTING_COUNT; i++, at += 8) put_u64_le(at, machine->settings[i]);
+    for (uint32_t i = 0; i < settings; i++, at += 8) put_u64_le(at, machine->settings[i]);
     put_u32_le(at, (uint32_t)machine->stream_count);
     at += 4;
     for (size_t i = 0; i < machine->stream_count; i++) {
@@ -546,7 +577,8 @@ static int group_decode(struct machine *machine, const void *data, size_t len) {
     if (r.failed || settings > GROUP_SETTING_COUNT) return -EBADMSG;
     for (uint32_t i = 0; i < settings; i++) set_setting(machine, (enum group_setting)i, read_u64_le(&r));
     uint32_t count = read_u32_le(&r);
-    if (r.failed || count > STREAMS_MAX || machine->apply_level > APPLY_LEVEL_NEWEST) return -EBADMSG;
+    if (r.failed || count > STREAMS_MAX || machine->apply_level < APPLY_LEVEL_FIRST) return -EBADMSG;
+    if (machine->apply_level > machine->apply_level_max) return -ENOTSUP;
     machine->stream_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t member = read_u32_le(&r);
@@ -640,6 +672,13 @@ int machine_load_finish(struct machine *machine, uint64_t index, uint64_t term, 
     return 0;
 }
 
+// The highest level that all members can follow.
+static uint32_t membership_apply_level(const struct raft_membership *m, uint32_t level) {
+    for (uint32_t i = 0; i < m->count; i++)
+        if (m->members[i].apply_level_max < level) level = m->members[i].apply_level_max;
+    return level < APPLY_LEVEL_FIRST ? APPLY_LEVEL_FIRST : level;
+}
+
 void machine_genesis(struct machine *machine, uint64_t index, uint64_t term, uint64_t log_time_ms,
                      int64_t unix_offset_ms, const struct raft_membership *membership) {
     ENSURE(machine->applied == 0);
@@ -650,6 +689,7 @@ void machine_genesis(struct machine *machine, uint64_t index, uint64_t term, uin
     membership_free(&machine->membership);
     membership_copy(&machine->membership, membership);
     machine->membership.index = index;
+    machine->apply_level = membership_apply_level(membership, machine->apply_level_max);
     struct apply apply = apply_at(machine, index);
     machine->applying = &apply;
     publish_config(machine);

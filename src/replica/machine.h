@@ -31,11 +31,15 @@ void group_write_unix_offset(struct writer *w, int64_t offset_ms);
 // Settings that apply's results depend on are part of the state: the leader proposes its own where they differ.
 enum group_setting {
     GROUP_SETTING_EPHEMERALS_MAX = 0,
+    GROUP_SETTING_CONTAINER_CHECK_MS,
     GROUP_SETTING_MEMORY_MAX, // bytes of the tree; UINT64_MAX: no limit
     GROUP_SETTING_COUNT
 };
 void group_write_setting(struct writer *w, enum group_setting setting, uint64_t value);
 void group_write_apply_level(struct writer *w, uint32_t level);
+// How commands are applied may change only for all replicas at one index: the leader raises the level once every member
+// can follow, and a binary that cannot must stop, never guess.
+#define APPLY_LEVEL_FIRST 1u
 #define APPLY_LEVEL_NEWEST 1u
 #define TIME_REMOVALS_MAX 1000u // a full time entry is followed at once by another
 
@@ -59,6 +63,8 @@ struct machine_sample {
 
 struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_sink *sink);
 void machine_free(struct machine *machine);
+// Of a new machine, instead of APPLY_LEVEL_NEWEST: a binary that knows fewer or more levels (tests, the simulator).
+void machine_limit_apply_level(struct machine *machine, uint32_t level_max);
 // Applies a committed batch: batch->first == applied + 1. 0; or COMMAND_BAD_COMMAND when it meets a level, model or
 // framing this binary does not know: the node must stop, never skip (text says what).
 int machine_apply(struct machine *machine, const struct batch_ref *batch, char error[256]);
@@ -67,6 +73,8 @@ uint64_t machine_applied(const struct machine *machine);
 uint64_t machine_applied_term(const struct machine *machine);
 uint64_t machine_log_time_ms(const struct machine *machine);
 int64_t machine_unix_offset_ms(const struct machine *machine);
+uint32_t machine_apply_level(const struct machine *machine);
+bool machine_level_unknown(const struct machine *machine); // what was loaded is of a level above this binary's
 // The replicated settings, by enum group_setting.
 void machine_settings(const struct machine *machine, uint64_t out[GROUP_SETTING_COUNT]);
 uint64_t machine_next_deadline_ms(const struct machine *machine); // earliest fixed deadline of all models
@@ -94,7 +102,8 @@ struct machine_cursor {
 };
 size_t machine_save(const struct machine *machine, struct machine_cursor *cursor, uint8_t *model, uint8_t *out,
                     size_t capacity); // 0: done
-// Loading into a new machine: chunk by chunk, then finish with the meta's place; checks the digest. 0 or -EBADMSG.
+// Loading into a new machine: chunk by chunk, then finish with the meta's place; checks the digest. 0, -EBADMSG, or
+// -ENOTSUP: it was written at an apply level that this binary does not know.
 int machine_load(struct machine *machine, uint8_t model, const void *data, size_t len);
 int machine_load_finish(struct machine *machine, uint64_t index, uint64_t term, uint64_t log_time_ms,
                         struct bytes membership, struct digest digest);

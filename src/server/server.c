@@ -356,6 +356,7 @@ static struct node *start_node(struct server *server, char error[1024]) {
         .snapshot_rate_bytes = config_number(c, SETTING_SNAPSHOT_RATE),
         .ephemerals_max = (uint32_t)config_number(c, SETTING_SESSION_EPHEMERALS_MAX),
         .memory_max = config_number(c, SETTING_MEMORY_MAX),
+        .container_check_ms = config_number(c, SETTING_CONTAINER_CHECK),
         .client_pending_bytes_max = config_number(c, SETTING_MAX_CLIENT_PENDING),
     };
     return node_start(&options, error);

@@ -36,6 +36,9 @@ int verify_load(struct io *io, const char *path, struct machine *machine, struct
     struct writer membership;
     writer_init(&membership);
     int result = snapshot_load(io, path, meta, &membership, load_chunk, machine, error);
+    if (machine_level_unknown(machine))
+        snprintf(error, 512, "%s: it is of apply level %u, which this binary does not know: install a newer one", path,
+                 machine_apply_level(machine));
     if (result == 0) {
         result =
             machine_load_finish(machine, meta->index, meta->term, meta->log_time_ms, meta->membership, meta->digest);

@@ -99,13 +99,13 @@ test_help_and_version() {
     expect 2; says "usage: parley COMMAND"
     expect 2 sevrer; says "did you mean server?"
     local command
-    for command in server dev status member leader cluster zk backup restore check recover bench generate; do
+    for command in server dev status member leader cluster time zk backup restore check recover bench generate; do
         expect 0 "$command" --help
         says "usage: parley $command"
     done
     # What --help says of flags stands in the completions too (the server's are made from its table).
     local flag words
-    for command in dev status member leader cluster zk backup restore recover bench; do
+    for command in dev status member leader cluster time zk backup restore recover bench; do
         words=$(sed -n "/^    $command)/,/;;/p" "$REPO/packaging/parley.bash-completion")
         if [ $command = bench ]; then expect 0 bench zookeeper --help; else expect 0 $command --help; fi
         grep -oE '^  (-., )?--[a-z-]+' out | grep -oE -- '--[a-z-]+' >flags
@@ -284,6 +284,9 @@ test_member_changes() {
     expect 0 member promote 2 --http "$HTTP"
     wait_until is_voter
     expect 1 member remove 9 --http "$HTTP"; says "no such member"
+    expect 0 time show --http "$HTTP"; says "ahead"
+    expect 2 time step --http "$HTTP"; says "nothing was changed"
+    expect 0 time step --yes --http "$http2"; says "nothing to step"
     # With its data it may come back; as an observer it serves, and is shown as one wherever that is asked.
     expect 0 member remove 2 --http "$HTTP"
     is_alone() { run member list --http "$HTTP"; ! grep -q '^2 ' out; }

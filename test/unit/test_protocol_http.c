@@ -427,7 +427,12 @@ static void members_are_changed(void **state) {
     assert_int_equal(node.member, 3);
     finish(COMMAND_UNKNOWN, NULL);
     assert_int_equal(status(), 504);
-    assert_int_equal(node.calls, 6);
+    writer_clear(&client.out);
+    send_text("POST /v1/time/step HTTP/1.1\r\n" LOCAL "\r\n");
+    assert_int_equal(node.what, CORE_TIME_STEP);
+    finish(0, "stepped");
+    assert_int_equal(status(), 200);
+    assert_int_equal(node.calls, 7);
 }
 
 static void bad_administration_is_refused(void **state) {

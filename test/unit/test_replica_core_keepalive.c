@@ -1,4 +1,5 @@
 // Keep-alive, expiry and log time (replication.md "Sessions", "Keep-alive", "Time").
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -273,6 +274,43 @@ static void log_time_stands_still_without_a_majority_and_never_goes_back(void **
     cluster_free(c);
 }
 
+static void unix_time_goes_back_at_once_on_an_operators_word_only(void **state) {
+    struct cluster *c = cluster_new(3, 231);
+    cluster_form(c);
+    cluster_run(c, 2000);
+    uint32_t leader = cluster_leader(c), asker = leader == 1 ? 2 : 1;
+    const struct machine *m = c->nodes[leader].machine;
+    for (uint32_t id = 1; id <= 3; id++) c->nodes[id].clock_ahead_ms = 3600000; // an hour ahead, all by one mistake
+    cluster_run(c, 3000);
+    int64_t offset = machine_unix_offset_ms(m);
+    c->nodes[leader].clock_ahead_ms = 0; // one clock is not enough
+    cluster_run(c, 5000);
+    core_admin(c->nodes[asker].core, c->now_ms, 1, CORE_TIME_STEP, 0, NULL);
+    cluster_run(c, 2000);
+    assert_int_equal(c->nodes[asker].admin_request, 1);
+    assert_int_equal(c->nodes[asker].admin_error, -EINVAL);
+    assert_int_equal(machine_unix_offset_ms(m), offset);
+    for (uint32_t id = 1; id <= 3; id++) c->nodes[id].clock_ahead_ms = 0;
+    cluster_run(c, 3000);
+    assert_true(machine_unix_offset_ms(m) > offset - 1000); // by itself it only waits
+    core_admin(c->nodes[asker].core, c->now_ms, 2, CORE_TIME_STEP, 0, NULL);
+    cluster_run(c, 2000);
+    assert_int_equal(c->nodes[asker].admin_request, 2);
+    assert_int_equal(c->nodes[asker].admin_error, 0);
+    assert_string_equal(c->nodes[asker].admin_text, "stepped");
+    cluster_create(c, leader); // an entry of now
+    assert_true(cluster_run_until(c, cluster_settled, 1000));
+    int64_t ahead = (int64_t)machine_log_time_ms(m) + machine_unix_offset_ms(m) - 1000000 - (int64_t)c->now_ms;
+    assert_true(ahead > -1000 && ahead < 1000);
+    core_admin(c->nodes[leader].core, c->now_ms, 3, CORE_TIME_STEP, 0, NULL);
+    cluster_run(c, 2000);
+    assert_int_equal(c->nodes[leader].admin_request, 3);
+    assert_non_null(strstr(c->nodes[leader].admin_text, "nothing to step"));
+    assert_true(cluster_run_until(c, cluster_settled, 1000));
+    cluster_check(c);
+    cluster_free(c);
+}
+
 static void unix_time_steps_need_a_majority_and_go_back_slowly(void **state) {
     struct cluster *c = cluster_new(3, 230);
     cluster_form(c);
@@ -330,6 +368,7 @@ int main(void) {
         cmocka_unit_test(new_leader_extends_by_the_full_time),
         cmocka_unit_test(long_lease_goes_by_its_checkpoint),
         cmocka_unit_test(log_time_stands_still_without_a_majority_and_never_goes_back),
+        cmocka_unit_test(unix_time_goes_back_at_once_on_an_operators_word_only),
         cmocka_unit_test(unix_time_steps_need_a_majority_and_go_back_slowly),
         cmocka_unit_test(time_entries_come_each_ten_seconds),
     };

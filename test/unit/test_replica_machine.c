@@ -1,5 +1,6 @@
 // The state machine of one group: streams (replication.md "Streams"), sessions' end, membership, digests, snapshots,
 // restore.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -314,6 +315,38 @@ static void setting_is_replicated(void **state) {
     bench_end(&b);
 }
 
+static void container_check_is_replicated_and_silent_at_its_default(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    static uint8_t chunk[256u << 10];
+    uint8_t model;
+    struct machine_cursor cursor = {0};
+    machine_save(b.machine, &cursor, &model, chunk, sizeof chunk);
+    assert_int_equal(model, MODEL_GROUP);
+    assert_int_equal(get_u32_le(chunk + 24), 1); // as binaries wrote it that knew one setting
+    write_create(&w, "/c", 0, 0, TREE_CONTAINER);
+    send_one(&b, SELF, BOOT, 2, &w);
+    group_write_setting(&w, GROUP_SETTING_CONTAINER_CHECK_MS, 2000);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    write_create(&w, "/c/x", 0, 0, 0);
+    send_one(&b, SELF, BOOT, 3, &w);
+    command_write_head(&w, MODEL_TREE, TREE_OP_DELETE, 0, 0);
+    write_blob(&w, bytes_of(NULL, 0));
+    tree_write_delete(&w, bytes_of_text("/c/x"), -1);
+    send_one(&b, SELF, BOOT, 4, &w);
+    assert_int_equal(b.told.own_error[b.told.own_count - 1], 0);
+    assert_int_equal(machine_next_deadline_ms(b.machine), machine_log_time_ms(b.machine) + 2000);
+    memset(&cursor, 0, sizeof cursor);
+    machine_save(b.machine, &cursor, &model, chunk, sizeof chunk);
+    assert_int_equal(get_u32_le(chunk + 24), 2);
+    writer_free(&w);
+    bench_end(&b);
+}
+
 // fuzz_batch: times at the end of their range were added up over it.
 static void times_beyond_any_clock_stay_in_range(void **state) {
     (void)state;
@@ -375,6 +408,33 @@ static void unknown_model_or_level_stops_the_node(void **state) {
     assert_int_equal(send_one(&b, 0, 0, 0, &w), COMMAND_BAD_COMMAND);
     writer_free(&w);
     bench_end(&b);
+}
+
+static void state_above_the_own_apply_level_is_refused(void **state) {
+    (void)state;
+    struct machine *newer = machine_new(SELF, BOOT, NULL), *older = machine_new(SELF, BOOT, NULL);
+    machine_limit_apply_level(newer, 3);
+    struct raft_membership members;
+    membership_init(&members);
+    membership_add(&members, SELF)->apply_level_max = 2;
+    machine_genesis(newer, 1, 1, 0, 0, &members);
+    assert_int_equal(machine_apply_level(newer), 2); // a formation begins where all of its members can
+    static uint8_t chunk[1u << 18];
+    struct machine_cursor cursor = {0};
+    uint8_t model;
+    size_t len = machine_save(newer, &cursor, &model, chunk, sizeof chunk);
+    assert_int_equal(model, MODEL_GROUP);
+    assert_int_equal(machine_load(older, model, chunk, len), -ENOTSUP);
+    assert_true(machine_level_unknown(older));
+    machine_free(older);
+    older = machine_new(SELF, BOOT, NULL);
+    machine_limit_apply_level(older, 2);
+    assert_int_equal(machine_load(older, model, chunk, len), 0);
+    assert_int_equal(machine_apply_level(older), 2);
+    assert_false(machine_level_unknown(older));
+    membership_free(&members);
+    machine_free(older);
+    machine_free(newer);
 }
 
 static void membership_change_drops_the_stream_of_who_left(void **state) {
@@ -568,9 +628,11 @@ int main(void) {
         cmocka_unit_test(command_of_an_older_attachment_is_moved),
         cmocka_unit_test(void_takes_a_number_and_gives_its_error),
         cmocka_unit_test(setting_is_replicated),
+        cmocka_unit_test(container_check_is_replicated_and_silent_at_its_default),
         cmocka_unit_test(times_beyond_any_clock_stay_in_range),
         cmocka_unit_test(part_of_a_snapshot_is_refused),
         cmocka_unit_test(unknown_model_or_level_stops_the_node),
+        cmocka_unit_test(state_above_the_own_apply_level_is_refused),
         cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
         cmocka_unit_test(what_a_removed_member_sends_again_is_not_applied_twice),
         cmocka_unit_test(restored_machine_agrees_ever_after),

@@ -309,6 +309,34 @@ static void test_embedded_frame(void **state) {
     drop(&s);
 }
 
+// What the disk gave back is what was written, and yet no batch that could be applied.
+static void test_broken_sections_are_refused(void **state) {
+    struct journal_rig r;
+    journal_rig_init(&r, 800, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
+    journal_rig_append(&r, 2, 100);
+    memory_io_run(r.m);
+    r.broken_sections = true;
+    const struct journal_rig_op *op = journal_rig_append(&r, 1, 100);
+    r.broken_sections = false;
+    uint64_t first = op->append.batches[0].first, last = op->append.batches[0].last;
+    memory_io_run(r.m);
+    journal_rig_append(&r, 1, 100);
+    memory_io_run(r.m);
+    memory_io_kill(r.m);
+    journal_rig_stop(&r);
+    for (int again = 0; again < 2; again++) {
+        char where[64];
+        snprintf(where, sizeof where, "index %d to %d", (int)first, (int)last);
+        assert_int_equal(journal_rig_open(&r), -EBADMSG);
+        assert_true(r.error.damage);
+        assert_non_null(strstr(r.error.text, "broken sections"));
+        assert_non_null(strstr(r.error.text, where));
+        assert_non_null(strstr(r.error.text, "offset"));
+    }
+    journal_rig_free(&r);
+}
+
 // A new segment's header is synced before its only frame, so that frame vouches for it: not a torn tail.
 static void test_header_of_a_single_frame(void **state) {
     struct journal_rig r;
@@ -337,6 +365,7 @@ int main(void) {
         cmocka_unit_test(test_missing_segment),
         cmocka_unit_test(test_first_frame_after_cut),
         cmocka_unit_test(test_embedded_frame),
+        cmocka_unit_test(test_broken_sections_are_refused),
         cmocka_unit_test(test_header_of_a_single_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

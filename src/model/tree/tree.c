@@ -19,6 +19,7 @@ static void *tree_create(void) {
     writer_init(&tree->path);
     tree->memory_max = UINT64_MAX;
     tree->ephemerals_max = ZK_SESSION_EPHEMERALS_DEFAULT;
+    tree->container_check_ms = TREE_CONTAINER_CHECK_MS;
     tree_defaults(tree);
     return tree;
 }
@@ -139,21 +140,23 @@ void tree_set_ephemerals_max(struct tree *tree, uint32_t limit) {
 
 void tree_set_memory_max(struct tree *tree, uint64_t bytes) {
     tree->memory_max = bytes;
-}
+    void tree_set_container_check(struct tree * tree, uint64_t ms) {
+        tree->container_check_ms = ms;
+    }
 
-const struct model_ops tree_model = {
-    .name = "tree",
-    .id = MODEL_TREE,
-    .create = tree_create,
-    .destroy = tree_destroy,
-    .apply = tree_apply,
-    .query = tree_query_answer,
-    .session_end = tree_session_end,
-    .next_deadline_ms = tree_next_deadline_ms,
-    .expire = tree_expire,
-    .save = tree_save,
-    .load = tree_load,
-    .digest = tree_digest,
-    .digest_recount = tree_digest_recount,
-    .memory = tree_memory,
-};
+    const struct model_ops tree_model = {
+        .name = "tree",
+        .id = MODEL_TREE,
+        .create = tree_create,
+        .destroy = tree_destroy,
+        .apply = tree_apply,
+        .query = tree_query_answer,
+        .session_end = tree_session_end,
+        .next_deadline_ms = tree_next_deadline_ms,
+        .expire = tree_expire,
+        .save = tree_save,
+        .load = tree_load,
+        .digest = tree_digest,
+        .digest_recount = tree_digest_recount,
+        .memory = tree_memory,
+    };

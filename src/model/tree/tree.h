@@ -126,6 +126,7 @@ void tree_multi_part_end(struct writer *w, size_t at, uint8_t op);
 void tree_multi_end(struct writer *w, size_t at, size_t count);
 void tree_set_memory_max(struct tree *tree, uint64_t bytes);     // setting; default UINT64_MAX: no limit
 void tree_set_ephemerals_max(struct tree *tree, uint32_t limit); // setting; default ZK_SESSION_EPHEMERALS_DEFAULT
+void tree_set_container_check(struct tree *tree, uint64_t ms);   // setting; default TREE_CONTAINER_CHECK_MS
 // Between the first and the last chunk of a load: false. A state that stays so is a part of one.
 bool tree_load_whole(const struct tree *tree);
 // Sets /zookeeper/config, as the entry of `apply` (zxid, mtime, version + 1) and emits its DATA event. Called by
@@ -133,7 +134,7 @@ bool tree_load_whole(const struct tree *tree);
 void tree_set_config(struct tree *tree, struct apply *apply, struct bytes data);
 
 #define TREE_CONTAINER_CHECK_MS                                                                                        \
-    60000u // a container that lost its last child lives this long (ZooKeeper's check interval)
+    60000u // default: a container that lost its last child lives this long (ZooKeeper's check interval)
 #define TREE_TTL_MS_MAX ((1ull << 40) - 1) // ZooKeeper's own bound of a TTL
 #define TREE_NAME_BYTES_MAX 65535u // one path component: a saved record must hold it whole. Longer: BADARGUMENTS
 #define TREE_ACL_BYTES_MAX 65536u  // one encoded ACL, for the same reason. Longer: INVALIDACL

@@ -124,6 +124,7 @@ struct tree {
     uint32_t acl_free_count;
     uint32_t ephemerals_max;
     uint64_t memory_max;
+    uint64_t container_check_ms;
     uint64_t order; // creation numbers given
     uint64_t ephemerals, data_bytes, memory;
     struct digest digest;

@@ -58,7 +58,7 @@ static void parent_emptied(struct tree *tree, struct apply *apply, struct tree_n
     struct tree_special *special = tree_node_timed(parent);
     if (!special || tree_node_children(parent)) return;
     uint64_t now = apply->log_time_ms, due = special->life.timed.due_ms;
-    if (parent->kind == TREE_KIND_CONTAINER) due = later(now, TREE_CONTAINER_CHECK_MS);
+    if (parent->kind == TREE_KIND_CONTAINER) due = later(now, tree->container_check_ms);
     tree_node_set_deadline(tree, parent, due > now ? due : now);
 }
 

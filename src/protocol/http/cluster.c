@@ -84,6 +84,7 @@ json_t *http_cluster_json(struct http_instance *instance) {
     json_object_set_new(json, "cluster_id", hex(view.cluster_id, sizeof view.cluster_id));
     json_object_set_new(json, "term", number(view.status.term));
     json_object_set_new(json, "leader", number(view.status.leader));
+    json_object_set_new(json, "apply_level", number(view.apply_level));
     json_object_set_new(json, "log_time_ms", number(view.log_time_ms));
     json_object_set_new(json, "unix_ms", json_integer((json_int_t)view.unix_ms));
     json_object_set_new(json, "sessions", number(metrics.sessions));

@@ -21,6 +21,7 @@ static const char index_text[] =
     "                                 \"observer\": true one that stays one\n"
     "  POST   /v1/members/ID/promote  make it a voter\n"
     "  DELETE /v1/members/ID          remove it\n"
+    "  POST   /v1/time/step           set the cluster's Unix time to the leader's clock, back too\n"
     "  POST   /v1/leader/transfer     {\"to\": ID}, or nothing: another node leads\n"
     "  GET    /v1/backup              a consistent snapshot file\n";
 
@@ -197,6 +198,10 @@ static void post_form(struct http_connection *c, const struct http_request *requ
     json_decref(json);
 }
 
+static void post_time_step(struct http_connection *c, const struct http_request *request, uint32_t id) {
+    administer(c, CORE_TIME_STEP, 0, NULL);
+}
+
 // ---- backup
 static void on_snapshot(void *context, int error, uint64_t index) {
     struct http_connection *c = http_back(context);
@@ -251,6 +256,7 @@ static const struct route routes[] = {
     {HTTP_VERB_POST, "/v1/members", true, post_members},
     {HTTP_VERB_POST, "/v1/members/#/promote", true, promote_member},
     {HTTP_VERB_DELETE, "/v1/members/#", true, delete_member},
+    {HTTP_VERB_POST, "/v1/time/step", true, post_time_step},
     {HTTP_VERB_POST, "/v1/leader/transfer", true, post_transfer},
     {HTTP_VERB_GET, "/v1/backup", true, get_backup},
 };

@@ -178,6 +178,7 @@ static void op_admin_done(void *context, uint64_t request, int error, const char
     n->admin_done = true;
     n->admin_request = request;
     n->admin_error = error;
+    snprintf(n->admin_text, sizeof n->admin_text, "%s", text);
 }
 
 static void op_read_log(void *context, const struct raft_need *need) {
@@ -292,9 +293,14 @@ static void sink_stream_gone(void *context, uint32_t member, uint64_t boot) {
     n->own_gone = boot;
 }
 
+static struct machine *limited(const struct cluster_node *n, struct machine *machine) {
+    if (n->apply_level_max != 0) machine_limit_apply_level(machine, n->apply_level_max);
+    return machine;
+}
+
 static struct machine *machine_of(struct cluster_node *n) {
     struct machine_sink sink = {.own = sink_own, .event = sink_event, .stream_gone = sink_stream_gone, .context = n};
-    return machine_new(n->id, n->boot, &sink);
+    return limited(n, machine_new(n->id, n->boot, &sink));
 }
 
 static int load(struct cluster_node *n, const struct cluster_snapshot *s, struct machine *machine,
@@ -324,7 +330,7 @@ static int op_snapshot_write(void *context, uint64_t index, uint64_t term, uint6
     write_span(&s->bytes, bytes_of(data, len));
     n->snapshot_writes++;
     if (!last) return 0;
-    struct machine *check = machine_new(n->id, 0, NULL);
+    struct machine *check = limited(n, machine_new(n->id, 0, NULL));
     int error = load(n, s, check, membership);
     machine_free(check);
     if (error == 0) {
@@ -365,7 +371,7 @@ static void op_set_cluster(void *context, const uint8_t cluster_id[16]) {
 static void op_form(void *context, const struct raft_membership *m, const uint8_t cluster_id[16], uint64_t index,
                     uint64_t term) {
     struct cluster_node *n = context;
-    struct machine *machine = machine_new(n->id, n->boot, NULL), *own = n->machine;
+    struct machine *machine = limited(n, machine_new(n->id, n->boot, NULL)), *own = n->machine;
     machine_genesis(machine, index, term, 0, 1000000, m);
     n->machine = machine;
     save(n);
@@ -460,6 +466,7 @@ static void report(struct cluster_node *n, uint64_t bytes) {
                                    .streams = streams,
                                    .own_gone = n->own_gone};
     n->own_gone = 0;
+    applied.apply_level = machine_apply_level(n->machine);
     machine_settings(n->machine, applied.settings);
     applied.stream_count = machine_streams(n->machine, streams, 16);
     if (machine_newest_sample(n->machine) != NULL) applied.sample = *machine_newest_sample(n->machine);
@@ -507,6 +514,7 @@ void cluster_start(struct cluster *c, uint32_t id) {
                                    .listed = c->listed,
                                    .listed_count = c->count,
                                    .seed = prng_next(&c->prng),
+                                   .apply_level_max = n->apply_level_max,
                                    .ops = &n->ops,
                                    .log = c->log};
     memcpy(options.incarnation, n->incarnation, INCARNATION_BYTES);

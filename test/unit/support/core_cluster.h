@@ -22,6 +22,7 @@ struct cluster_session {
 struct cluster_node {
     struct cluster *cluster;
     uint32_t id;
+    uint32_t apply_level_max; // of its binary: taken at a start; 0: this one's
     bool up, paused, service_paused, disk_full, loop_stands;
     struct core *core;
     struct machine *machine;
@@ -48,6 +49,7 @@ struct cluster_node {
     bool read_done;
     uint64_t admin_request;
     int admin_error;
+    char admin_text[200];
     bool admin_done, stopped;
     uint64_t max_chunk_offset, snapshot_writes, snapshots_wanted;
     int64_t clock_ahead_ms;

@@ -99,6 +99,20 @@ static void done(struct journal_append *append, int result) {
     op->failed = true;
 }
 
+// One section; the last of its commands takes what is left of the bytes, so that they are so many in all.
+static void write_commands(struct writer *w, uint32_t count, struct bytes bytes) {
+    size_t overhead = SECTION_HEADER_BYTES + 4u * count;
+    size_t left = bytes.len > overhead ? bytes.len - overhead : 0;
+    write_u32_le(w, 1);
+    write_u64_le(w, 1);
+    write_u64_le(w, 1);
+    write_u32_le(w, count);
+    write_u32_le(w, (uint32_t)(4u * count + left));
+    for (uint32_t i = 1; i < count; i++) write_u32_le(w, 0);
+    write_u32_le(w, (uint32_t)left);
+    write_span(w, bytes_of(bytes.data, left));
+}
+
 struct journal_rig_op *journal_rig_append_full(struct journal_rig *r, const struct journal_hard *hard, uint64_t start,
                                                uint64_t start_term, uint64_t truncate_from, uint32_t batches,
                                                size_t body_bytes) {
@@ -125,12 +139,18 @@ struct journal_rig_op *journal_rig_append_full(struct journal_rig *r, const stru
     for (uint32_t i = 0; i < batches; i++) {
         uint8_t *body = mem_alloc(body_bytes);
         for (size_t b = 0; b < body_bytes; b++) body[b] = (uint8_t)prng_next(&r->prng);
+        uint32_t count = 1 + (uint32_t)prng_below(&r->prng, 3);
+        struct writer section;
+        writer_init(&section);
+        write_commands(&section, count, bytes_of(body, body_bytes));
+        if (r->broken_sections) section.data[SECTION_HEADER_BYTES - 4]++; // its length
         struct batch_header header = {.kind = BATCH_COMMANDS,
-                                      .count = 1 + (uint32_t)prng_below(&r->prng, 3),
+                                      .count = count,
                                       .first_index = r->last_index + 1,
                                       .term = r->term,
                                       .seed = prng_next(&r->prng)};
-        op->append.batches[i] = batch_make(&header, bytes_of(body, body_bytes));
+        op->append.batches[i] = batch_make(&header, bytes_of(section.data, section.len));
+        writer_free(&section);
         mem_free(body);
         r->last_index = op->append.batches[i].last;
     }

@@ -35,6 +35,7 @@ struct journal_rig {
     uint64_t term;                    // of the next batches
     uint64_t last_index, start_index; // as queued
     struct prng prng;
+    bool broken_sections; // of what is appended from now on
     int fatal;
     uint64_t cut_index; // what may be gone
 };
