@@ -30,7 +30,7 @@
 #define UV_IOV_MAX 64     // pieces in one sendmsg
 #define UV_ACCEPT_TURN_MAX 128u   // connections accepted per listener and turn
 #define UV_HANDSHAKE_TURN_MAX 32u // TLS handshake steps in a turn, and the time after which the rest wait for the next:
-#define UV_HANDSHAKE_TURN_US 10000u // a step with an RSA-4096 key is 6 ms, with P-256 it is 0.1 ms
+#define UV_HANDSHAKE_TURN_US 2000u // a step with an RSA-4096 key is 6 ms, with P-256 it is 0.1 ms; a write passes several turns
 #define UV_HANDSHAKE_US 10000000u   // a TLS client that is not done by then is closed
 #define UV_FLUSH_US 5000000u        // a closed connection may send what is queued for so long
 #define UV_LINGER_US 1000000u       // and then waits so long for the other side's end of file
