@@ -208,7 +208,11 @@ static SSL *session_new(struct io_tls *tls) {
 
 // ---- one connection
 static void on_handshake_timeout(struct io_timer *timer) {
-    conn_fail(timer->context, -ETIMEDOUT);
+    struct io_conn *conn = timer->context;
+    if (conn_tls_waits(conn)) // it is we who are late
+        uv_timer_begin(conn->io, &conn->timer, on_handshake_timeout, conn, UV_HANDSHAKE_US);
+    else
+        conn_fail(conn, -ETIMEDOUT);
 }
 
 // The alternative names count; the common name only where there are none. No wildcards within a label.
