@@ -11,7 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PARLEY = os.environ.get("PARLEY", os.path.join(ROOT, "build", "parley"))
 WORK = os.environ.get("BENCH_DATA", "/tmp/parley-bench")  # both servers' data: the same disk
 JAR = os.environ.get("ZOOKEEPER_JAR", "/usr/share/java/zookeeper.jar")
-NETTY = "/usr/share/java/netty-all.jar"  # ZooKeeper's TLS: Debian's package libnetty-java
+NETTY = ":".join("/usr/share/java/netty-%s.jar" % part  # ZooKeeper's TLS: Debian's package libnetty-java
+                 for part in ("all", "buffer", "codec", "common", "handler", "resolver", "transport"))
 TICK = os.sysconf("SC_CLK_TCK")
 
 LOGBACK = """<configuration>
