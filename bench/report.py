@@ -82,10 +82,18 @@ def scenario_table(scenarios, disk):
             ("watch", "others_p99_us", "%d", "9,900 watchers of one node told each second: others' write p99 us"),
             ("watch", "others_max_us", "%d", "the same: slowest us"),
             ("watch", "crowd_ms", "%.0f", "the same: the last watcher is told after ms"),
+            ("reconnect", "others_p99_us", "%d", "9,000 TLS clients cut off and back, again and again: others' write p99 us"),
+            ("reconnect", "crowd_ms", "%.0f", "the same: all have resumed their sessions after ms"),
+            ("reconnect", "sessions_lost", "%d", "the same: sessions lost"),
+            ("snapshot-memory", "peak_mb", "%.0f", "a million znodes, a snapshot under write load: peak MB with the child's own"),
             ("expire", "others_p99_us", "%d", "9,900 sessions end at once: others' write p99 us"),
             ("expire", "others_max_us", "%d", "the same: slowest us"),
             ("failover-kill", "seconds", "%s", "leader killed, three nodes: s until a write succeeds"),
-            ("failover-stop", "seconds", "%s", "leader stopped (SIGSTOP): s until a write succeeds")]
+            ("failover-kill", "median_s", "%.2f", "the same: median"),
+            ("failover-stop", "seconds", "%s", "leader stopped (SIGSTOP): s until a write succeeds"),
+            ("failover-stop", "median_s", "%.2f", "the same: median"),
+            ("failover-cut", "seconds", "%s", "leader cut off from the network: s until a write succeeds"),
+            ("failover-cut", "median_s", "%.2f", "the same: median")]
     out = ["| scenario | Parley | ZooKeeper |", "| --- | ---: | ---: |"]
     for name, key, form, text in rows:
         if name in scenarios:

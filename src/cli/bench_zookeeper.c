@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/histogram.h"
 #include "cli/bench.h"
+#include "cli/bench_tls.h"
 #include "cli/options.h"
 #include "server/server.h"
 #include <arpa/inet.h>
@@ -30,12 +31,26 @@
 #define XID_PING -2
 #define XID_WATCH -1
 
-enum work { WORK_SET, WORK_GET, WORK_EPHEMERAL, WORK_MULTI, WORK_CREATE, WORK_MIX, WORK_IDLE, WORK_WATCH, WORK_EXPIRE };
+enum work {
+    WORK_SET,
+    WORK_GET,
+    WORK_EPHEMERAL,
+    WORK_MULTI,
+    WORK_CREATE,
+    WORK_MIX,
+    WORK_IDLE,
+    WORK_WATCH,
+    WORK_EXPIRE,
+    WORK_RECONNECT
+};
 enum opcode { OP_CREATE = 1, OP_DELETE = 2, OP_GET = 4, OP_SET = 5, OP_PING = 11, OP_MULTI = 14, OP_CLOSE = -11 };
-enum state { CONNECTING, HANDSHAKE, SETUP, RUNNING, GONE };
+enum state { CONNECTING, SECURING, HANDSHAKE, SETUP, RUNNING, GONE };
 
 struct session {
     int fd;
+    struct ssl_st *ssl; // NULL: plain
+    uint64_t id;        // 0: has none yet; a connection that comes back resumes it
+    uint8_t password[16];
     enum state state;
     struct writer out; // requests not taken by the kernel yet
     struct writer in;  // a broken frame's bytes
@@ -44,7 +59,7 @@ struct session {
     uint32_t number; // which session
     uint64_t made, ping_at_us;
     int32_t xid;
-    bool writable_wanted;
+    bool writable_wanted, back; // back: in this round of reconnecting
 };
 
 struct bench {
@@ -56,6 +71,7 @@ struct bench {
     uint64_t create_total;
     enum work work;
     const char *work_name, *root;
+    struct bench_tls *tls; // NULL: plain
     bool json, quiet;
     // what happens
     int epoll;
@@ -66,9 +82,12 @@ struct bench {
     struct histogram latency;
     uint64_t second_count;
     int first_error;
-    // watch and expire: `crowd` sessions behind the measured ones
-    uint32_t total, crowd_gone;                    // sessions of both kinds
-    uint64_t fire_at_us, fired_us;                 // watch: the next change of the root, the newest one
+    // watch, expire and reconnect: `crowd` sessions behind the measured ones
+    uint32_t total, crowd_gone;           // sessions of both kinds
+    uint64_t fire_at_us, fired_us;        // watch: the next change of the root, the newest one
+    uint32_t crowd_rounds, crowd_retries; // reconnect: rounds in which all came back; connections that failed in them
+    uint32_t crowd_back;
+    uint64_t cut_us;
     uint64_t crowd_events, round_events, crowd_us; // crowd_us: longest time from a change to its last event; to the end
 };
 
@@ -143,7 +162,7 @@ static void make_request(struct bench *b, struct session *s, uint64_t now) {
         b->fire_at_us = now + 1000000u;
         b->round_events = 0;
     }
-    if (work == WORK_WATCH || work == WORK_EXPIRE) work = WORK_SET; // beside which the crowd is told, or dies
+    if (work >= WORK_WATCH) work = WORK_SET; // beside which the crowd is told, or dies
     if (work == WORK_MIX) work = draw(b) % 100 < b->read_percent ? WORK_GET : WORK_SET;
     switch (work) {
     case WORK_SET:
@@ -205,8 +224,29 @@ static void fill(struct bench *b, struct session *s, uint64_t now) {
 
 // ---- sockets
 
+static void connect_session(struct bench *b, struct session *s);
+
+// At once, as when a network or a server goes away: nothing is said, and no port waits in TIME_WAIT for the next round.
+static void cut(struct session *s) {
+    struct linger at_once = {.l_onoff = 1};
+    bench_tls_close(s->ssl);
+    s->ssl = NULL;
+    setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(s->fd);
+    s->fd = -1;
+    writer_clear(&s->out);
+    writer_clear(&s->in);
+}
+
 static void lose(struct bench *b, struct session *s, const char *why) {
     if (s->state == GONE) return;
+    if (b->work == WORK_RECONNECT && in_crowd(b, s) && s->state < SETUP) { // tries again, as clients do
+        if (++b->crowd_retries <= 3 && !b->quiet)
+            fprintf(stderr, "session %u tries again (state %d): %s\n", s->number, (int)s->state, why);
+        cut(s);
+        connect_session(b, s);
+        return;
+    }
     if (s->state == RUNNING) b->running--;
     s->state = GONE;
     b->gone++;
@@ -216,8 +256,7 @@ static void lose(struct bench *b, struct session *s, const char *why) {
     }
     if (!b->quiet && b->gone <= 3 && b->work != WORK_EXPIRE)
         fprintf(stderr, "session %u is gone: %s\n", s->number, why);
-    close(s->fd);
-    s->fd = -1;
+    cut(s);
 }
 
 static void want(struct bench *b, struct session *s, bool writable) {
@@ -228,10 +267,11 @@ static void want(struct bench *b, struct session *s, bool writable) {
 }
 
 static void flush(struct bench *b, struct session *s) {
-    if (s->state == GONE || s->state == CONNECTING) return;
+    if (s->state == GONE || s->state < HANDSHAKE) return;
     size_t at = 0;
     while (at < s->out.len) {
-        ssize_t n = send(s->fd, s->out.data + at, s->out.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = s->ssl != NULL ? bench_tls_send(s->ssl, s->out.data + at, s->out.len - at)
+                                   : send(s->fd, s->out.data + at, s->out.len - at, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0) {
             if (errno == EAGAIN) break;
             lose(b, s, strerror(errno));
@@ -254,13 +294,37 @@ static void connect_session(struct bench *b, struct session *s) {
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     s->state = CONNECTING;
     s->writable_wanted = true;
-    s->xid = 1;
+    if (s->id == 0) s->xid = 1;
     if (connect(s->fd, (struct sockaddr *)&b->hosts[host], b->host_lengths[host]) != 0 && errno != EINPROGRESS) {
         lose(b, s, strerror(errno));
         return;
     }
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = s};
     epoll_ctl(b->epoll, EPOLL_CTL_ADD, s->fd, &event);
+}
+
+static void greet(struct bench *b, struct session *s) {
+    s->state = HANDSHAKE;
+    size_t at = s->out.len;
+    write_u32_be(&s->out, 0);
+    write_u32_be(&s->out, 0); // protocol version
+    write_u64_be(&s->out, 0); // last zxid seen
+    write_u32_be(&s->out, b->timeout_ms);
+    write_u64_be(&s->out, s->id);
+    put_string(&s->out, s->password, sizeof s->password);
+    write_u8(&s->out, 0);
+    end(s, at);
+    flush(b, s);
+}
+
+static void secure(struct bench *b, struct session *s) {
+    int done = bench_tls_handshake(s->ssl);
+    if (done < 0)
+        lose(b, s, "the TLS handshake failed");
+    else if (done == 0)
+        want(b, s, false); // its part fits into the socket's buffer: what it waits for is the other's
+    else
+        greet(b, s);
 }
 
 static void connected(struct bench *b, struct session *s) {
@@ -271,18 +335,44 @@ static void connected(struct bench *b, struct session *s) {
         lose(b, s, strerror(error));
         return;
     }
-    s->state = HANDSHAKE;
-    size_t at = s->out.len;
-    write_u32_be(&s->out, 0);
-    write_u32_be(&s->out, 0); // protocol version
-    write_u64_be(&s->out, 0); // last zxid seen
-    write_u32_be(&s->out, b->timeout_ms);
-    write_u64_be(&s->out, 0); // no session yet
-    uint8_t password[16] = {0};
-    put_string(&s->out, password, sizeof password);
-    write_u8(&s->out, 0);
-    end(s, at);
-    flush(b, s);
+    if (b->tls == NULL) {
+        greet(b, s);
+        return;
+    }
+    s->ssl = bench_tls_open(b->tls, s->fd);
+    s->state = SECURING;
+    secure(b, s);
+}
+
+// ---- reconnect: all of the crowd is cut off at once, again and again
+
+static void cut_crowd(struct bench *b, uint64_t now) {
+    b->cut_us = now;
+    b->crowd_back = 0;
+    for (uint32_t i = b->session_count; i < b->total; i++) {
+        struct session *s = &b->sessions[i];
+        if (s->state != RUNNING) continue;
+        b->running--;
+        s->back = false;
+        cut(s);
+        connect_session(b, s);
+    }
+}
+
+static void came_back(struct bench *b, struct session *s) {
+    s->state = RUNNING;
+    b->running++;
+    if (!s->back) b->crowd_back++;
+    s->back = true;
+}
+
+// All are back: once more.
+static void next_round(struct bench *b, uint64_t now) {
+    if (b->cut_us == 0 || b->crowd_back + b->crowd_gone < b->crowd) return;
+    if (now - b->cut_us > b->crowd_us) b->crowd_us = now - b->cut_us;
+    b->crowd_rounds++;
+    b->cut_us = 0;
+    if (now < b->end_us) cut_crowd(b, now);
 }
 
 // ---- replies
@@ -292,12 +382,21 @@ static void handshaken(struct bench *b, struct session *s, struct bytes body) {
     read_u32_be(&r);
     uint32_t timeout = read_u32_be(&r);
     uint64_t id = read_u64_be(&r);
-    if (r.failed || timeout == 0 || id == 0) {
+    bool resumed = s->id != 0;
+    struct bytes password = read_span(&r, read_u32_be(&r));
+    if (r.failed || timeout == 0 || id == 0 || password.len != sizeof s->password) {
+        s->state = SETUP; // no use in trying again
         lose(b, s, "the server refused the session");
         return;
     }
     s->ping_at_us = now_us() + (uint64_t)timeout * 1000u / 3u;
     b->timeout_ms = timeout;
+    s->id = id;
+    memcpy(s->password, password.data, sizeof s->password);
+    if (resumed) {
+        came_back(b, s);
+        return;
+    }
     s->state = SETUP;
     s->under_way = 1;
     if (in_crowd(b, s) && b->work == WORK_WATCH) {
@@ -400,7 +499,7 @@ static void received(struct bench *b, struct session *s, const uint8_t *data, si
             answered(b, s, body, now);
         at += 4 + frame;
     }
-    if (s->state == GONE) return;
+    if (s->state == GONE || s->fd < 0) return;
     if (s->in.len > 0)
         writer_consume(&s->in, at);
     else if (at < len)
@@ -415,8 +514,15 @@ static void ready(struct bench *b, struct session *s, uint32_t events, uint8_t *
         if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) connected(b, s);
         return;
     }
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-        ssize_t n = recv(s->fd, buffer, READ_BYTES, MSG_DONTWAIT);
+    if (s->state == SECURING) {
+        secure(b, s);
+        return;
+    }
+    bool more = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+    while (more && s->state >= HANDSHAKE && s->state != GONE) {
+        ssize_t n =
+            s->ssl != NULL ? bench_tls_recv(s->ssl, buffer, READ_BYTES) : recv(s->fd, buffer, READ_BYTES, MSG_DONTWAIT);
+        more = s->ssl != NULL && n > 0; // a record may wait inside, although the socket is silent
         if (n == 0)
             lose(b, s, "closed by the server");
         else if (n < 0 && errno != EAGAIN)
@@ -456,14 +562,15 @@ static void print_report(const struct bench *b, const struct report *r) {
         printf("{\"work\":\"%s\",\"sessions\":%u,\"outstanding\":%u,\"bytes\":%u,\"seconds\":%.3f,\"operations\":%llu,"
                "\"per_second\":%.1f,\"p50_us\":%llu,\"p99_us\":%llu,\"p999_us\":%llu,\"max_us\":%llu,\"longest_gap_"
                "ms\":%.1f,"
-               "\"errors\":%llu,\"crowd\":%u,\"crowd_gone\":%u,\"crowd_events\":%llu,\"crowd_ms\":%.1f,\"first_error\":"
+               "\"errors\":%llu,\"crowd\":%u,\"crowd_gone\":%u,\"crowd_events\":%llu,\"crowd_ms\":%.1f,\"crowd_"
+               "rounds\":%u,\"crowd_retries\":%u,\"first_error\":"
                "%d,\"sessions_lost\":%u,\"generator_user_cpu_s\":%.3f,"
                "\"generator_system_cpu_s\":%.3f}\n",
                b->work_name, b->session_count, b->session_count * b->depth, b->size, r->seconds,
                (unsigned long long)r->operations, rate, p50, p99, p999, (unsigned long long)h->max,
                (double)b->gap_us / 1000.0, (unsigned long long)b->errors, b->crowd, b->crowd_gone,
-               (unsigned long long)b->crowd_events, (double)b->crowd_us / 1000.0, b->first_error, b->gone, r->user_cpu,
-               r->system_cpu);
+               (unsigned long long)b->crowd_events, (double)b->crowd_us / 1000.0, b->crowd_rounds, b->crowd_retries,
+               b->first_error, b->gone, r->user_cpu, r->system_cpu);
         return;
     }
     printf("%s: %u sessions, %u outstanding, %u bytes\n", b->work_name, b->session_count, b->session_count * b->depth,
@@ -479,6 +586,9 @@ static void print_report(const struct bench *b, const struct report *r) {
     if (b->work == WORK_EXPIRE)
         printf("  %u of %u silent sessions were ended, the last after %.1f ms\n", b->crowd_gone, b->crowd,
                (double)b->crowd_us / 1000.0);
+    if (b->work == WORK_RECONNECT)
+        printf("  %u sessions were cut off and came back %u times, all after at most %.1f ms; %u connections failed\n",
+               b->crowd, b->crowd_rounds, (double)b->crowd_us / 1000.0, b->crowd_retries);
     printf("  this generator used %.2f s of CPU in user and %.2f s in the kernel\n", r->user_cpu, r->system_cpu);
 }
 
@@ -509,6 +619,7 @@ static int run(struct bench *b) {
         int n = epoll_wait(b->epoll, events, 256, 50);
         for (int i = 0; i < n; i++) ready(b, events[i].data.ptr, events[i].events, buffer);
         now = now_us();
+        if (b->work == WORK_RECONNECT) next_round(b, now);
         ping_idle(b, now); // also while the others still connect: a server may take a minute for ten thousand
         if (start_of_running == 0) {
             if (b->sessions[0].state == GONE) break;
@@ -531,6 +642,7 @@ static int run(struct bench *b) {
             b->begin_us = measured_from = now;
             b->fire_at_us = now;
             if (b->create_total == 0) b->end_us = now + (uint64_t)b->seconds * 1000000u;
+            if (b->work == WORK_RECONNECT) cut_crowd(b, now);
             getrusage(RUSAGE_SELF, &before);
         }
         if (now >= next_line) {
@@ -588,19 +700,27 @@ static bool parse_hosts(struct bench *b, const char *list) {
 static const struct {
     const char *name;
     enum work work;
-} works[] = {{"set", WORK_SET},     {"get", WORK_GET},       {"ephemeral", WORK_EPHEMERAL},
-             {"multi", WORK_MULTI}, {"create", WORK_CREATE}, {"mix", WORK_MIX},
-             {"idle", WORK_IDLE},   {"watch", WORK_WATCH},   {"expire", WORK_EXPIRE}};
+} works[] = {{"set", WORK_SET},
+             {"get", WORK_GET},
+             {"ephemeral", WORK_EPHEMERAL},
+             {"multi", WORK_MULTI},
+             {"create", WORK_CREATE},
+             {"mix", WORK_MIX},
+             {"idle", WORK_IDLE},
+             {"watch", WORK_WATCH},
+             {"expire", WORK_EXPIRE},
+             {"reconnect", WORK_RECONNECT}};
 
 int bench_zookeeper_main(int argc, char **argv) {
     const char *hosts = "127.0.0.1:2181", *sessions = "16", *outstanding = "256", *size = "100", *work = "set",
                *seconds = "10", *warm = "2", *percent = "90", *count = "0", *timeout = "10000", *root = "/bench",
-               *multi = "10", *crowd = "10000";
+               *multi = "10", *crowd = "10000", *ca = NULL, *cert = NULL, *key = NULL;
     bool json = false, quiet = false;
     const struct option_row rows[] = {
         {"server", 's', "HOST:PORT,...", "servers; sessions are spread over them (127.0.0.1:2181)", &hosts, NULL},
-        {"work", 'w', "NAME", "set, get, ephemeral (create + delete), multi, create, mix, idle, watch, expire (set)",
-         &work, NULL},
+        {"work", 'w', "NAME",
+         "set, get, ephemeral (create + delete), multi, create, mix, idle, watch, expire, reconnect (set)", &work,
+         NULL},
         {"sessions", 0, "N", "sessions (16)", &sessions, NULL},
         {"outstanding", 0, "N", "requests under way in all sessions together (256)", &outstanding, NULL},
         {"size", 0, "BYTES", "of a value (100)", &size, NULL},
@@ -609,10 +729,15 @@ int bench_zookeeper_main(int argc, char **argv) {
         {"reads", 0, "PERCENT", "reads in a mix (90)", &percent, NULL},
         {"count", 0, "N", "create: end after so many znodes", &count, NULL},
         {"multi", 0, "N", "operations in one multi (10)", &multi, NULL},
-        {"crowd", 0, "N", "watch, expire: sessions that are told, or die, beside the measured sets (10000)", &crowd,
-         NULL},
+        {"crowd", 0, "N",
+         "watch, expire, reconnect: sessions that are told, die, or are cut off and come back, beside the measured "
+         "sets (10000)",
+         &crowd, NULL},
         {"timeout", 0, "MS", "session time-out asked for (10000)", &timeout, NULL},
         {"root", 0, "PATH", "znode under which everything is made (/bench)", &root, NULL},
+        {"tls-ca", 0, "FILE", "TLS: the authority of the servers' certificates", &ca, NULL},
+        {"tls-cert", 0, "FILE", "TLS: certificate to show", &cert, NULL},
+        {"tls-key", 0, "FILE", "TLS: its key", &key, NULL},
         {"json", 0, NULL, "one JSON object instead of words", NULL, &json},
         {"quiet", 'q', NULL, "no progress lines", NULL, &quiet},
     };
@@ -671,7 +796,10 @@ int bench_zookeeper_main(int argc, char **argv) {
     b.epoll = epoll_create1(EPOLL_CLOEXEC);
     b.value = mem_zalloc(b.size + 1);
     memset(b.value, 'v', b.size);
-    if (b.work != WORK_WATCH && b.work != WORK_EXPIRE) b.crowd = 0;
+    if (b.work < WORK_WATCH || b.work == WORK_IDLE) b.crowd = 0;
+    char error[256];
+    if (ca != NULL && (b.tls = bench_tls_new(ca, cert, key, error)) == NULL)
+        return options_wrong(&table, "--tls-ca, --tls-cert, --tls-key: %s", error);
     b.total = b.session_count + b.crowd;
     b.sessions = mem_zalloc(b.total * sizeof *b.sessions);
     for (uint32_t i = 0; i < b.total; i++) {
@@ -688,6 +816,7 @@ int bench_zookeeper_main(int argc, char **argv) {
         writer_free(&b.sessions[i].in);
         mem_free(b.sessions[i].sent_us);
     }
+    bench_tls_free(b.tls);
     mem_free(b.sessions);
     mem_free(b.value);
     close(b.epoll);

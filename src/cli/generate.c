@@ -29,6 +29,7 @@ static const struct {
     {"check", "--help"},
     {"recover", "--data --force-new-cluster --yes --peer-advertise --zookeeper-advertise --http-advertise --help"},
     {"bench", "zookeeper --server --work --sessions --outstanding --size --seconds --warm --reads --count --crowd "
+              "--tls-ca --tls-cert --tls-key "
               "--multi --timeout "
               "--root --json --quiet --help"},
     {"generate", "settings bash zsh man --help"},

@@ -208,7 +208,11 @@ static SSL *session_new(struct io_tls *tls) {
 
 // ---- one connection
 static void on_handshake_timeout(struct io_timer *timer) {
-    conn_fail(timer->context, -ETIMEDOUT);
+    struct io_conn *conn = timer->context;
+    if (conn_tls_waits(conn)) // it is we who are late
+        uv_timer_begin(conn->io, &conn->timer, on_handshake_timeout, conn, UV_HANDSHAKE_US);
+    else
+        conn_fail(conn, -ETIMEDOUT);
 }
 
 // The alternative names count; the common name only where there are none. No wildcards within a label.
@@ -221,44 +225,54 @@ static int expect_name(SSL *ssl, const char *host) {
     return X509_VERIFY_PARAM_set1_host(expected, host, 0) == 1 ? 0 : -EINVAL;
 }
 
-int conn_tls_init(struct io_conn *conn, struct io_tls *shared, const char *host) {
-    ENSURE(conn->tls == NULL);
+static int begin(struct conn_tls *tls) {
     ERR_clear_error();
-    SSL *ssl = session_new(shared);
-    if (ssl == NULL) return -ENOMEM;
-    int error = shared->verify_name ? expect_name(ssl, host) : 0;
-    if (error != 0) {
-        SSL_free(ssl);
-        return error;
-    }
-    struct conn_tls *tls = mem_zalloc(sizeof *tls);
-    tls->conn = conn;
-    tls->tls = tls_ref(shared);
-    tls->ssl = ssl;
-    list_init(&tls->waiting);
-    BIO *bio = BIO_new(shared->method);
+    tls->ssl = session_new(tls->tls);
+    if (tls->ssl == NULL) return -ENOMEM;
+    BIO *bio = BIO_new(tls->tls->method);
     ENSURE(bio != NULL);
     BIO_set_data(bio, tls);
     BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
+    SSL_set_bio(tls->ssl, bio, bio);
+    if (tls->tls->server)
+        SSL_set_accept_state(tls->ssl);
+    else
+        SSL_set_connect_state(tls->ssl);
+    return 0;
+}
+
+int conn_tls_init(struct io_conn *conn, struct io_tls *shared, const char *host) {
+    ENSURE(conn->tls == NULL);
+    struct conn_tls *tls = mem_zalloc(sizeof *tls);
+    tls->conn = conn;
+    tls->tls = tls_ref(shared);
+    list_init(&tls->waiting);
     conn->tls = tls;
     conn->state = CONN_HANDSHAKE;
-    if (shared->server) {
-        SSL_set_accept_state(ssl);
+    if (shared->server) { // its SSL is made at its first step: a crowd is accepted quickly, and costs nothing until it
+                          // speaks
         uv_timer_begin(conn->io, &conn->timer, on_handshake_timeout, conn, UV_HANDSHAKE_US);
         conn_dirty(conn); // watched from the end of the turn
-    } else {
-        struct uv_address number[UV_ADDRESSES_MAX]; // "localhost" is two
-        SSL_set_connect_state(ssl);
-        if (host != NULL && address_known(host, 0, number) == 0) SSL_set_tlsext_host_name(ssl, host);
-        conn_tls_ready(conn); // it speaks first
+        return 0;
     }
+    int error = begin(tls);
+    if (error == 0 && shared->verify_name) error = expect_name(tls->ssl, host);
+    if (error != 0) return error;               // the caller destroys it
+    struct uv_address number[UV_ADDRESSES_MAX]; // "localhost" is two
+    if (host != NULL && address_known(host, 0, number) == 0) SSL_set_tlsext_host_name(tls->ssl, host);
+    conn_tls_ready(conn); // it speaks first
     return 0;
+}
+
+static void leave_queue(struct conn_tls *tls) {
+    if (list_empty(&tls->waiting)) return;
+    list_remove(&tls->waiting);
+    tls->conn->io->handshake_count--;
 }
 
 void conn_tls_free(struct io_conn *conn) {
     struct conn_tls *tls = conn->tls;
-    list_remove(&tls->waiting);
+    leave_queue(tls);
     SSL_free(tls->ssl); // and its BIO
     out_clear(&conn->io->stock, &tls->clear);
     mem_free(tls->kept);
@@ -285,7 +299,9 @@ void conn_tls_want_notify(struct io_conn *conn) {
 void conn_tls_ready(struct io_conn *conn) {
     struct conn_tls *tls = conn->tls;
     ENSURE(conn->state == CONN_HANDSHAKE);
-    if (list_empty(&tls->waiting)) list_push_back(&conn->io->handshakes, &tls->waiting);
+    if (!list_empty(&tls->waiting)) return;
+    list_push_back(&conn->io->handshakes, &tls->waiting);
+    conn->io->handshake_count++;
 }
 
 static void keep_rest(struct conn_tls *tls) {
@@ -319,6 +335,11 @@ static void handshake_step(struct io_conn *conn) {
         conn_fail(conn, n == 0 ? -ECONNRESET : -errno);
         return;
     }
+    int error = tls->ssl == NULL ? begin(tls) : 0;
+    if (error != 0) {
+        conn_fail(conn, error);
+        return;
+    }
     tls->in = buf;
     tls->in_len = n > 0 ? (size_t)n : 0;
     ERR_clear_error();
@@ -342,7 +363,7 @@ void tls_handshakes(struct uv_io *io) {
     uint64_t until = uv_now_us(&io->io) + UV_HANDSHAKE_TURN_US;
     for (unsigned i = 0; i < UV_HANDSHAKE_TURN_MAX && !list_empty(&io->handshakes); i++) {
         struct conn_tls *tls = CONTAINER_OF(io->handshakes.next, struct conn_tls, waiting);
-        list_remove(&tls->waiting);
+        leave_queue(tls);
         handshake_step(tls->conn);
         if (uv_now_us(&io->io) >= until) break;
     }

@@ -27,19 +27,22 @@
 #define UV_OUT_TURN_MAX                                                                                                \
     (4u << 20) // bytes one connection may send in one flush, so that a fast reader cannot hold the loop
 #define UV_FLUSH_TURN_MAX                                                                                              \
-    1024u                 // connections flushed in a turn, about 6 ms: ten thousand watchers are told in several turns
+    256u                  // connections flushed in a turn, about 2 ms: ten thousand watchers are told in many turns
 #define UV_COPY_MAX 1024u // a shorter io_conn_write_buf is copied: an iovec and a reference cost more
 #define UV_IOV_MAX 64     // pieces in one sendmsg
 #define UV_ACCEPT_TURN_MAX 128u   // connections accepted per listener and turn
 #define UV_HANDSHAKE_TURN_MAX 32u // TLS handshake steps in a turn, and the time after which the rest wait for the next:
-#define UV_HANDSHAKE_TURN_US 10000u // a step with an RSA-4096 key is 6 ms, with P-256 it is 0.1 ms
-#define UV_HANDSHAKE_US 10000000u   // a TLS client that is not done by then is closed
-#define UV_FLUSH_US 5000000u        // a closed connection may send what is queued for so long
-#define UV_LINGER_US 1000000u       // and then waits so long for the other side's end of file
-#define UV_ACCEPT_PAUSE_US 100000u  // no descriptors even for the reserve: the listener rests
-#define UV_DIRECT_UNIT 512u         // what O_DIRECT wants of offsets, lengths and memory; else the page cache is used
-#define UV_BOUNCE_BYTES (1u << 20)  // copied and written at once
-#define UV_ADDRESSES_MAX 8u         // addresses of one name that are bound or tried
+#define UV_HANDSHAKE_TURN_US                                                                                           \
+    2000u // a step with an RSA-4096 key is 6 ms, with P-256 it is 0.1 ms; a write passes several turns
+#define UV_HANDSHAKE_QUEUE_MAX                                                                                         \
+    256u // so many wait for a step: others stay in the kernel's queue, where their time-out does not run yet
+#define UV_HANDSHAKE_US 10000000u  // a TLS client that is not done by then is closed
+#define UV_FLUSH_US 5000000u       // a closed connection may send what is queued for so long
+#define UV_LINGER_US 1000000u      // and then waits so long for the other side's end of file
+#define UV_ACCEPT_PAUSE_US 100000u // no descriptors even for the reserve: the listener rests
+#define UV_DIRECT_UNIT 512u        // what O_DIRECT wants of offsets, lengths and memory; else the page cache is used
+#define UV_BOUNCE_BYTES (1u << 20) // copied and written at once
+#define UV_ADDRESSES_MAX 8u        // addresses of one name that are bound or tried
 
 #define UV_STAND_IN_TURNS_MAX 4u // turns that another thread runs in a row for this loop
 #define UV_STAND_IN_MARGIN_US                                                                                          \
@@ -229,7 +232,8 @@ struct uv_io {
     void *turn_context;
     struct heap timers;
     struct pool timer_pool;
-    uint64_t timer_serial; // equal times fire in the order of their start
+    uint64_t timer_serial;    // equal times fire in the order of their start
+    unsigned handshake_count; // in `handshakes`
     struct list conns, dirty, handshakes, listeners, connects, wakes, children;
     struct out_stock stock;
     struct pool requests; // disk_request

@@ -210,6 +210,8 @@ static void take_connection(struct io_listener *listener, int fd, const struct u
 static void on_listen_ready(uv_poll_t *poll, int status, int events) {
     struct listen_socket *socket = poll->data;
     struct io_listener *listener = socket->listener;
+    // Ten thousand that come back at once: who is taken in is also served soon, and those who say nothing do not count.
+    if (listener->tls != NULL && listener->io->handshake_count >= UV_HANDSHAKE_QUEUE_MAX) return;
     for (unsigned i = 0; i < UV_ACCEPT_TURN_MAX && !listener->closed; i++) {
         struct uv_address remote = {0};
         socklen_t len = sizeof remote;

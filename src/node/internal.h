@@ -20,8 +20,9 @@
 #define NO_LEADER_CLOSE_MS 3000u // ZooKeeper connections close after so long without a leader
 #define READ_WAIT_MAX_MS 10000u  // a linearizable read that found no leader for so long is refused
 #define APPLY_TURN_US 5000u      // a turn's budget for apply: keep-alives and other clients get their share
-#define WORK_PER_TURN 512u       // clients flushed, fed or closed in one turn: 10,000 watchers are paced
-#define WORK_OF_CROWD 64u        // of these, those that have no reply waiting get at least so many: nobody starves
+#define WORK_PER_TURN                                                                                                  \
+    128u                  // clients flushed, fed or closed in one turn: 10,000 watchers are paced, about 1 ms each time
+#define WORK_OF_CROWD 64u // of these, those that have no reply waiting get at least so many: nobody starves
 #define CLIENT_INPUT_TURN_BYTES (256u << 10) // read from one client in one turn
 #define CLIENT_INPUT_HELD_BYTES (64u << 10)  // kept of a client that is not served now: its end is still noticed
 #define CLIENT_PENDING_MAX 8192u             // commands under way of one client

@@ -13,9 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "io/io_uv_internal.h"
 #include "test/unit/support/io_fixture.h"
 
 // ---- certificates: two authorities, each with a server's and a client's
@@ -447,6 +449,43 @@ static void many_handshakes_do_not_stop_the_others(void **state) {
     bed_close(&b);
 }
 
+// Ten thousand clients that come back at once: those who have spoken wait for their step in a short queue, the rest in
+// the kernel's, where no time-out runs yet; those who say nothing keep nobody out.
+#define CROWD 1500
+struct crowd {
+    struct bed b;
+    struct raw raw[CROWD];
+    unsigned most, ended;
+};
+static bool crowd_ended(void *context) {
+    struct crowd *c = context;
+    unsigned waiting = uv_io_of(c->b.f.io)->handshake_count;
+    if (waiting > c->most) c->most = waiting;
+    while (c->ended < CROWD && raw_ended(&c->raw[c->ended])) c->ended++;
+    return c->ended == CROWD;
+}
+static void a_crowd_waits_in_the_kernels_queue(void **state) {
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max < 3 * CROWD) skip();
+    static struct crowd c;
+    bed_open(&c.b, tls_of(true, "server", NULL, false), tls_of(false, NULL, NULL, false));
+    static int silent[UV_HANDSHAKE_QUEUE_MAX];
+    for (unsigned i = 0; i < UV_HANDSHAKE_QUEUE_MAX; i++) silent[i] = raw_client(c.b.a.address);
+    for (unsigned i = 0; i < CROWD; i++) {
+        c.raw[i].fd = raw_client(c.b.a.address);
+        assert_int_equal(write(c.raw[i].fd, "no TLS\r\n", 8), 8);
+    }
+    assert_true(run_until(&c.b.f, crowd_ended, &c));
+    assert_true(c.most > 0 && c.most < UV_HANDSHAKE_QUEUE_MAX + 2 * UV_ACCEPT_TURN_MAX);
+    bed_connect(&c.b);
+    for (unsigned i = 0; i < CROWD; i++) close(c.raw[i].fd);
+    for (unsigned i = 0; i < UV_HANDSHAKE_QUEUE_MAX; i++) close(silent[i]);
+    bed_close(&c.b);
+}
+
 static void the_listener_closes_during_handshakes(void **state) {
     struct bed b;
     bed_open(&b, tls_of(true, "server", NULL, false), tls_of(false, NULL, NULL, false));
@@ -472,6 +511,7 @@ int main(void) {
         cmocka_unit_test(who_does_not_speak_tls_is_closed),
         cmocka_unit_test(a_server_that_does_not_speak_tls),
         cmocka_unit_test(many_handshakes_do_not_stop_the_others),
+        cmocka_unit_test(a_crowd_waits_in_the_kernels_queue),
         cmocka_unit_test(the_listener_closes_during_handshakes),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
