@@ -140,23 +140,25 @@ void tree_set_ephemerals_max(struct tree *tree, uint32_t limit) {
 
 void tree_set_memory_max(struct tree *tree, uint64_t bytes) {
     tree->memory_max = bytes;
-    void tree_set_container_check(struct tree * tree, uint64_t ms) {
-        tree->container_check_ms = ms;
-    }
+}
 
-    const struct model_ops tree_model = {
-        .name = "tree",
-        .id = MODEL_TREE,
-        .create = tree_create,
-        .destroy = tree_destroy,
-        .apply = tree_apply,
-        .query = tree_query_answer,
-        .session_end = tree_session_end,
-        .next_deadline_ms = tree_next_deadline_ms,
-        .expire = tree_expire,
-        .save = tree_save,
-        .load = tree_load,
-        .digest = tree_digest,
-        .digest_recount = tree_digest_recount,
-        .memory = tree_memory,
-    };
+void tree_set_container_check(struct tree *tree, uint64_t ms) {
+    tree->container_check_ms = ms;
+}
+
+const struct model_ops tree_model = {
+    .name = "tree",
+    .id = MODEL_TREE,
+    .create = tree_create,
+    .destroy = tree_destroy,
+    .apply = tree_apply,
+    .query = tree_query_answer,
+    .session_end = tree_session_end,
+    .next_deadline_ms = tree_next_deadline_ms,
+    .expire = tree_expire,
+    .save = tree_save,
+    .load = tree_load,
+    .digest = tree_digest,
+    .digest_recount = tree_digest_recount,
+    .memory = tree_memory,
+};
