@@ -6,6 +6,8 @@
 #include "model/lease/lease.h"
 #include "model/tree/tree.h"
 
+#define PROBE_EVERY 300u // batches
+
 void mark_write(char out[MARK_BYTES + 1], uint64_t number) {
     snprintf(out, MARK_BYTES + 1, "=#%013llx;", (unsigned long long)number);
 }
@@ -118,24 +120,11 @@ void history_free(struct history *h) {
 void history_begin(struct history *h, const struct machine *formed) {
     ENSURE(h->machine == NULL);
     struct machine_sink sink = {.event = on_event, .context = h};
-    struct machine_cursor cursor = {0};
-    size_t capacity = 1u << 20;
-    uint8_t *chunk = mem_alloc(capacity), model;
-    h->machine = machine_new(0, 0, &sink);
-    for (;;) {
-        size_t len = machine_save(formed, &cursor, &model, chunk, capacity);
-        if (len == 0) break;
-        ENSURE(machine_load(h->machine, model, chunk, len) == 0);
+    h->machine = history_copy(formed, &sink);
+    if (h->machine == NULL) {
+        world_fail(h->world, "a machine's own save cannot be loaded");
+        return;
     }
-    mem_free(chunk);
-    struct writer membership;
-    writer_init(&membership);
-    membership_encode(machine_membership(formed), &membership);
-    int error = machine_load_finish(h->machine, machine_applied(formed), machine_applied_term(formed),
-                                    machine_log_time_ms(formed), bytes_of(membership.data, membership.len),
-                                    machine_digest(formed));
-    writer_free(&membership);
-    if (error != 0) world_fail(h->world, "a machine's own save cannot be loaded");
     h->base = h->last = machine_applied(formed);
     oracle_begin(&h->oracle, h->machine);
 }
@@ -192,6 +181,9 @@ void history_commit(struct history *h, uint32_t node, const struct batch_ref *ba
                                                           .crc = crc,
                                                           .digest = machine_digest(h->machine)};
     world_note(h->world, NOTE_COMMIT, batch->last, crc);
+    if (h->batch_count < h->probe_at) return;
+    h->probe_at = h->batch_count + PROBE_EVERY;
+    history_probe(h, batch);
 }
 
 void history_digest(struct history *h, uint32_t node, uint64_t index, struct digest digest, bool recounted) {

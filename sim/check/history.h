@@ -40,7 +40,7 @@ struct history {
     uint32_t *term_leaders; // by term
     size_t term_capacity;
     struct oracle oracle;
-    uint64_t writes, expired, leaders;
+    uint64_t writes, expired, leaders, probes, probe_at;
 };
 
 #define MARK_BYTES 16u // "=#" + 8 digits hex... see mark_write
@@ -56,3 +56,7 @@ void history_leader(struct history *history, uint32_t node, uint64_t term);
 struct history_session *history_session(struct history *history, uint64_t session); // NULL: unknown
 bool session_early(const struct history_session *session);                          // it expired before it might
 uint64_t history_mark_index(const struct history *history, uint64_t number);        // 0: not applied
+
+// probe.c
+struct machine *history_copy(const struct machine *machine, const struct machine_sink *sink); // NULL: its save is bad
+void history_probe(struct history *history, const struct batch_ref *batch);                   // the newest applied one
