@@ -33,7 +33,10 @@ struct op {
     uint8_t *body;   // the request's bytes, owned
     size_t len;
 };
-#define WORK_NONE UINT8_MAX
+#define WORK_NONE UINT8_MAX        // the connection's own
+#define WORK_SETUP (UINT8_MAX - 1) // what all need
+// Rows of `works` that client_record.c makes histories of.
+enum { WORK_REGISTER, WORK_SET, WORK_LOCK, WORK_RECIPE, WORK_QUEUE };
 
 struct lock_told { // an owner that was told so
     uint64_t czxid;
@@ -110,7 +113,7 @@ struct sim_client {
     struct writer who; // its identities, as in a command
     int32_t next_xid;
     uint64_t heard_us, sent_us, next_op_us, calm_done;
-    uint64_t connects, sequence;
+    uint64_t connects, recorded, received; // received: answers, in their order
     // watches
     struct watch watches[WATCHES_MAX];
     size_t watch_count, event_at; // event_at: the first of the oracle's events that it has not been told of
@@ -165,6 +168,7 @@ bool watches_any(const struct sim_client *client, const struct oracle_node *node
 
 // client_lock.c
 void client_heard(struct sim_client *client, uint64_t sent_us); // bytes came that a server let go then
+void lock_fence(struct sim_client *client, uint32_t lock);      // the holder writes to what the lock guards
 void lock_granted(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t czxid, bool shared);
 
 // client_record.c
@@ -173,7 +177,9 @@ void record_end(struct sim *sim); // checks; frees
 void record_sent(struct sim_client *client, struct op *op);
 void record_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r);
 void record_lost(struct sim_client *client, const struct op *op);
-void record_event(struct sim_client *client, const struct oracle_node *node, int32_t type);
+// A lock was granted, by the create that `op` is or by a look at the list; its holder writes to what it guards.
+void record_lock(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t token);
+void record_fence(struct sim_client *client, uint32_t lock, uint64_t token, bool accepted);
 
 // work.c
 struct work {

@@ -208,6 +208,6 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
     client->last_zxid = zxid;
     if (zxid > sim->checks->floor) sim->checks->floor = zxid;
     watches_answered(client, op, zxid, error);
-    if (op->work == WORK_NONE || sim->world.failed) return;
+    if (op->work >= work_count || sim->world.failed) return;
     if (works[op->work].answered != NULL) works[op->work].answered(client, op, zxid, error, *r);
 }

@@ -137,6 +137,7 @@ static bool run_seed(const struct sim_options *options) {
             world_fail(w, "not all members reached index %llu as voters", (unsigned long long)target);
     }
     if (!w->failed) check_ephemerals(sim);
+    clients_check(sim);
     double took = wall() - begun;
     nodes_count(sim);
     bool ok = !w->failed;
@@ -178,7 +179,7 @@ static bool run_seed(const struct sim_options *options) {
 static int usage(void) {
     fprintf(stderr, "usage: simulator [--seed N | --seeds A..B | --minutes M | --replay FILE] [--seconds S] [--nodes "
                     "N] [--clients N]\n"
-                    "                 [--calm] [--trace] [--log]\n");
+                    "                 [--calm] [--trace] [--log] [--operations] [--history FILE]\n");
     return 2;
 }
 
@@ -197,6 +198,10 @@ static bool parse(struct run *run, int count, char **words) {
         }
         if (strcmp(word, "--log") == 0) {
             run->options.log = true;
+            continue;
+        }
+        if (strcmp(word, "--operations") == 0) {
+            run->options.operations = true;
             continue;
         }
         if (strcmp(word, "--calm") == 0) {
@@ -220,6 +225,8 @@ static bool parse(struct run *run, int count, char **words) {
             run->options.nodes = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(word, "--clients") == 0) {
             run->options.clients = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(word, "--history") == 0) {
+            run->options.history = value;
         } else if (strcmp(word, "--replay") == 0) {
             run->replay = value;
         } else {
@@ -289,6 +296,7 @@ int main(int argc, char **argv) {
                 failed++;
         }
     }
+    if (run.options.operations && !clients_operations()) failed++;
     printf("sim: %llu passed, %llu failed, 0 skipped\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed > 0 ? 1 : 0;
 }

@@ -101,6 +101,8 @@ bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_nod
 // ---- client.c
 void clients_make(struct sim *sim);
 void clients_free(struct sim *sim);
+void clients_check(struct sim *sim);            // the recorded history, at the end of a run
+bool clients_operations(void);                  // prints the table of this process; false: one was never answered
 void clients_calm(struct sim *sim);             // each shall complete something new from now on
 size_t clients_waiting(const struct sim *sim);  // how many have not since
 void clients_stop(struct sim *sim);             // no new operations

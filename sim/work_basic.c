@@ -57,7 +57,7 @@ void set_step(struct sim_client *client, uint8_t work) {
         client_ask(client, what < 93 ? JUTE_CHILDREN : JUTE_CHILDREN2, work, 0, key);
         return;
     }
-    body_path(w, "/s/e%u", key);
+    body_path(w, what < 10 ? "/s/t%u" : "/s/e%u", key); // t: ends with its session
     if (what < 30) {
         body_create(client, w, what < 10 ? JUTE_EPHEMERAL : 0);
         client_ask(client, JUTE_CREATE2, work, 0, key);
