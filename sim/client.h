@@ -6,6 +6,7 @@
 //   client_check.c   each answer against the oracle, from the request's own bytes
 //   client_watch.c   watches: which events must come, in which order, before which answers
 //   client_lock.c    nobody believes to hold what another holds
+//   client_deaf.c    one that never reads
 //   client_record.c  the history for the checkers
 //   work*.c          what clients ask: one row of `works` a workload
 #pragma once
@@ -53,7 +54,8 @@ struct client_checks { // of all clients together
     } locks[LOCKS_MAX];
     // drawn by the seed
     uint32_t depth, burst, keys, users;
-    bool holders; // every third client takes a plain lock, and then mostly reads
+    uint64_t deaf, deaf_held; // clients that stopped reading; most that a node held for one
+    bool holders;             // every third client takes a plain lock, and then mostly reads
     uint32_t weight[WORKS_MAX];
     struct record *record;
 };
@@ -126,8 +128,9 @@ struct sim_client {
         size_t at;
     } locks[LOCKS_MAX];
     struct recipe recipes[LOCKS_MAX];
-    int32_t versions[64]; // of registers, as last read
-    uint32_t queued;      // as last read
+    int32_t versions[64];              // of registers, as last read
+    uint32_t queued;                   // as last read
+    uint64_t deaf_until_us, deaf_most; // 0: it reads
     struct event reborn;
     uint32_t server;
 };
@@ -170,6 +173,10 @@ bool watches_any(const struct sim_client *client, const struct oracle_node *node
 void client_heard(struct sim_client *client, uint64_t sent_us); // bytes came that a server let go then
 void lock_fence(struct sim_client *client, uint32_t lock);      // the holder writes to what the lock guards
 void lock_granted(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t czxid, bool shared);
+
+// client_deaf.c
+void deaf_begin(struct sim_client *client, uint8_t work); // it asks for much, and reads nothing of it
+bool deaf_goes_on(struct sim_client *client);             // false: it gives the connection up
 
 // client_record.c
 void record_begin(struct sim *sim);

@@ -56,8 +56,9 @@ void lock_granted(struct sim_client *client, const struct op *op, uint32_t lock,
                                              .last_us = client->closing ? 0 : sent_us,
                                              .client = client->number,
                                              .shared = shared};
+    if (shared) return; // readers hold it together, and write nothing
     record_lock(client, op, lock, czxid);
-    if (!shared && !client->closing) lock_fence(client, lock);
+    if (!client->closing) lock_fence(client, lock);
 }
 
 // What the lock guards is outside of the cluster: it takes a write unless it has seen a newer token.

@@ -134,14 +134,16 @@ void client_auth(struct sim_client *client) {
 void client_send_next(struct sim_client *client) {
     struct sim *sim = client->sim;
     uint64_t now_us = sim->world.now_us;
-    if (!client->attached || client->auth_left > 0 || client->broken || client->closing) return;
+    if (!client->attached || client->auth_left > 0 || client->broken || client->closing || client->deaf_until_us != 0)
+        return;
     if (!client->set_up && !client->read_only) {
         if (client->pending.count == 0) work_setup(client);
         return;
     }
     if (client->stopped) return;
     // In bursts: that is what makes requests wait behind each other in the server.
-    while (client->attached && !client->closing && !client->broken && now_us >= client->next_op_us) {
+    while (client->attached && !client->closing && !client->broken && client->deaf_until_us == 0 &&
+           now_us >= client->next_op_us) {
         for (uint32_t i = 0; i < sim->checks->burst && client->pending.count < sim->checks->depth && client->attached &&
                              !client->closing && !client->broken;
              i++)
