@@ -13,7 +13,8 @@
 #define CALM_US 30000000u   // after the core healed, every client completes operations within this
 #define SETTLE_US 90000000u // and every member holds the same state within this (a wiped one is taken in after 10 s)
 
-static struct sim_options running; // for the handler of a crash of our own
+static struct op_counts op_counts[CLIENT_OPS_MAX]; // of all runs
+static struct sim_options running;                 // for the handler of a crash of our own
 
 static void repeat_line(char out[256], const struct sim_options *o) {
     int n = snprintf(out, 256, "build/release/simulator --seed %llu --seconds %llu", (unsigned long long)o->seed,
@@ -139,6 +140,10 @@ static bool run_seed(const struct sim_options *options) {
     if (!w->failed) check_ephemerals(sim);
     clients_check(sim);
     double took = wall() - begun;
+    for (size_t i = 0; i < CLIENT_OPS_MAX; i++) {
+        op_counts[i].done += sim->op_counts[i].done;
+        op_counts[i].refused += sim->op_counts[i].refused;
+    }
     nodes_count(sim);
     bool ok = !w->failed;
     printf("seed=%llu %s nodes=%zu clients=%zu seconds=%llu operations=%llu refused=%llu unknown=%llu entries=%llu "
@@ -296,7 +301,7 @@ int main(int argc, char **argv) {
                 failed++;
         }
     }
-    if (run.options.operations && !clients_operations()) failed++;
+    if (run.options.operations && !clients_operations(op_counts)) failed++;
     printf("sim: %llu passed, %llu failed, 0 skipped\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed > 0 ? 1 : 0;
 }

@@ -117,16 +117,38 @@ void history_free(struct history *h) {
     oracle_free(&h->oracle);
 }
 
+struct machine *history_copy(struct history *h, const struct machine *from, const struct machine_sink *sink) {
+    struct machine_cursor cursor = {0};
+    size_t capacity = 1u << 20;
+    uint8_t *chunk = mem_alloc(capacity), model;
+    struct machine *copy = machine_new(0, 0, sink);
+    int error = 0;
+    while (error == 0) {
+        size_t len = machine_save(from, &cursor, &model, chunk, capacity);
+        if (len == 0) break;
+        error = machine_load(copy, model, chunk, len);
+    }
+    mem_free(chunk);
+    struct writer membership;
+    writer_init(&membership);
+    membership_encode(machine_membership(from), &membership);
+    if (error == 0)
+        error = machine_load_finish(copy, machine_applied(from), machine_applied_term(from), machine_log_time_ms(from),
+                                    bytes_of(membership.data, membership.len), machine_digest(from));
+    writer_free(&membership);
+    if (error == 0) return copy;
+    world_fail(h->world, "a machine's own save at index %llu cannot be loaded",
+               (unsigned long long)machine_applied(from));
+    machine_free(copy);
+    return NULL;
+}
+
 void history_begin(struct history *h, const struct machine *formed) {
     ENSURE(h->machine == NULL);
     struct machine_sink sink = {.event = on_event, .context = h};
-    h->machine = history_copy(formed, &sink);
-    if (h->machine == NULL) {
-        world_fail(h->world, "a machine's own save cannot be loaded");
-        return;
-    }
+    h->machine = history_copy(h, formed, &sink);
     h->base = h->last = machine_applied(formed);
-    oracle_begin(&h->oracle, h->machine);
+    if (h->machine != NULL) oracle_begin(&h->oracle, h->machine);
 }
 
 // ---- the log
