@@ -37,6 +37,7 @@ static void drop_connection(struct sim_client *client) {
             if (works[i].lost != NULL) works[i].lost(client, false);
     client->attached = client->read_only = client->broken = false;
     client->auth_left = 0;
+    client->deaf_until_us = 0;
     if (client->passing) client_session_over(client); // no server but that one knows it
 }
 
@@ -286,6 +287,10 @@ static void on_tick(struct io_timer *timer) {
     uint64_t wait_us = (client->attached ? client->timeout_ms : client->sim->swarm.session_ms) * 2000 / 3;
     if (client->conn == NULL && client->connecting == NULL) {
         if (now >= client->next_op_us && !(client->stopped && client->session == 0)) connect_somewhere(client);
+        return;
+    }
+    if (client->conn != NULL && client->deaf_until_us != 0) {
+        if (!deaf_goes_on(client)) again(client);
         return;
     }
     if (client->conn != NULL && now - client->heard_us > wait_us) {

@@ -6,6 +6,7 @@
 //   client_check.c   each answer against the oracle, from the request's own bytes
 //   client_watch.c   watches: which events must come, in which order, before which answers
 //   client_lock.c    nobody believes to hold what another holds
+//   client_deaf.c    one that never reads
 //   client_record.c  the history for the checkers
 //   work*.c          what clients ask: one row of `works` a workload
 #pragma once
@@ -33,7 +34,10 @@ struct op {
     uint8_t *body;   // the request's bytes, owned
     size_t len;
 };
-#define WORK_NONE UINT8_MAX
+#define WORK_NONE UINT8_MAX        // the connection's own
+#define WORK_SETUP (UINT8_MAX - 1) // what all need
+// Rows of `works` that client_record.c makes histories of.
+enum { WORK_REGISTER, WORK_SET, WORK_LOCK, WORK_RECIPE, WORK_QUEUE };
 
 struct lock_told { // an owner that was told so
     uint64_t czxid;
@@ -50,7 +54,8 @@ struct client_checks { // of all clients together
     } locks[LOCKS_MAX];
     // drawn by the seed
     uint32_t depth, burst, keys, users;
-    bool holders; // every third client takes a plain lock, and then mostly reads
+    uint64_t deaf, deaf_held; // clients that stopped reading; most that a node held for one
+    bool holders;             // every third client takes a plain lock, and then mostly reads
     uint32_t weight[WORKS_MAX];
     struct record *record;
 };
@@ -110,7 +115,7 @@ struct sim_client {
     struct writer who; // its identities, as in a command
     int32_t next_xid;
     uint64_t heard_us, sent_us, next_op_us, calm_done;
-    uint64_t connects, sequence;
+    uint64_t connects, recorded, received; // received: answers, in their order
     // watches
     struct watch watches[WATCHES_MAX];
     size_t watch_count, event_at; // event_at: the first of the oracle's events that it has not been told of
@@ -123,8 +128,9 @@ struct sim_client {
         size_t at;
     } locks[LOCKS_MAX];
     struct recipe recipes[LOCKS_MAX];
-    int32_t versions[64]; // of registers, as last read
-    uint32_t queued;      // as last read
+    int32_t versions[64];              // of registers, as last read
+    uint32_t queued;                   // as last read
+    uint64_t deaf_until_us, deaf_most; // 0: it reads
     struct event reborn;
     uint32_t server;
 };
@@ -165,7 +171,12 @@ bool watches_any(const struct sim_client *client, const struct oracle_node *node
 
 // client_lock.c
 void client_heard(struct sim_client *client, uint64_t sent_us); // bytes came that a server let go then
+void lock_fence(struct sim_client *client, uint32_t lock);      // the holder writes to what the lock guards
 void lock_granted(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t czxid, bool shared);
+
+// client_deaf.c
+void deaf_begin(struct sim_client *client, uint8_t work); // it asks for much, and reads nothing of it
+bool deaf_goes_on(struct sim_client *client);             // false: it gives the connection up
 
 // client_record.c
 void record_begin(struct sim *sim);
@@ -173,7 +184,9 @@ void record_end(struct sim *sim); // checks; frees
 void record_sent(struct sim_client *client, struct op *op);
 void record_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r);
 void record_lost(struct sim_client *client, const struct op *op);
-void record_event(struct sim_client *client, const struct oracle_node *node, int32_t type);
+// A lock was granted, by the create that `op` is or by a look at the list; its holder writes to what it guards.
+void record_lock(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t token);
+void record_fence(struct sim_client *client, uint32_t lock, uint64_t token, bool accepted);
 
 // work.c
 struct work {

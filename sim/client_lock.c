@@ -56,4 +56,15 @@ void lock_granted(struct sim_client *client, const struct op *op, uint32_t lock,
                                              .last_us = client->closing ? 0 : sent_us,
                                              .client = client->number,
                                              .shared = shared};
+    if (shared) return; // readers hold it together, and write nothing
+    record_lock(client, op, lock, czxid);
+    if (!client->closing) lock_fence(client, lock);
+}
+
+// What the lock guards is outside of the cluster: it takes a write unless it has seen a newer token.
+void lock_fence(struct sim_client *client, uint32_t lock) {
+    uint64_t *newest = &client->sim->checks->locks[lock].fence, token = client->locks[lock].czxid;
+    bool accepted = token >= *newest;
+    if (accepted) *newest = token;
+    record_fence(client, lock, token, accepted);
 }

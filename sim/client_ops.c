@@ -23,46 +23,45 @@ void client_fail(struct sim_client *client, const struct op *op, const char *for
                client->server + 1, text);
 }
 
-// ---- the table of operations, and how often each was used in this process
+// ---- the table of operations
 
 struct op_row {
     const char *name;
     int32_t code;
     bool write;
-    uint64_t sent, done, refused;
 };
-static struct op_row rows[] = {
-#define X(name, code, write) {#name, code, write, 0, 0, 0},
+static const struct op_row rows[] = {
+#define X(name, code, write) {#name, code, write},
     JUTE_OPS(X)
 #undef X
 };
 #define ROWS (sizeof rows / sizeof rows[0])
+_Static_assert(ROWS <= CLIENT_OPS_MAX, "a count for each");
 
-static struct op_row *row_of(int32_t code) {
-    for (size_t i = 0; i < ROWS; i++)
-        if (rows[i].code == code) return &rows[i];
-    return NULL;
+static size_t row_of(int32_t code) { // ROWS: none
+    size_t i = 0;
+    while (i < ROWS && rows[i].code != code) i++;
+    return i;
 }
 
 const char *client_op_name(int32_t code) {
-    const struct op_row *row = row_of(code);
-    return row == NULL ? "?" : row->name;
+    size_t row = row_of(code);
+    return row == ROWS ? "?" : rows[row].name;
 }
 
 bool client_op_writes(int32_t code) {
-    const struct op_row *row = row_of(code);
-    return row != NULL && row->write;
+    size_t row = row_of(code);
+    return row != ROWS && rows[row].write;
 }
 
-bool clients_operations(void) {
+bool clients_operations(const struct op_counts counts[CLIENT_OPS_MAX]) {
     bool all = true;
-    printf("%-18s %6s %10s %10s %10s\n", "operation", "code", "sent", "done", "refused");
+    printf("%-18s %6s %10s %10s\n", "operation", "code", "done", "refused");
     for (size_t i = 0; i < ROWS; i++) {
-        const struct op_row *row = &rows[i];
-        printf("%-18s %6d %10llu %10llu %10llu\n", row->name, row->code, (unsigned long long)row->sent,
-               (unsigned long long)row->done, (unsigned long long)row->refused);
-        if (row->done + row->refused > 0) continue;
-        printf("sim: %s was never answered\n", row->name);
+        printf("%-18s %6d %10llu %10llu\n", rows[i].name, rows[i].code, (unsigned long long)counts[i].done,
+               (unsigned long long)counts[i].refused);
+        if (counts[i].done + counts[i].refused > 0) continue;
+        printf("sim: %s was never answered\n", rows[i].name);
         all = false;
     }
     return all;
@@ -90,8 +89,6 @@ static struct op *send_op(struct sim_client *client, int32_t xid, int32_t code, 
     op->body = mem_alloc(body->len + 1);
     if (body->len > 0) memcpy(op->body, body->data, body->len);
     op->invoked_us = client->sent_us = client->sim->world.now_us;
-    struct op_row *row = row_of(code);
-    if (row != NULL) row->sent++;
     world_trace_line(&client->sim->world, "c%u asks n%u: %s %.*s xid %d", client->number, client->server + 1,
                      client_op_name(code), op->len > 4 ? (int)(op->len - 4 > 40 ? 40 : op->len - 4) : 0,
                      op->len > 4 ? (const char *)op->body + 4 : "", xid);
@@ -134,14 +131,16 @@ void client_auth(struct sim_client *client) {
 void client_send_next(struct sim_client *client) {
     struct sim *sim = client->sim;
     uint64_t now_us = sim->world.now_us;
-    if (!client->attached || client->auth_left > 0 || client->broken || client->closing) return;
+    if (!client->attached || client->auth_left > 0 || client->broken || client->closing || client->deaf_until_us != 0)
+        return;
     if (!client->set_up && !client->read_only) {
         if (client->pending.count == 0) work_setup(client);
         return;
     }
     if (client->stopped) return;
     // In bursts: that is what makes requests wait behind each other in the server.
-    while (client->attached && !client->closing && !client->broken && now_us >= client->next_op_us) {
+    while (client->attached && !client->closing && !client->broken && client->deaf_until_us == 0 &&
+           now_us >= client->next_op_us) {
         for (uint32_t i = 0; i < sim->checks->burst && client->pending.count < sim->checks->depth && client->attached &&
                              !client->closing && !client->broken;
              i++)
@@ -163,9 +162,9 @@ static void auth_answered(struct sim_client *client, const struct op *op, int32_
 
 static void count_answer(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error) {
     struct sim *sim = client->sim;
-    struct op_row *row = row_of(op->code);
-    if (row != NULL && error == 0) row->done++;
-    if (row != NULL && error != 0) row->refused++;
+    size_t row = row_of(op->code);
+    if (row != ROWS && error == 0) sim->op_counts[row].done++;
+    if (row != ROWS && error != 0) sim->op_counts[row].refused++;
     if (op->code == JUTE_PING || op->work == WORK_NONE) return;
     sim->operations++;
     client->calm_done++;
@@ -208,6 +207,6 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
     client->last_zxid = zxid;
     if (zxid > sim->checks->floor) sim->checks->floor = zxid;
     watches_answered(client, op, zxid, error);
-    if (op->work == WORK_NONE || sim->world.failed) return;
+    if (op->work >= work_count || sim->world.failed) return;
     if (works[op->work].answered != NULL) works[op->work].answered(client, op, zxid, error, *r);
 }

@@ -78,7 +78,6 @@ static void note_missed(struct sim_client *client, const struct oracle_node *nod
 }
 
 static void tell_works(struct sim_client *client, const struct oracle_node *node, int32_t type) {
-    record_event(client, node, type);
     for (size_t i = 0; i < work_count; i++)
         if (works[i].event != NULL) works[i].event(client, node, type);
 }

@@ -100,6 +100,7 @@ uint64_t net_bytes(struct world *world);
 // For clients' checks: when were the newest bytes of this connection that were read handed to conn_write by the other
 // side?
 uint64_t net_read_sent_us(struct io_conn *conn);
+size_t net_unread_bytes(struct io_conn *conn); // what the other side's process still holds for this one
 extern const struct io_ops sim_ops;
 int sim_listen(struct io *io, const char *address, const struct io_listen_options *options, io_accepted_fn accepted,
                void *context, struct io_listener **listener);

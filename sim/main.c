@@ -13,7 +13,8 @@
 #define CALM_US 30000000u   // after the core healed, every client completes operations within this
 #define SETTLE_US 90000000u // and every member holds the same state within this (a wiped one is taken in after 10 s)
 
-static struct sim_options running; // for the handler of a crash of our own
+static struct op_counts op_counts[CLIENT_OPS_MAX]; // of all runs
+static struct sim_options running;                 // for the handler of a crash of our own
 
 static void repeat_line(char out[256], const struct sim_options *o) {
     int n = snprintf(out, 256, "build/release/simulator --seed %llu --seconds %llu", (unsigned long long)o->seed,
@@ -137,7 +138,12 @@ static bool run_seed(const struct sim_options *options) {
             world_fail(w, "not all members reached index %llu as voters or observers", (unsigned long long)target);
     }
     if (!w->failed) check_ephemerals(sim);
+    clients_check(sim);
     double took = wall() - begun;
+    for (size_t i = 0; i < CLIENT_OPS_MAX; i++) {
+        op_counts[i].done += sim->op_counts[i].done;
+        op_counts[i].refused += sim->op_counts[i].refused;
+    }
     nodes_count(sim);
     bool ok = !w->failed;
     printf("seed=%llu %s nodes=%zu clients=%zu seconds=%llu operations=%llu refused=%llu unknown=%llu entries=%llu "
@@ -178,7 +184,7 @@ static bool run_seed(const struct sim_options *options) {
 static int usage(void) {
     fprintf(stderr, "usage: simulator [--seed N | --seeds A..B | --minutes M | --replay FILE] [--seconds S] [--nodes "
                     "N] [--clients N]\n"
-                    "                 [--calm] [--trace] [--log]\n");
+                    "                 [--calm] [--trace] [--log] [--operations] [--history FILE]\n");
     return 2;
 }
 
@@ -197,6 +203,10 @@ static bool parse(struct run *run, int count, char **words) {
         }
         if (strcmp(word, "--log") == 0) {
             run->options.log = true;
+            continue;
+        }
+        if (strcmp(word, "--operations") == 0) {
+            run->options.operations = true;
             continue;
         }
         if (strcmp(word, "--calm") == 0) {
@@ -220,6 +230,8 @@ static bool parse(struct run *run, int count, char **words) {
             run->options.nodes = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(word, "--clients") == 0) {
             run->options.clients = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(word, "--history") == 0) {
+            run->options.history = value;
         } else if (strcmp(word, "--replay") == 0) {
             run->replay = value;
         } else {
@@ -289,6 +301,7 @@ int main(int argc, char **argv) {
                 failed++;
         }
     }
+    if (run.options.operations && !clients_operations(op_counts)) failed++;
     printf("sim: %llu passed, %llu failed, 0 skipped\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed > 0 ? 1 : 0;
 }

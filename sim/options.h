@@ -10,6 +10,8 @@ struct sim_options {
     uint32_t nodes, clients; // 0: drawn
     bool trace, log;         // print events; print the nodes' log lines
     bool faults;             // false: a calm run
+    bool operations;         // print how often each operation was used; one that never was is a failure
+    const char *history;     // file for the recorded history; NULL: none
 };
 
 #define FAULTS_MAX 32u

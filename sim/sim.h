@@ -34,6 +34,11 @@ enum fault {
 };
 extern const char *const fault_names[FAULT_COUNT];
 
+#define CLIENT_OPS_MAX 40u
+struct op_counts { // of one operation of the protocol: answers
+    uint64_t done, refused;
+};
+
 struct sim;
 struct sim_node {
     struct sim *sim;
@@ -80,7 +85,8 @@ struct sim {
     bool faults_on, calming;
     uint64_t fault_counts[FAULT_COUNT];
     uint64_t operations, failed_operations, unknown_operations, sessions_opened, snapshots_installed, snapshots_made;
-    uint64_t marks; // unique numbers given out
+    uint64_t marks;                             // unique numbers given out
+    struct op_counts op_counts[CLIENT_OPS_MAX]; // by row of client_ops.c
 };
 
 // ---- sim_node.c
@@ -113,6 +119,9 @@ bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_nod
 // ---- client.c
 void clients_make(struct sim *sim);
 void clients_free(struct sim *sim);
+void clients_check(struct sim *sim); // the recorded history, at the end of a run
+// Prints the table, counts added up over runs; false: one was never answered.
+bool clients_operations(const struct op_counts counts[CLIENT_OPS_MAX]);
 void clients_calm(struct sim *sim);             // each shall complete something new from now on
 size_t clients_waiting(const struct sim *sim);  // how many have not since
 void clients_stop(struct sim *sim);             // no new operations

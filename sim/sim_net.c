@@ -413,8 +413,9 @@ void sim_conn_info(struct io_conn *end, struct io_conn_info *info) {
 }
 
 void sim_conn_write(struct io_conn *end, const void *data, size_t len) {
+    if (end->host->dead) return; // the ended process's memory is being freed: without effect
     ENSURE(!end->gone);
-    if (end->host->dead || end->ended || end->finished) return;
+    if (end->ended || end->finished) return;
     const uint8_t *at = data;
     while (len > 0) { // small writes join, as in one writev
         struct segment *tail = end->out.tail;
@@ -440,6 +441,10 @@ void sim_conn_write_buf(struct io_conn *end, struct buf *buf, size_t offset, siz
 
 size_t sim_conn_pending(struct io_conn *end) {
     return end->out.bytes;
+}
+
+size_t net_unread_bytes(struct io_conn *end) {
+    return end->tcp->end[1 - end->side].out.bytes;
 }
 
 void sim_conn_read_stop(struct io_conn *end) {

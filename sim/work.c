@@ -46,9 +46,9 @@ void work_next(struct sim_client *client) {
     const struct client_checks *c = client->sim->checks;
     if (c->holders && client->number % 3 == 0 && client_draw(client, 300) != 0) {
         if (!holds_any(client) && client_draw(client, 4) == 0)
-            lock_step(client, 2);
+            lock_step(client, WORK_LOCK);
         else
-            register_step(client, 0);
+            register_step(client, WORK_REGISTER);
         return;
     }
     uint64_t sum = 0;
@@ -66,7 +66,7 @@ void work_next(struct sim_client *client) {
 // ---- what all need
 
 static const char *const setup[] = {"/r",   "/l",   "/q", "/s", "/k", "/k/4", "/k/5",
-                                    "/k/6", "/k/7", "/a", "/c", "/t", "/d"};
+                                    "/k/6", "/k/7", "/a", "/c", "/t", "/d",   "/m"};
 
 void work_setup(struct sim_client *client) {
     if (client->setup_step == sizeof setup / sizeof setup[0]) {
@@ -76,5 +76,5 @@ void work_setup(struct sim_client *client) {
     struct writer *w = client_begin(client);
     body_path(w, "%s", setup[client->setup_step++]);
     body_create(client, w, 0);
-    client_ask(client, JUTE_CREATE2, 1, 0, 0);
+    client_ask(client, JUTE_CREATE2, WORK_SETUP, 0, 0);
 }

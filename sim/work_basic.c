@@ -25,12 +25,12 @@ void register_step(struct sim_client *client, uint8_t work) {
         code = JUTE_SET;
         body_value(client, w);
         jute_int(w, what < 14 ? client->versions[key] : -1);
-    } else if (what < 36) {
-        code = what < 32 ? JUTE_CREATE : JUTE_CREATE2;
+    } else if (what < 37) {
+        code = what < 33 ? JUTE_CREATE : JUTE_CREATE2;
         body_create(client, w, 0);
     } else if (what < 40) {
         code = JUTE_DELETE;
-        jute_int(w, what < 38 ? client->versions[key] : -1);
+        jute_int(w, what < 39 ? client->versions[key] : -1);
     } else {
         if (what >= 90) code = JUTE_EXISTS;
         body_watch(client, w, 4);
@@ -57,7 +57,7 @@ void set_step(struct sim_client *client, uint8_t work) {
         client_ask(client, what < 93 ? JUTE_CHILDREN : JUTE_CHILDREN2, work, 0, key);
         return;
     }
-    body_path(w, "/s/e%u", key);
+    body_path(w, what < 10 ? "/s/t%u" : "/s/e%u", key); // t: ends with its session
     if (what < 30) {
         body_create(client, w, what < 10 ? JUTE_EPHEMERAL : 0);
         client_ask(client, JUTE_CREATE2, work, 0, key);

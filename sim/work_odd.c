@@ -173,5 +173,7 @@ void life_step(struct sim_client *client, uint8_t work) {
         client_word(client);
     } else if (what < 14) {
         client_ping(client);
+    } else if (what == 14) {
+        deaf_begin(client, work);
     }
 }

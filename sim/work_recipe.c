@@ -52,7 +52,10 @@ void recipe_step(struct sim_client *client, uint8_t work) {
         if (now_us - recipe->since_us > GIVE_UP_US) give_back(client, work, lock);
         return;
     case RECIPE_HELD:
-        if (client_draw(client, 4) == 0) give_back(client, work, lock);
+        if (client_draw(client, 4) == 0)
+            give_back(client, work, lock);
+        else if (client->locks[lock].held && !recipe->shared)
+            lock_fence(client, lock);
         return;
     default:
         return; // an answer is to come
@@ -123,8 +126,6 @@ static void listed(struct sim_client *client, const struct op *op, struct reader
     }
     lock_granted(client, op, op->key, recipe->czxid, recipe->shared);
     recipe->phase = RECIPE_HELD;
-    uint64_t *fence = &client->sim->checks->locks[op->key].fence; // what is guarded refuses older tokens
-    if (!recipe->shared && recipe->czxid > *fence) *fence = recipe->czxid;
 }
 
 void recipe_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r) {

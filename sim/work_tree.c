@@ -167,30 +167,37 @@ void branch_step(struct sim_client *client, uint8_t work) {
 
 // ---- multi
 
+// Nodes of its own: a register that a multi changes is bound to others, which no key-by-key checker could hold apart.
+static void multi_path(struct sim_client *client, struct writer *w, int32_t type) {
+    uint32_t key = draw(client, 6);
+    if (type == JUTE_CREATE_CONTAINER || type == JUTE_CREATE_TTL)
+        body_path(w, type == JUTE_CREATE_TTL ? "/t/%u" : "/c/%u", key);
+    else if (draw(client, 3) == 0)
+        body_path(w, type == JUTE_SET || type == JUTE_CHECK ? "/a/%u" : "/a/%u/c", key);
+    else if (type == JUTE_SET || type == JUTE_CHECK || draw(client, 3) != 0)
+        body_path(w, "/m/%u", key);
+    else
+        body_path(w, draw(client, 2) == 0 ? "/q/m-" : "/m/s-");
+}
+
 static void multi_part(struct sim_client *client, struct writer *w) {
     static const int32_t types[] = {JUTE_SET,    JUTE_SET,   JUTE_CHECK,   JUTE_CREATE,           JUTE_CREATE2,
                                     JUTE_DELETE, JUTE_CHECK, JUTE_CREATE2, JUTE_CREATE_CONTAINER, JUTE_CREATE_TTL};
-    int32_t type = types[draw(client, 10)];
-    uint32_t key = draw(client, client->sim->checks->keys);
+    int32_t type = types[draw(client, 10)], flags = 0;
     jute_multi_head(w, type, false);
-    if (type == JUTE_SET || type == JUTE_CHECK)
-        body_path(w, draw(client, 4) == 0 ? "/a/%u" : "/r/%u", draw(client, 2) == 0 ? key : key % 4);
-    else if (type == JUTE_CREATE_CONTAINER || type == JUTE_CREATE_TTL)
-        body_path(w, type == JUTE_CREATE_TTL ? "/t/%u" : "/c/%u", key % 6);
-    else
-        body_path(w, draw(client, 4) == 0 ? "/q/m-" : draw(client, 3) == 0 ? "/a/%u/c" : "/s/e%u", key);
+    multi_path(client, w, type);
     if (type == JUTE_SET) body_value(client, w);
     if (type == JUTE_SET || type == JUTE_CHECK || type == JUTE_DELETE) {
-        bool any = type == JUTE_CHECK ? draw(client, 2) == 0 : draw(client, 4) != 0;
-        jute_int(w, any ? -1 : type == JUTE_DELETE ? 0 : client->versions[key]);
+        jute_int(w, draw(client, 3) != 0 ? -1 : (int32_t)draw(client, 4));
         return;
     }
-    body_create(client, w,
-                type == JUTE_CREATE_CONTAINER ? JUTE_CONTAINER
-                : type == JUTE_CREATE_TTL     ? JUTE_TTL
-                : draw(client, 4) == 0        ? JUTE_EPHEMERAL
-                : draw(client, 3) == 0        ? JUTE_SEQUENTIAL
-                                              : 0);
+    if (type == JUTE_CREATE_CONTAINER)
+        flags = JUTE_CONTAINER;
+    else if (type == JUTE_CREATE_TTL)
+        flags = JUTE_TTL;
+    else
+        flags = (int32_t)draw(client, 8) & (JUTE_EPHEMERAL | JUTE_SEQUENTIAL);
+    body_create(client, w, flags);
     if (type == JUTE_CREATE_TTL) write_u64_be(w, 1 + client_draw(client, 5000));
 }
 
@@ -200,17 +207,17 @@ void multi_step(struct sim_client *client, uint8_t work) {
     if (what < 30) {
         for (uint32_t left = 1 + draw(client, 5); left > 0; left--) {
             jute_multi_head(w, left % 2 == 0 ? JUTE_GET : JUTE_CHILDREN, false);
-            body_path(w, left % 3 == 0 ? "/a/%u" : left % 2 == 0 ? "/r/%u" : "/s", draw(client, 4));
+            body_path(w, left % 3 == 0 ? "/a/%u" : left % 2 == 0 ? "/m/%u" : "/m", draw(client, 4));
             write_u8(w, 0);
         }
         jute_multi_head(w, -1, true);
         client_ask(client, JUTE_MULTI_READ, work, 0, 0);
         return;
     }
-    if (what < 60) { // one that succeeds, if both stand: registers change together
+    if (what < 60) { // one that succeeds, if both stand: they change together
         for (uint32_t i = 0; i < 2; i++) {
             jute_multi_head(w, JUTE_SET, false);
-            body_path(w, "/r/%u", (draw(client, 3) + i) % client->sim->checks->keys);
+            body_path(w, "/m/%u", draw(client, 3) + i);
             body_value(client, w);
             jute_int(w, -1);
         }

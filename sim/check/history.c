@@ -6,6 +6,8 @@
 #include "model/lease/lease.h"
 #include "model/tree/tree.h"
 
+#define PROBE_EVERY 300u // batches
+
 void mark_write(char out[MARK_BYTES + 1], uint64_t number) {
     snprintf(out, MARK_BYTES + 1, "=#%013llx;", (unsigned long long)number);
 }
@@ -115,30 +117,39 @@ void history_free(struct history *h) {
     oracle_free(&h->oracle);
 }
 
-void history_begin(struct history *h, const struct machine *formed) {
-    ENSURE(h->machine == NULL);
-    struct machine_sink sink = {.event = on_event, .context = h};
+struct machine *history_copy(struct history *h, const struct machine *from, const struct machine_sink *sink) {
     struct machine_cursor cursor = {0};
     size_t capacity = 1u << 20;
     uint8_t *chunk = mem_alloc(capacity), model;
-    h->machine = machine_new(0, 0, &sink);
-    machine_limit_apply_level(h->machine, SIM_APPLY_LEVEL);
-    for (;;) {
-        size_t len = machine_save(formed, &cursor, &model, chunk, capacity);
+    struct machine *copy = machine_new(0, 0, sink);
+    machine_limit_apply_level(copy, SIM_APPLY_LEVEL);
+    int error = 0;
+    while (error == 0) {
+        size_t len = machine_save(from, &cursor, &model, chunk, capacity);
         if (len == 0) break;
-        ENSURE(machine_load(h->machine, model, chunk, len) == 0);
+        error = machine_load(copy, model, chunk, len);
     }
     mem_free(chunk);
     struct writer membership;
     writer_init(&membership);
-    membership_encode(machine_membership(formed), &membership);
-    int error = machine_load_finish(h->machine, machine_applied(formed), machine_applied_term(formed),
-                                    machine_log_time_ms(formed), bytes_of(membership.data, membership.len),
-                                    machine_digest(formed));
+    membership_encode(machine_membership(from), &membership);
+    if (error == 0)
+        error = machine_load_finish(copy, machine_applied(from), machine_applied_term(from), machine_log_time_ms(from),
+                                    bytes_of(membership.data, membership.len), machine_digest(from));
     writer_free(&membership);
-    if (error != 0) world_fail(h->world, "a machine's own save cannot be loaded");
+    if (error == 0) return copy;
+    world_fail(h->world, "a machine's own save at index %llu cannot be loaded",
+               (unsigned long long)machine_applied(from));
+    machine_free(copy);
+    return NULL;
+}
+
+void history_begin(struct history *h, const struct machine *formed) {
+    ENSURE(h->machine == NULL);
+    struct machine_sink sink = {.event = on_event, .context = h};
+    h->machine = history_copy(h, formed, &sink);
     h->base = h->last = machine_applied(formed);
-    oracle_begin(&h->oracle, h->machine);
+    if (h->machine != NULL) oracle_begin(&h->oracle, h->machine);
 }
 
 // ---- the log
@@ -193,6 +204,9 @@ void history_commit(struct history *h, uint32_t node, const struct batch_ref *ba
                                                           .crc = crc,
                                                           .digest = machine_digest(h->machine)};
     world_note(h->world, NOTE_COMMIT, batch->last, crc);
+    if (h->batch_count < h->probe_at) return;
+    h->probe_at = h->batch_count + PROBE_EVERY;
+    history_probe(h, batch);
 }
 
 void history_digest(struct history *h, uint32_t node, uint64_t index, struct digest digest, bool recounted) {

@@ -42,7 +42,7 @@ struct history {
     uint32_t *term_leaders; // by term
     size_t term_capacity;
     struct oracle oracle;
-    uint64_t writes, expired, leaders;
+    uint64_t writes, expired, leaders, probes, probe_at;
 };
 
 #define MARK_BYTES 16u // "=#" + 8 digits hex... see mark_write
@@ -51,6 +51,8 @@ bool mark_read(struct bytes data, uint64_t *number); // at its beginning
 
 void history_init(struct history *history, struct world *world);
 void history_free(struct history *history);
+// A fresh machine with the state of this one, through a save and a load. NULL: it failed, and the world with it.
+struct machine *history_copy(struct history *history, const struct machine *machine, const struct machine_sink *sink);
 void history_begin(struct history *history, const struct machine *formed); // the first formed node's state
 void history_commit(struct history *history, uint32_t node, const struct batch_ref *batch);
 void history_digest(struct history *history, uint32_t node, uint64_t index, struct digest digest, bool recounted);
@@ -58,3 +60,6 @@ void history_leader(struct history *history, uint32_t node, uint64_t term);
 struct history_session *history_session(struct history *history, uint64_t session); // NULL: unknown
 bool session_early(const struct history_session *session);                          // it expired before it might
 uint64_t history_mark_index(const struct history *history, uint64_t number);        // 0: not applied
+
+// probe.c
+void history_probe(struct history *history, const struct batch_ref *batch); // the newest applied one

@@ -345,9 +345,9 @@ static int apply_group(struct oracle *o, const struct command *command) {
 
 // ---- batches
 
+// A multi that failed: as if it had not been. What it touched stays in the list, to be held against the machine.
 static void entry_back(struct oracle *o, size_t events, uint64_t order) {
     for (size_t i = o->entry_touched; i < o->touched_count; i++) o->touched[i]->count--;
-    o->touched_count = o->entry_touched;
     o->event_count = events;
     o->order = order;
 }
