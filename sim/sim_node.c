@@ -308,5 +308,6 @@ void nodes_free(struct sim *sim) {
         if (node->node != NULL) node_crash(node, false);
         world_cancel(&sim->world, &node->restart);
         log_free(node->log);
+        quorum_free(node);
     }
 }

@@ -17,6 +17,7 @@ import re
 import resource
 import shlex
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ OUT = "build/mutants"
 BASES = (10_000_000, 20_000_000, 30_000_000, 40_000_000, 50_000_000)
 QUICK = ("ACK_BEFORE_FSYNC", "READ_WITHOUT_ROUND", "WATCH_AFTER_DATA")
 AT_ONCE = 2
+RUN_SECONDS = 60 # of CPU for one seed, which takes 0.1 to 3: beyond, something goes in a circle
 
 # What a failure's text belongs to: the first row that matches.
 CHECKS = (
@@ -57,7 +59,7 @@ CHECKS = (
     (r"out of order|waits for \d+|got an answer", "answers in the order of the requests"),
     (r"zxid went back|is not committed|in the answer of zxid|version -?\d+ behind", "zxids and versions of answers"),
     (r"sequence", "sequence numbers only grow"),
-    (r"completed nothing|not all members reached", "liveness on a healed core"),
+    (r"completed nothing|not all members reached|did not end", "liveness on a healed core"),
     (r"invariant|ensure", "an assertion"),
 )
 
@@ -197,6 +199,8 @@ def symptom(text):
     if found:
         return found.group(1)
     lines = [line for line in text.splitlines() if "ensure" in line.lower() or "assert" in line.lower()]
+    if "did not end" in text:
+        return text
     return lines[-1] if lines else "the process broke an invariant" if "FAILED" in text else text.strip()[-300:]
 
 
@@ -204,10 +208,13 @@ def series(binary, base, limit, given_up):
     """Seeds from base on until one fails: {cpu, seed, symptom}; without a seed: not caught within the limit."""
     cpu, seed = 0.0, base
     while cpu < limit and not given_up.is_set():
-        code, text, used = run_once([binary, "--seed", str(seed)], limit - cpu)
+        bound = min(limit - cpu, RUN_SECONDS)
+        code, text, used = run_once([binary, "--seed", str(seed)], bound)
         cpu += used
-        if code in (-24, -9) and cpu >= limit:
-            break # the limit, not a failure
+        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+            if bound < RUN_SECONDS:
+                break # the limit of the series, not of the run
+            text = f"the run did not end within {RUN_SECONDS} s"
         if code != 0:
             return {"cpu": round(cpu, 2), "seed": seed, "symptom": symptom(text)}
         seed += 1
@@ -341,6 +348,9 @@ def main():
             if result["caught"]:
                 passed += 1
                 say(f"caught   {row['name']:32} {result['median']:7.1f} s  {by}")
+                for run in result["runs"]:
+                    if "?" in result["checks"] and classify(run.get("symptom", "")) == "?":
+                        say(f"         no row of CHECKS for: {run.get('symptom')}")
             else:
                 failed += 1
                 say(f"NOT      {row['name']:32} > {options.seconds:5.0f} s  {by}")
