@@ -126,6 +126,7 @@ void node_begin(struct sim_node *node) {
                                    .journal_align = sim->swarm.journal_align,
                                    .segment_bytes = sim->swarm.segment_bytes,
                                    .snapshot_every_entries = sim->swarm.snapshot_every_entries,
+                                   .journal_keep_entries = sim->swarm.snapshot_every_entries,
                                    .snapshot_every_bytes = sim->swarm.snapshot_every_bytes};
     struct core_peer cluster[SIM_NODES_MAX + 1];
     if (node->id > sim->cluster_count) { // one that joins later lists itself and the first ones
