@@ -301,7 +301,7 @@ def write_page(rows, entries):
         "The figure is the median of five series of seeds; the limit is five minutes. Product builds hold none of these",
         "faults: the same command compares their objects with ones whose planted lines were taken out, byte for byte.",
         "",
-        f"{len(caught)} of the {len(entries)} that were measured are caught ({len(rows)} are planned)."
+        f"{len(caught)} of the {len(entries)} that were measured are caught ({len(rows)} are in the table)."
         + (f" The slowest: {slowest['mutant']}, {slowest['median']:.0f} s." if slowest else ""),
         "",
         "| fault | what is broken | resembles | noticed by (of five series) | median CPU s |",
