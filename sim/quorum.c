@@ -48,8 +48,7 @@ static void check_majority(struct sim_node *node, const struct raft_membership *
                    node->id, (unsigned long long)claim->index, (unsigned long long)claim->term, behind, voters, which);
 }
 
-static void check_claim(struct sim_node *node, struct claim claim) {
-    const struct raft_membership *m = raft_membership(core_raft(node_core(node->node)));
+static void check_claim(struct sim_node *node, const struct raft_membership *m, struct claim claim) {
     check_majority(node, m, &claim, MEMBER_INCOMING);
     if (m->joint) check_majority(node, m, &claim, MEMBER_OUTGOING);
 }
@@ -77,25 +76,43 @@ void quorum_lost(struct sim_node *node) {
     node->vote_term = node->vote = 0;
 }
 
-// Behind each turn of a node's replication loop. Only turns that begin and end as leader of the same term under the
-// same membership tell who was counted.
-void quorum_check(struct sim_node *node) {
+void quorum_free(struct sim_node *node) {
+    membership_free(&node->led_membership);
+}
+
+// What was committed in a turn that led the same term from its beginning to its end.
+static void check_commit(struct sim_node *node, const struct raft_membership *m, uint64_t before, uint64_t commit) {
     const struct raft *raft = core_raft(node_core(node->node));
-    const struct raft_membership *m = raft_membership(raft);
-    bool leads = raft_role(raft) == RAFT_LEADER;
-    uint64_t commit = raft_commit(raft), before = node->led_commit, term = 0;
-    bool same = leads && node->led_term == raft_term(raft) && node->led_membership == m->index;
-    note_vote(node);
-    if (leads && node->led_term != raft_term(raft))
-        check_claim(node, (struct claim){.term = raft_term(raft), .election = true});
-    node->led_term = leads ? raft_term(raft) : 0;
-    node->led_membership = m->index;
-    node->led_commit = commit;
-    if (!same || commit <= before || !raft_term_at(raft, commit, &term)) return;
-    if (term != raft_term(raft))
+    const struct raft_membership *was = &node->led_membership;
+    uint64_t term = 0;
+    if (raft_term_at(raft, commit, &term) && term != raft_term(raft))
         world_fail(&node->sim->world,
                    "node %u leads term %llu and commits index %llu of term %llu: a leader counts only entries of its "
                    "own term",
                    node->id, (unsigned long long)raft_term(raft), (unsigned long long)commit, (unsigned long long)term);
-    check_claim(node, (struct claim){.index = commit, .term = term});
+    if (m->index != was->index) { // another membership came: who was counted is known of the old one's own entry only
+        if (was->index <= before || was->index > commit) return;
+        m = was;
+        commit = was->index;
+    }
+    if (!raft_term_at(raft, commit, &term)) return;
+    check_claim(node, m, (struct claim){.index = commit, .term = term});
+}
+
+// Behind each turn of a node's replication loop.
+void quorum_check(struct sim_node *node) {
+    const struct raft *raft = core_raft(node_core(node->node));
+    const struct raft_membership *m = raft_membership(raft);
+    uint64_t term = raft_role(raft) == RAFT_LEADER ? raft_term(raft) : 0, commit = raft_commit(raft);
+    note_vote(node);
+    if (term != 0 && node->led_term != term)
+        check_claim(node, m, (struct claim){.term = term, .election = true});
+    else if (term != 0 && commit > node->led_commit)
+        check_commit(node, m, node->led_commit, commit);
+    bool same = node->led_membership.index == m->index && node->led_term == term;
+    node->led_term = term;
+    node->led_commit = commit;
+    if (same) return;
+    membership_free(&node->led_membership);
+    membership_copy(&node->led_membership, m);
 }

@@ -55,9 +55,10 @@ struct sim_node {
     uint64_t persisted; // what Raft took for durable when the process ended
     uint64_t vote_term; // of the newest vote on its disk
     uint32_t vote;
-    uint64_t lost_upto, lost_vote_term;            // what was durable on the disk it lost
-    uint64_t led_term, led_membership, led_commit; // as its last turn ended: quorum.c
-    uint64_t checked_commit;                       // of this process
+    uint64_t lost_upto, lost_vote_term;    // what was durable on the disk it lost
+    uint64_t led_term, led_commit;         // as its last turn ended: quorum.c
+    struct raft_membership led_membership; // likewise
+    uint64_t checked_commit;               // of this process
     uint64_t checked_applied, recount_at;
     uint64_t restart_us; // when it starts again; 0: not planned
     struct event restart;
@@ -107,6 +108,7 @@ void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 void quorum_check(struct sim_node *node);
 void quorum_started(struct sim_node *node); // what it found on its disk
 void quorum_lost(struct sim_node *node);    // its disk is empty now
+void quorum_free(struct sim_node *node);
 
 // ---- faults.c
 void swarm_draw(struct sim *sim);

@@ -135,6 +135,7 @@ void node_begin(struct sim_node *node) {
                                    .journal_align = sim->swarm.journal_align,
                                    .segment_bytes = sim->swarm.segment_bytes,
                                    .snapshot_every_entries = sim->swarm.snapshot_every_entries,
+                                   .journal_keep_entries = sim->swarm.snapshot_every_entries,
                                    .snapshot_every_bytes = sim->swarm.snapshot_every_bytes};
     struct core_peer cluster[SIM_NODES_MAX + 1];
     if (node->id > sim->cluster_count) { // one that joins later lists itself and the first ones
@@ -328,5 +329,6 @@ void nodes_free(struct sim *sim) {
         if (node->node != NULL) node_crash(node, false);
         world_cancel(&sim->world, &node->restart);
         log_free(node->log);
+        quorum_free(node);
     }
 }

@@ -37,6 +37,7 @@ struct node_options {
     uint32_t journal_align;             // 0: 512
     uint64_t segment_bytes;             // 0: 64 MiB
     uint64_t snapshot_every_entries;    // 0: 1,000,000: a snapshot when so many entries came since the last
+    uint64_t journal_keep_entries;      // behind a snapshot, for followers a little behind; 0: JOURNAL_KEEP_ENTRIES
     uint64_t snapshot_every_bytes;      // 0: 1 GiB of journal
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default

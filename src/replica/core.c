@@ -558,6 +558,7 @@ void core_tick(struct core *core, uint64_t now_ms) {
         if (core->formed && core_alone(core)) core_step_simple(core, RAFT_EVENT_CAMPAIGN, 0, true);
     }
     core_step_simple(core, RAFT_EVENT_TICK, 0, true);
+    if (PLANTED(LEADS_BEFORE_APPLIED) || PLANTED(STREAM_DUPLICATES_APPLIED)) become_leading(core);
     retry_persists(core);
     core_flush(core);
     core_member_tick(core);
