@@ -77,7 +77,8 @@ bool session_early(const struct history_session *session) {
 
 static void on_lease(struct history *h, const struct lease_event *event) {
     struct history_session *known = history_session(h, event->lease.session);
-    if (event->type == LEASE_EVENT_ATTACHED && known == NULL) {
+    bool created = known == NULL;
+    if (event->type == LEASE_EVENT_ATTACHED && created) {
         h->sessions = grow_to(h->sessions, &h->session_capacity, h->session_count + 1, sizeof *h->sessions);
         known = &h->sessions[h->session_count++];
         *known = (struct history_session){.session = event->lease.session, .timeout_ms = event->lease.timeout_ms};
@@ -87,12 +88,14 @@ static void on_lease(struct history *h, const struct lease_event *event) {
         known->timeout_ms = event->lease.timeout_ms;
         if (known->ended_index != 0)
             world_fail(h->world, "session %llx came back to life", (unsigned long long)known->session);
+        if (!created && h->session != NULL) h->session(h->session_context, known);
         return;
     }
     known->ended_index = h->last;
     known->ended_us = h->world->now_us;
     known->reason = event->reason;
     if (event->reason == LEASE_EXPIRE) h->expired++;
+    if (h->session != NULL) h->session(h->session_context, known);
     if (session_early(known))
         world_fail(h->world,
                    "session %llx (%llu ms) expired at %llu us, though a node let bytes go to its client at %llu us",
@@ -121,27 +124,36 @@ void history_free(struct history *h) {
     keys_free(&h->keys);
 }
 
-void history_begin(struct history *h, const struct machine *formed) {
-    ENSURE(h->machine == NULL);
-    struct machine_sink sink = {.event = on_event, .context = h};
+struct machine *history_copy(struct history *h, const struct machine *from, const struct machine_sink *sink) {
     struct machine_cursor cursor = {0};
     size_t capacity = 1u << 20;
     uint8_t *chunk = mem_alloc(capacity), model;
-    h->machine = machine_new(0, 0, &sink);
-    for (;;) {
-        size_t len = machine_save(formed, &cursor, &model, chunk, capacity);
+    struct machine *copy = machine_new(0, 0, sink);
+    int error = 0;
+    while (error == 0) {
+        size_t len = machine_save(from, &cursor, &model, chunk, capacity);
         if (len == 0) break;
-        ENSURE(machine_load(h->machine, model, chunk, len) == 0);
+        error = machine_load(copy, model, chunk, len);
     }
     mem_free(chunk);
     struct writer membership;
     writer_init(&membership);
-    membership_encode(machine_membership(formed), &membership);
-    int error = machine_load_finish(h->machine, machine_applied(formed), machine_applied_term(formed),
-                                    machine_log_time_ms(formed), bytes_of(membership.data, membership.len),
-                                    machine_digest(formed));
+    membership_encode(machine_membership(from), &membership);
+    if (error == 0)
+        error = machine_load_finish(copy, machine_applied(from), machine_applied_term(from), machine_log_time_ms(from),
+                                    bytes_of(membership.data, membership.len), machine_digest(from));
     writer_free(&membership);
-    if (error != 0) world_fail(h->world, "a machine's own save cannot be loaded");
+    if (error == 0) return copy;
+    world_fail(h->world, "a machine's own save at index %llu cannot be loaded",
+               (unsigned long long)machine_applied(from));
+    machine_free(copy);
+    return NULL;
+}
+
+void history_begin(struct history *h, const struct machine *formed) {
+    ENSURE(h->machine == NULL);
+    struct machine_sink sink = {.event = on_event, .context = h};
+    h->machine = history_copy(h, formed, &sink);
     h->base = h->last = machine_applied(formed);
 }
 

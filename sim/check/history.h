@@ -27,6 +27,8 @@ struct history_mark {
 
 struct history {
     struct world *world;
+    void (*session)(void *context, const struct history_session *session); // attached again, or ended; may be NULL
+    void *session_context;
     struct machine *machine; // NULL until a node has formed
     uint64_t last;           // known committed
     uint64_t base;           // the formation's index
@@ -48,6 +50,8 @@ bool mark_read(struct bytes data, uint64_t *number); // at its beginning
 
 void history_init(struct history *history, struct world *world);
 void history_free(struct history *history);
+// A fresh machine with the state of this one, through a save and a load. NULL: it failed, and the world with it.
+struct machine *history_copy(struct history *history, const struct machine *machine, const struct machine_sink *sink);
 void history_begin(struct history *history, const struct machine *formed); // the first formed node's state
 void history_commit(struct history *history, uint32_t node, const struct batch_ref *batch);
 void history_digest(struct history *history, uint32_t node, uint64_t index, struct digest digest, bool recounted);
