@@ -1,4 +1,4 @@
-# Targets: run test sim SEED= fuzz S= bench lint install clean. `make run` and `make test` install what is missing first.
+# Targets: run test sim SEED= HOURS= fuzz S= bench lint install clean. `make run` and `make test` install what is missing first.
 # Three builds beside each other: release (build/release), debug with ASan and UBSan (build/debug), clang (build/clang).
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -91,9 +91,10 @@ test:
 
 sim-binary: $(OUT)/simulator
 
+# SEED=n: one seed. HOURS=n: fresh seeds on all cores until docs/proof/sim.jsonl holds so many hours of this source.
 sim:
 	@$(MAKE) --no-print-directory -j$$(nproc) sim-binary
-	@$(OUT)/simulator --seed $(SEED) $(SIM_ARGS)
+	@$(OUT)/simulator $(if $(HOURS),--hours $(HOURS),--seed $(SEED)) $(SIM_ARGS)
 
 fuzz: deps
 	@scripts/fuzz.sh $(S)

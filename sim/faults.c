@@ -50,6 +50,7 @@ void swarm_draw(struct sim *sim) {
     s->split_per_million = world_draw(w, PRNG_SWARM, 2) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 200000) : 0;
     s->journal_align = world_draw(w, PRNG_SWARM, 3) == 0 ? 4096 : 512;
     s->segment_bytes = (uint64_t)world_between(w, PRNG_SWARM, 2, 16) * (64u << 10);
+    if (world_draw(w, PRNG_SWARM, 2) == 0) s->segment_bytes = 64u << 10; // much is cut away, snapshots travel
     s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 5000);
     s->journal_keep_entries = world_draw(w, PRNG_SWARM, 3) == 0 ? 0 : world_between(w, PRNG_SWARM, 1, 1000);
     s->log_tail_bytes = world_draw(w, PRNG_SWARM, 3) == 0
@@ -415,6 +416,9 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
     struct world *w = world_of(sim);
     struct sim_node *node = &sim->nodes[draw(sim, sim->node_count)], *leader = sim_leader(sim);
     if (draw(sim, 3) == 0 && leader != NULL) node = leader;
+    if (fault == FAULT_WIPE && draw(sim, 2) == 0)
+        for (size_t i = 0; i < sim->node_count; i++)
+            if (not_counted_on(sim, &sim->nodes[i])) node = &sim->nodes[i];
     if (!fault_allowed(sim, fault, node) || event_set(&node->stopped)) return false;
     uint64_t us = duration_us(sim);
     char what[256] = "";

@@ -152,6 +152,7 @@ void disk_on_journal(struct sim_disk *disk, void (*synced)(void *context, const 
                      void *context);
 void disk_each_journal(const struct sim_disk *disk, void (*visit)(void *context, const uint8_t *data, size_t len),
                        void *context);                            // its files as they stand on the medium
+uint64_t disk_full_us(const struct sim_disk *disk);               // when a write last found no room; 0: never
 size_t disk_files(const struct sim_disk *disk, const char *part); // whose path holds that
 uint64_t disk_used(const struct sim_disk *disk);
 int sim_file_open(struct io *io, const char *path, int flags, unsigned mode, struct io_file **file);

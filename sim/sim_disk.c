@@ -45,7 +45,7 @@ struct sim_disk {
     struct change *changes;
     size_t change_count, change_capacity;
     struct disk_faults faults;
-    uint64_t busy_until_us, read_errors;
+    uint64_t busy_until_us, read_errors, full_us;
     enum disk_lie lie;
     const struct swarm *swarm;
     void (*synced)(void *context, const uint8_t *data, size_t len);
@@ -389,6 +389,7 @@ static size_t write_room(struct io_file *file, const void *data, size_t len, uin
         uint64_t sum = used(d), more = end - file->inode->len;
         uint64_t room = d->faults.capacity > sum ? d->faults.capacity - sum : 0;
         if (more > room) {
+            d->full_us = d->world->now_us;
             uint64_t least = file->inode->len + room;
             len = least > offset ? (size_t)(least - offset) : 0;
         }
@@ -773,6 +774,10 @@ void disk_each_journal(const struct sim_disk *d, void (*visit)(void *context, co
     for (size_t i = 0; i < d->durable.count; i++)
         if (strstr(d->durable.at[i].path, "/journal/") != NULL)
             visit(context, d->durable.at[i].inode->durable, d->durable.at[i].inode->durable_len);
+}
+
+uint64_t disk_full_us(const struct sim_disk *disk) {
+    return disk->full_us;
 }
 
 size_t disk_files(const struct sim_disk *d, const char *part) {

@@ -49,13 +49,12 @@ static bool logs_differ(struct sim *sim) {
 }
 
 static void old_leader(struct sim *sim, const struct sim_node *old) {
-    struct core_status status;
     if (!runs(old)) return;
-    core_get_status(node_core(old->node), &status);
+    uint64_t full_us = disk_full_us(old->host->disk);
     reached_if(sim, raft_role(raft_of(old)) == RAFT_LEADER, STATE_SPLIT_LEADERS);
     reached_if(sim, old->host->paused_until_us > sim->world.now_us, STATE_LEADER_PAUSED);
     reached_if(sim, disk_faults(old->host->disk)->stalled_until_us > sim->world.now_us, STATE_LEADER_STALLED);
-    reached_if(sim, status.disk_full, STATE_LEADER_FULL);
+    reached_if(sim, full_us > 0 && sim->world.now_us - full_us < JUST_NOW_US, STATE_LEADER_FULL);
 }
 
 static void new_leader(struct sim *sim, const struct sim_node *node) {
@@ -103,6 +102,9 @@ void states_replication_turn(struct sim *sim, struct sim_node *node) {
 void states_service_turn(struct sim *sim, struct sim_node *node, bool applied) {
     const struct machine *machine = node_machine(node->node);
     reached_if(sim, applied && host_saves(node->host), STATE_SAVE_BESIDE_APPLY);
+    uint64_t read_errors = disk_read_errors(node->host->disk);
+    reached_if(sim, read_errors > node->read_errors, STATE_READ_ERROR_MET);
+    node->read_errors = read_errors;
     if (machine == node->seen_machine) return;
     bool clients = false;
     for (size_t i = 0; i < sim->client_count; i++) clients = clients || client_is_at(sim, i, node->id - 1);
@@ -147,7 +149,6 @@ void states_crash(struct sim *sim, struct sim_node *node) {
     reached_if(sim, joint, STATE_CRASH_IN_JOINT);
     reached_if(sim, host_saves(node->host), STATE_CRASH_IN_SAVE);
     reached_if(sim, sim->seen.sending >> node->id & 1, STATE_CRASH_IN_RECEIVE);
-    reached_if(sim, disk_read_errors(node->host->disk) > node->read_errors, STATE_READ_ERROR_MET);
 }
 
 void states_crashed(struct sim *sim) {
