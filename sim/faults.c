@@ -51,8 +51,9 @@ void swarm_draw(struct sim *sim) {
     s->journal_align = world_draw(w, PRNG_SWARM, 3) == 0 ? 4096 : 512;
     s->segment_bytes = (uint64_t)world_between(w, PRNG_SWARM, 2, 16) * (64u << 10);
     if (world_draw(w, PRNG_SWARM, 2) == 0) s->segment_bytes = 64u << 10; // much is cut away, snapshots travel
-    s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 5000);
+    s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 2000);
     s->journal_keep_entries = world_draw(w, PRNG_SWARM, 3) == 0 ? 0 : world_between(w, PRNG_SWARM, 1, 1000);
+    s->snapshot_chunk_bytes = world_draw(w, PRNG_SWARM, 3) == 0 ? 0 : world_between(w, PRNG_SWARM, 32, 1024);
     s->log_tail_bytes = world_draw(w, PRNG_SWARM, 3) == 0
                             ? 0
                             : world_between(w, PRNG_SWARM, 1, 16) * 64 *

@@ -193,6 +193,7 @@ void node_begin(struct sim_node *node) {
                                    .segment_bytes = sim->swarm.segment_bytes,
                                    .snapshot_every_entries = sim->swarm.snapshot_every_entries,
                                    .snapshot_every_bytes = sim->swarm.snapshot_every_bytes,
+                                   .snapshot_chunk_bytes = sim->swarm.snapshot_chunk_bytes,
                                    .log_tail_bytes_max = sim->swarm.log_tail_bytes,
                                    .journal_keep_entries = sim->swarm.journal_keep_entries};
     struct core_peer cluster[SIM_NODES_MAX + 1];

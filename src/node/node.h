@@ -38,6 +38,7 @@ struct node_options {
     uint64_t snapshot_every_entries;    // 0: 1,000,000: a snapshot when so many entries came since the last
     uint64_t snapshot_every_bytes;      // 0: 1 GiB of journal
     uint64_t journal_keep_entries;      // 0: 10,000: kept behind a snapshot
+    uint64_t snapshot_chunk_bytes;      // 0: 256 KiB: of one message of a transfer
     uint64_t log_tail_bytes_max;        // 0: 16 MiB: of the log, kept in memory
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default

@@ -320,6 +320,7 @@ bool node_recover(struct node *node, char error[1024]) {
     core->heartbeat_ms = node->options.heartbeat_ms;
     core->election_ms = node->options.election_ms;
     core->forward_bytes_max = FORWARD_BYTES_MAX;
+    core->snapshot_chunk_bytes = node->options.snapshot_chunk_bytes;
     core->log_tail_bytes_max = node->options.log_tail_bytes_max;
     core->settings[GROUP_SETTING_EPHEMERALS_MAX] = node->options.ephemerals_max;
     io->ops->random(io, &core->seed, sizeof core->seed);

@@ -48,6 +48,7 @@ struct core *core_new(const struct core_options *options, const struct raft_rest
     if (core->options.heartbeat_ms == 0) core->options.heartbeat_ms = 100;
     if (core->options.election_ms == 0) core->options.election_ms = 500;
     if (core->options.forward_bytes_max == 0) core->options.forward_bytes_max = 16u << 20;
+    if (core->options.snapshot_chunk_bytes == 0) core->options.snapshot_chunk_bytes = CORE_SNAPSHOT_CHUNK_DEFAULT;
     if (core->options.apply_ahead_bytes_max == 0) core->options.apply_ahead_bytes_max = APPLY_AHEAD_BYTES_DEFAULT;
     core->listed = copy_listed(options);
     core->options.listed = core->listed;

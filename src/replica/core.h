@@ -80,6 +80,7 @@ struct core_options {
     uint32_t heartbeat_ms, election_ms; // 100, 500
     uint64_t forward_bytes_max;         // credit: unapplied bytes of own commands; 16 MiB
     uint64_t apply_ahead_bytes_max; // committed bytes handed to the service loop and not applied yet; 0: the default
+    uint64_t snapshot_chunk_bytes;  // of one message of a transfer; 0: 256 KiB
     uint64_t log_tail_bytes_max;    // of the log, kept in memory; 0: 16 MiB
     uint64_t settings[GROUP_SETTING_COUNT]; // wanted by this node while it leads; 0: whatever stands
     uint64_t seed;
