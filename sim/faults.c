@@ -161,6 +161,9 @@ static void end_fault(struct sim *sim, enum fault fault, uint32_t a, uint32_t b)
     case FAULT_AMBUSH:
         sim->ambush = AMBUSH_NONE;
         break;
+    case FAULT_CHILD_KILL:
+        for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i].host->kill_child = false;
+        break;
     default:
         break;
     }
@@ -309,9 +312,8 @@ bool ambushed(struct sim *sim, const struct sim_node *node) {
 static bool begin_process_fault(struct sim *sim, enum fault fault, struct sim_node *node, uint64_t us) {
     bool all = fault == FAULT_POWER_ALL;
     if (fault == FAULT_CHILD_KILL) {
-        bool any = false;
-        for (size_t i = 0; i < sim->node_count && !any; i++) any = host_kill_child(sim->nodes[i].host);
-        return any;
+        for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i].host->kill_child = true;
+        return true;
     }
     if (fault == FAULT_AMBUSH) {
         sim->ambush = (enum ambush)(1 + draw(sim, AMBUSH_COUNT - 1));
@@ -399,6 +401,7 @@ static bool begin_disk_fault(struct sim *sim, enum fault fault, struct sim_node 
             node->rotten = true;
         else
             node_wipe(node);
+        if (draw(sim, 2) == 0) sim->ambush = draw(sim, 2) == 0 ? AMBUSH_RECEIVING : AMBUSH_SENDING; // its successor
         node_restart_after(node, us);
         return true;
     }
@@ -432,7 +435,7 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
     case FAULT_RESTART:
     case FAULT_CHILD_KILL:
     case FAULT_AMBUSH:
-        if (fault == FAULT_AMBUSH) us += 5000000;
+        if (fault == FAULT_AMBUSH || fault == FAULT_CHILD_KILL) us += 10000000; // it has to come to pass
         begun = begin_process_fault(sim, fault, node, us);
         break;
     case FAULT_CLOCK:
@@ -446,6 +449,7 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
         break;
     case FAULT_MEMBER:
         change_members(sim);
+        if (draw(sim, 3) == 0) sim->ambush = (enum ambush)(AMBUSH_RECEIVING + draw(sim, 3));
         break;
     case FAULT_TRANSFER:
         if (leader == NULL) return false;
@@ -538,6 +542,7 @@ void faults_stop(struct sim *sim) {
     sim->calming = true;
     sim->ambush = AMBUSH_NONE;
     reseed(sim, UINT64_MAX);
+    for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i].host->kill_child = false;
     world_cancel(w, &sim->fault_event);
     net_heal(w);
     leave_out(sim);

@@ -51,7 +51,8 @@ struct host {
     struct event death;
     void *owner;
     uint32_t call_us_max, child_step_us;
-    uint64_t children_begun;
+    uint64_t children_begun, children_killed;
+    bool kill_child; // the next one that writes
 };
 
 struct host *host_new(struct world *world, const char *name);
@@ -79,7 +80,6 @@ void loop_spend(struct sim_loop *loop, uint64_t us);
 int sim_fork(struct io *io, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
              void *context);
 void sim_child_kill(struct io_child *child);
-bool host_kill_child(struct host *host);  // as out of memory kills it alone; false: there is none
 bool host_saves(const struct host *host); // a child is at work
 void host_end_children(struct host *host);
 

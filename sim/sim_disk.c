@@ -710,19 +710,20 @@ static bool may_rot(const struct name *name, size_t s) {
     return false;
 }
 
-static bool of_log(const char *path) {
-    return strstr(path, "/journal/") != NULL || strstr(path, "/snapshots/") != NULL;
+static bool of_log(const char *path, const char *part) {
+    return (strstr(path, "/journal/") != NULL || strstr(path, "/snapshots/") != NULL) && strstr(path, part) != NULL;
 }
 
 // A sector of a journal's or a snapshot's file that may rot. NULL: there is none.
 static struct name *pick_sector(struct sim_disk *d, size_t *sector) {
     size_t files = 0;
-    for (size_t i = 0; i < d->names.count; i++) files += of_log(d->names.at[i].path);
+    const char *part = world_draw(d->world, PRNG_FAULT, 3) == 0 ? "/snapshots/" : "/";
+    for (size_t i = 0; i < d->names.count; i++) files += of_log(d->names.at[i].path, part);
     if (files == 0) return NULL;
     size_t pick = (size_t)world_draw(d->world, PRNG_FAULT, files);
     for (size_t i = 0; i < d->names.count; i++) {
         struct name *name = &d->names.at[i];
-        if (!of_log(name->path) || pick-- > 0) continue;
+        if (!of_log(name->path, part) || pick-- > 0) continue;
         size_t sectors = name->inode->durable_len / SECTOR, fit = 0;
         for (size_t s = 0; s < sectors; s++) fit += may_rot(name, s);
         if (fit == 0) return NULL;

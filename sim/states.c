@@ -102,6 +102,8 @@ void states_replication_turn(struct sim *sim, struct sim_node *node) {
 void states_service_turn(struct sim *sim, struct sim_node *node, bool applied) {
     const struct machine *machine = node_machine(node->node);
     reached_if(sim, applied && host_saves(node->host), STATE_SAVE_BESIDE_APPLY);
+    reached_if(sim, node->host->children_killed > node->seen_killed, STATE_CHILD_KILLED);
+    node->seen_killed = node->host->children_killed;
     uint64_t read_errors = disk_read_errors(node->host->disk);
     reached_if(sim, read_errors > node->read_errors, STATE_READ_ERROR_MET);
     node->read_errors = read_errors;
@@ -203,7 +205,6 @@ void states_fault(struct sim *sim, enum fault fault, const struct sim_node *node
     reached_if(sim, sim->history.machine == NULL, STATE_FORMING_FAULT);
     if (fault == FAULT_WIPE) reached_if(sim, catching_up(sim), STATE_WIPE_IN_CATCH_UP);
     if (fault == FAULT_CLOCK) reached_if(sim, leader == NULL || new_leader_just_now(sim), STATE_CLOCK_IN_HANDOVER);
-    if (fault == FAULT_CHILD_KILL) state_reached(sim, STATE_CHILD_KILLED);
 }
 
 // ---- sessions
