@@ -1,4 +1,4 @@
-# Targets: run test sim SEED= mutants fuzz S= bench chaos lint install clean. `make run` and `make test` install what is missing first.
+# Targets: run test sim SEED= HOURS= mutants fuzz S= bench chaos lint install clean. `make run` and `make test` install what is missing first.
 # Three builds beside each other: release (build/release), debug with ASan and UBSan (build/debug), clang (build/clang).
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -116,9 +116,10 @@ sim-binary: $(OUT)/simulator
 
 check-binary: $(OUT)/check
 
+# SEED=n: one seed. HOURS=n: fresh seeds on all cores until docs/proof/sim.jsonl holds so many hours of this source.
 sim:
 	@$(MAKE) --no-print-directory -j$$(nproc) sim-binary
-	@$(OUT)/simulator --seed $(SEED) $(SIM_ARGS)
+	@$(OUT)/simulator $(if $(HOURS),--hours $(HOURS),--seed $(SEED)) $(SIM_ARGS)
 
 fuzz: deps
 	@scripts/fuzz.sh $(S)

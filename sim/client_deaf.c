@@ -36,7 +36,7 @@ void deaf_begin(struct sim_client *client, uint8_t work) {
         client_ask(client, JUTE_MULTI_READ, work, 0, 0);
         if (!writes) continue;
         w = client_begin(client);
-        body_path(w, "/r/0");
+        body_path(w, "/k/5"); // no register: what is written here is not recorded
         jute_int(w, -1);
         jute_int(w, -1);
         client_ask(client, JUTE_SET, work, 0, 0);

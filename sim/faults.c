@@ -6,9 +6,10 @@
 #include <string.h>
 
 const char *const fault_names[FAULT_COUNT] = {
-    "kill",         "power",      "power-all",  "pause",     "partition", "one-way", "isolate", "break",
-    "slow-link",    "slow-disk",  "stall-disk", "full-disk", "fail-sync", "rot",     "wipe",    "clock",
-    "client-pause", "client-die", "restart",    "member",    "transfer",  "strand"};
+#define X(name, text) text,
+    FAULTS(X)
+#undef X
+};
 
 struct heal { // the end of a fault
     struct event event;
@@ -50,12 +51,20 @@ void swarm_draw(struct sim *sim) {
     s->split_per_million = world_draw(w, PRNG_SWARM, 2) == 0 ? (uint32_t)world_between(w, PRNG_SWARM, 1, 200000) : 0;
     s->journal_align = world_draw(w, PRNG_SWARM, 3) == 0 ? 4096 : 512;
     s->segment_bytes = (uint64_t)world_between(w, PRNG_SWARM, 2, 16) * (64u << 10);
-    s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 5000);
+    if (world_draw(w, PRNG_SWARM, 2) == 0) s->segment_bytes = 64u << 10; // much is cut away, snapshots travel
+    s->snapshot_every_entries = world_draw(w, PRNG_SWARM, 4) == 0 ? 1000000 : world_between(w, PRNG_SWARM, 50, 2000);
+    s->journal_keep_entries = world_draw(w, PRNG_SWARM, 3) == 0 ? 0 : world_between(w, PRNG_SWARM, 1, 1000);
+    s->snapshot_chunk_bytes = world_draw(w, PRNG_SWARM, 3) == 0 ? 0 : world_between(w, PRNG_SWARM, 32, 1024);
+    s->log_tail_bytes = world_draw(w, PRNG_SWARM, 3) == 0
+                            ? 0
+                            : world_between(w, PRNG_SWARM, 1, 16) * 64 *
+                                  (s->value_bytes > 1000 ? 65536 : 1024); // a turn's commits stay in it
     s->snapshot_every_bytes = (uint64_t)world_between(w, PRNG_SWARM, 1, 64) * (64u << 10);
     s->fault_every_us = o->faults ? world_between(w, PRNG_SWARM, 100, 4000) * 1000 : 0;
     for (int i = 0; i < FAULT_COUNT; i++)
         s->weight[i] = world_draw(w, PRNG_SWARM, 2) == 0 ? 0 : (uint32_t)world_between(w, PRNG_SWARM, 1, 10);
     if (s->weight[FAULT_POWER_ALL] > 2) s->weight[FAULT_POWER_ALL] = 2;
+    s->from_start = world_draw(w, PRNG_SWARM, 3) == 0;
     sim->client_count = s->clients > SIM_CLIENTS_MAX ? SIM_CLIENTS_MAX : s->clients;
     sim->cluster_count = s->nodes > 7 ? 7 : s->nodes;
     sim->node_count = sim->cluster_count; // + spare ones: members that come and go
@@ -81,13 +90,26 @@ static size_t lost_disks(const struct sim *sim) {
     return count;
 }
 
+static bool not_counted_on(const struct sim *sim, const struct sim_node *node) {
+    if (sim->history.machine == NULL || node->rotten) return false;
+    const struct raft_membership *m = machine_membership(sim->history.machine);
+    const struct member *member = membership_find(m, node->id);
+    bool same = member != NULL && memcmp(member->incarnation, node->incarnation, INCARNATION_BYTES) == 0;
+    return node->lost && (!same || member->role == MEMBER_LEARNER);
+}
+
 // docs/faults.md as code: f = (n - 1) / 2 disks may be lost, wiped, rotten or lie at once; the rest may happen to any
 // number of nodes at any time, and takes at most service away.
 bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node) {
     size_t n = voters(sim), f = n == 0 ? 0 : (n - 1) / 2;
     switch (fault) {
     case FAULT_WIPE:
+        if (not_counted_on(sim, node)) return true; // wiped again, before it was a voter
+        // fall through
     case FAULT_ROT:
+    case FAULT_READ_ERROR:
+    case FAULT_LOST_WRITE: // in the last synced batch nothing tells: it counts as a lost disk from the beginning
+    case FAULT_MISDIRECTED:
         if (sim->history.machine == NULL || node->lost || node->rotten || !node_is_voter(sim, node)) return false;
         return !machine_membership(sim->history.machine)->joint && lost_disks(sim) < f;
     case FAULT_FULL_DISK:
@@ -117,6 +139,7 @@ static void end_fault(struct sim *sim, enum fault fault, uint32_t a, uint32_t b)
     switch (fault) {
     case FAULT_PARTITION:
     case FAULT_ONE_WAY:
+    case FAULT_PARTIAL:
     case FAULT_ISOLATE:
     case FAULT_STRAND:
     case FAULT_SLOW_LINK:
@@ -130,6 +153,19 @@ static void end_fault(struct sim *sim, enum fault fault, uint32_t a, uint32_t b)
         break;
     case FAULT_CLOCK:
         node->host->unix_stands = false;
+        break;
+    case FAULT_READ_ERROR:
+    case FAULT_LOST_WRITE:
+    case FAULT_MISDIRECTED: // the power goes, and with it the cache that hid it
+        if (!node->rotten || node->node == NULL || event_set(&node->stopped)) break;
+        node_crash(node, true);
+        node_restart_after(node, draw(sim, 2000000));
+        break;
+    case FAULT_AMBUSH:
+        sim->ambush = AMBUSH_NONE;
+        break;
+    case FAULT_CHILD_KILL:
+        for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i].host->kill_child = false;
         break;
     default:
         break;
@@ -176,6 +212,24 @@ static void partition(struct sim *sim, bool one_way) {
     }
 }
 
+// Pairs of nodes that have lost each other, while each still reaches all the others.
+static bool partial(struct sim *sim) {
+    uint32_t order[SIM_NODES_MAX], count = (uint32_t)sim->node_count;
+    if (count < 3) return false;
+    for (uint32_t i = 0; i < count; i++) order[i] = i;
+    for (uint32_t i = count; i-- > 1;) {
+        uint32_t j = (uint32_t)draw(sim, i + 1), held = order[i];
+        order[i] = order[j];
+        order[j] = held;
+    }
+    uint64_t pairs = 1 + draw(sim, count / 2);
+    for (uint32_t i = 0; i < pairs && 2 * i + 1 < count; i++) {
+        net_block(world_of(sim), order[2 * i], order[2 * i + 1], true);
+        net_block(world_of(sim), order[2 * i + 1], order[2 * i], true);
+    }
+    return true;
+}
+
 static void isolate(struct sim *sim, uint32_t which, bool clients) { // clients: with these it can still talk
     struct world *w = world_of(sim);
     uint64_t ways = 1 + draw(sim, 3);
@@ -214,47 +268,98 @@ static void change_members(struct sim *sim) {
     }
 }
 
-static bool begin_fault(struct sim *sim, enum fault fault) {
-    struct world *w = world_of(sim);
-    uint32_t which = (uint32_t)draw(sim, sim->node_count);
-    struct sim_node *node = &sim->nodes[which];
-    if (!fault_allowed(sim, fault, node) || event_set(&node->stopped)) return false;
-    uint64_t us = duration_us(sim);
-    char what[256] = "";
-    struct disk_faults *disk = disk_faults(node->host->disk);
-    struct sim_node *leader = sim_leader(sim);
-    switch (fault) {
-    case FAULT_KILL:
-    case FAULT_POWER:
-        if (draw(sim, 3) == 0 && leader != NULL) node = leader;
-        if (node->node == NULL || event_set(&node->stopped)) return false;
+// ---- an ambush
+
+static bool leads_unsent(const struct raft *raft, uint32_t self) {
+    const struct raft_membership *m = raft_membership(raft);
+    uint64_t persisted = raft_persisted_index(raft);
+    if (persisted <= raft_commit(raft) || m->count < 2) return false;
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct raft_progress progress;
+        if (m->members[i].id == self || !raft_progress(raft, m->members[i].id, &progress)) continue;
+        if (progress.match >= persisted) return false;
+    }
+    return true;
+}
+
+static bool in_ambush(const struct sim *sim, const struct sim_node *node) {
+    const struct raft *raft = core_raft(node_core(node->node));
+    bool leads = raft_role(raft) == RAFT_LEADER;
+    switch (sim->ambush) {
+    case AMBUSH_SAVING:
+        return host_saves(node->host);
+    case AMBUSH_RECEIVING:
+        return sim->seen.sending >> node->id & 1;
+    case AMBUSH_SENDING:
+        return leads && sim->seen.leader == node->id && sim->seen.sending != 0;
+    case AMBUSH_JOINT:
+        return leads && raft_membership(raft)->joint;
+    case AMBUSH_UNSENT:
+        return leads && leads_unsent(raft, node->id);
+    case AMBUSH_ELECTED:
+        return leads && !raft_term_committed(raft);
+    case AMBUSH_LIED:
+        return disk_faults(node->host->disk)->lied;
+    case AMBUSH_STARTED:
+        return node->turns_since_start < 20;
+    default:
+        return false;
+    }
+}
+
+bool ambushed(struct sim *sim, const struct sim_node *node) {
+    if (sim->ambush == AMBUSH_NONE || !in_ambush(sim, node)) return false;
+    sim->ambush = AMBUSH_NONE;
+    return true;
+}
+
+// ---- one fault. Each gives false when it cannot be begun now.
+
+static bool begin_process_fault(struct sim *sim, enum fault fault, struct sim_node *node, uint64_t us) {
+    bool all = fault == FAULT_POWER_ALL;
+    if (fault == FAULT_CHILD_KILL) {
+        for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i].host->kill_child = true;
+        return true;
+    }
+    if (fault == FAULT_AMBUSH) {
+        sim->ambush = (enum ambush)(1 + draw(sim, AMBUSH_COUNT - 1));
+        return true;
+    }
+    if (fault == FAULT_PAUSE) {
+        host_pause(node->host, sim->world.now_us + us);
+        return true;
+    }
+    for (size_t i = 0; all && i < sim->node_count; i++) {
+        if (sim->nodes[i].node == NULL || event_set(&sim->nodes[i].stopped)) continue;
+        node_crash(&sim->nodes[i], draw(sim, 3) != 0);
+        node_restart_after(&sim->nodes[i], draw(sim, us));
+    }
+    if (all) return true;
+    if (node->node == NULL || node->stopping || event_set(&node->stopped)) return false;
+    if (fault == FAULT_RESTART)
+        node_end(node);
+    else
         node_crash(node, fault == FAULT_POWER);
-        node_restart_after(node, us);
-        break;
-    case FAULT_POWER_ALL:
-        for (size_t i = 0; i < sim->node_count; i++) {
-            if (sim->nodes[i].node == NULL || event_set(&sim->nodes[i].stopped)) continue;
-            node_crash(&sim->nodes[i], draw(sim, 3) != 0);
-            node_restart_after(&sim->nodes[i], draw(sim, us));
-        }
-        break;
-    case FAULT_PAUSE:
-        if (draw(sim, 2) == 0 && leader != NULL) node = leader;
-        host_pause(node->host, w->now_us + us);
-        break;
+    node_restart_after(node, us);
+    return true;
+}
+
+static bool begin_net_fault(struct sim *sim, enum fault fault, const struct sim_node *node, uint64_t us) {
+    struct world *w = world_of(sim);
+    uint32_t which = node->id - 1;
+    switch (fault) {
     case FAULT_PARTITION:
-        partition(sim, false);
-        break;
     case FAULT_ONE_WAY:
-        partition(sim, true);
+        partition(sim, fault == FAULT_ONE_WAY);
+        break;
+    case FAULT_PARTIAL:
+        if (!partial(sim)) return false;
+        sim->partial_until_us = w->now_us + us;
         break;
     case FAULT_ISOLATE:
-        if (draw(sim, 2) == 0 && leader != NULL) which = leader->id - 1;
         isolate(sim, which, draw(sim, 2) == 0);
         break;
     case FAULT_STRAND:
-        us = 1000000 + draw(sim, 9000000);
-        if (draw(sim, 2) == 0 && leader != NULL) which = leader->id - 1;
         isolate(sim, which, true);
         heal_after(sim, fault, which, 1, draw(sim, us));
         break;
@@ -262,40 +367,85 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
         for (uint32_t other = 0; other < w->host_count; other++)
             if (other != which && draw(sim, 2) == 0) net_break_some(w, which, other);
         break;
-    case FAULT_SLOW_LINK:
+    default:
         for (uint32_t other = 0; other < w->host_count; other++)
             if (draw(sim, 3) == 0) net_slow(w, which, other, (uint32_t)draw(sim, 300000));
-        break;
+    }
+    return true;
+}
+
+static bool begin_disk_fault(struct sim *sim, enum fault fault, struct sim_node *node, uint64_t us, char what[256]) {
+    struct disk_faults *disk = disk_faults(node->host->disk);
+    switch (fault) {
     case FAULT_SLOW_DISK:
         disk->slow = 2 + (uint32_t)draw(sim, 100);
-        break;
+        return true;
     case FAULT_STALL_DISK:
-        disk->stalled_until_us = w->now_us + us;
-        break;
+        disk->stalled_until_us = sim->world.now_us + us;
+        return true;
     case FAULT_FULL_DISK:
-        disk->capacity = disk_used(node->host->disk) + draw(sim, 200000);
-        break;
+        disk->capacity = disk_used(node->host->disk) + draw(sim, draw(sim, 2) == 0 ? 1000 : 200000);
+        return true;
     case FAULT_FAIL_SYNC:
         disk->fail_sync = true;
-        break;
-    case FAULT_ROT:
-        if (!disk_rot(node->host->disk, what)) return false;
+        return true;
+    case FAULT_READ_ERROR:
+        node->rotten = disk_make_unreadable(node->host->disk, what);
+        return node->rotten;
+    case FAULT_LOST_WRITE:
+    case FAULT_MISDIRECTED:
+        if (node->node == NULL) return false;
+        disk->lose_write = fault == FAULT_LOST_WRITE;
+        disk->misdirect = !disk->lose_write;
+        if (draw(sim, 2) == 0) sim->ambush = AMBUSH_LIED; // the power goes at once: nothing vouches for it yet
         node->rotten = true;
-        if (node->node != NULL) node_crash(node, false);
+        return true;
+    default: // ROT, WIPE
+        if (fault == FAULT_ROT && !disk_rot(node->host->disk, what)) return false;
+        if (node->node != NULL) node_crash(node, fault == FAULT_WIPE);
+        if (fault == FAULT_ROT)
+            node->rotten = true;
+        else
+            node_wipe(node);
+        if (draw(sim, 2) == 0) sim->ambush = draw(sim, 2) == 0 ? AMBUSH_RECEIVING : AMBUSH_SENDING; // its successor
         node_restart_after(node, us);
-        break;
-    case FAULT_WIPE:
-        if (node->node != NULL) node_crash(node, true);
-        node_wipe(node);
-        node_restart_after(node, us);
+        return true;
+    }
+}
+
+static void jump_clock(struct sim *sim, struct host *host) {
+    if (draw(sim, 3) == 0) {
+        host->unix_stood_ms = 1700000000000 + (int64_t)(sim->world.now_us / 1000);
+        host->unix_stands = true;
+    } else {
+        host->unix_offset_ms = (int64_t)draw(sim, 2000000000) - 1000000000;
+    }
+}
+
+static bool begin_fault(struct sim *sim, enum fault fault) {
+    struct world *w = world_of(sim);
+    struct sim_node *node = &sim->nodes[draw(sim, sim->node_count)], *leader = sim_leader(sim);
+    if (draw(sim, 3) == 0 && leader != NULL) node = leader;
+    if (fault == FAULT_WIPE && draw(sim, 2) == 0)
+        for (size_t i = 0; i < sim->node_count; i++)
+            if (not_counted_on(sim, &sim->nodes[i])) node = &sim->nodes[i];
+    if (!fault_allowed(sim, fault, node) || event_set(&node->stopped)) return false;
+    uint64_t us = duration_us(sim);
+    char what[256] = "";
+    bool begun = true;
+    switch (fault) {
+    case FAULT_KILL:
+    case FAULT_POWER:
+    case FAULT_POWER_ALL:
+    case FAULT_PAUSE:
+    case FAULT_RESTART:
+    case FAULT_CHILD_KILL:
+    case FAULT_AMBUSH:
+        if (fault == FAULT_AMBUSH || fault == FAULT_CHILD_KILL) us += 10000000; // it has to come to pass
+        begun = begin_process_fault(sim, fault, node, us);
         break;
     case FAULT_CLOCK:
-        if (draw(sim, 3) == 0) {
-            node->host->unix_stood_ms = 1700000000000 + (int64_t)(w->now_us / 1000);
-            node->host->unix_stands = true;
-        } else {
-            node->host->unix_offset_ms = (int64_t)draw(sim, 2000000000) - 1000000000;
-        }
+        jump_clock(sim, node->host);
         break;
     case FAULT_CLIENT_PAUSE:
         client_pause_for(sim, (size_t)draw(sim, sim->client_count), us);
@@ -303,39 +453,58 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
     case FAULT_CLIENT_DIE:
         client_die(sim, (size_t)draw(sim, sim->client_count));
         break;
-    case FAULT_RESTART:
-        if (node->node == NULL || node->stopping) return false;
-        node_end(node);
-        node_restart_after(node, us);
-        break;
     case FAULT_MEMBER:
         change_members(sim);
+        if (draw(sim, 3) == 0) sim->ambush = (enum ambush)(AMBUSH_RECEIVING + draw(sim, 3));
         break;
     case FAULT_TRANSFER:
         if (leader == NULL) return false;
         node_admin(leader->node, CORE_TRANSFER, draw(sim, 2) == 0 ? 0 : node->id, NULL, on_admin, leader);
         break;
+    case FAULT_PARTITION:
+    case FAULT_ONE_WAY:
+    case FAULT_PARTIAL:
+    case FAULT_ISOLATE:
+    case FAULT_STRAND:
+    case FAULT_BREAK:
+    case FAULT_SLOW_LINK:
+        if (fault == FAULT_STRAND) us = 1000000 + draw(sim, 9000000);
+        begun = begin_net_fault(sim, fault, node, us);
+        break;
     default:
-        UNREACHABLE();
+        begun = begin_disk_fault(sim, fault, node, us, what);
     }
+    if (!begun) return false;
     world_trace_line(w, "fault %s n%u %llu us %s", fault_names[fault], node->id, (unsigned long long)us, what);
     world_note(w, NOTE_FAULT, (uint64_t)fault, node->id);
+    states_fault(sim, fault, node);
+    struct run_result *result = sim->result;
+    result->fault_counts[fault]++;
+    if (result->fault_count < ORDINALS_MAX)
+        result->faults[result->fault_count++] = (struct result_fault){
+            .ordinal = (uint32_t)sim->fault_ordinal, .node = node->id, .fault = fault, .at_us = w->now_us};
     heal_after(sim, fault, node->id - 1, 0, us);
     return true;
+}
+
+// Each has a prng of its own: leaving one out does not change what the others draw.
+static void reseed(struct sim *sim, uint64_t ordinal) {
+    prng_seed(&sim->world.prng[PRNG_FAULT], hash_u64(hash_u64(sim->world.seed) + ordinal));
 }
 
 static void run_fault(struct event *event) {
     struct sim *sim = CONTAINER_OF(event, struct sim, fault_event);
     uint64_t sum = 0, at = 0;
     if (!sim->faults_on) return;
-    for (int i = 0; i < FAULT_COUNT; i++) sum += sim->swarm.weight[i];
-    if (sum > 0) {
-        uint64_t pick = draw(sim, sum);
-        int fault = 0;
-        while (at + sim->swarm.weight[fault] <= pick) at += sim->swarm.weight[fault++];
-        if (begin_fault(sim, (enum fault)fault)) sim->fault_counts[fault]++;
-    }
+    reseed(sim, ++sim->fault_ordinal);
     world_at(world_of(sim), event, sim->world.now_us + draw(sim, 2 * sim->swarm.fault_every_us) + 1);
+    if (without_ordinal(&sim->world.options, sim->fault_ordinal)) return;
+    for (int i = 0; i < FAULT_COUNT; i++) sum += sim->swarm.weight[i];
+    if (sum == 0) return;
+    uint64_t pick = draw(sim, sum);
+    int fault = 0;
+    while (at + sim->swarm.weight[fault] <= pick) at += sim->swarm.weight[fault++];
+    begin_fault(sim, (enum fault)fault);
 }
 
 void faults_start(struct sim *sim) {
@@ -343,7 +512,10 @@ void faults_start(struct sim *sim) {
     sim->fault_event.run = run_fault;
     if (sim->swarm.fault_every_us == 0) return;
     sim->faults_on = true;
-    world_at(world_of(sim), &sim->fault_event, sim->world.now_us + 1000000 + draw(sim, 2 * sim->swarm.fault_every_us));
+    reseed(sim, 0);
+    uint64_t first_us = draw(sim, 2 * sim->swarm.fault_every_us);
+    world_at(world_of(sim), &sim->fault_event,
+             sim->world.now_us + (sim->swarm.from_start ? first_us % 1500000 : 1000000 + first_us));
 }
 
 // Up to f members stay away while the clients must go on: the core is a majority, not everybody.
@@ -374,6 +546,9 @@ void faults_stop(struct sim *sim) {
     struct world *w = world_of(sim);
     sim->faults_on = false;
     sim->calming = true;
+    sim->ambush = AMBUSH_NONE;
+    reseed(sim, UINT64_MAX);
+    for (size_t i = 0; i < sim->node_count; i++) sim->nodes[i].host->kill_child = false;
     world_cancel(w, &sim->fault_event);
     net_heal(w);
     leave_out(sim);

@@ -51,7 +51,8 @@ struct host {
     struct event death;
     void *owner;
     uint32_t call_us_max, child_step_us;
-    uint64_t children_begun;
+    uint64_t children_begun, children_killed;
+    bool kill_child; // the next one that writes
 };
 
 struct host *host_new(struct world *world, const char *name);
@@ -79,7 +80,6 @@ void loop_spend(struct sim_loop *loop, uint64_t us);
 int sim_fork(struct io *io, struct io_child *child, int (*save)(void *context, io_append_fn append, void *out),
              void *context);
 void sim_child_kill(struct io_child *child);
-bool host_kill_child(struct host *host);  // as out of memory kills it alone; false: there is none
 bool host_saves(const struct host *host); // a child is at work
 void host_end_children(struct host *host);
 
@@ -94,6 +94,7 @@ bool net_blocked(struct world *world, uint32_t from, uint32_t to);
 void net_reject(struct world *world, uint32_t a, uint32_t b); // as a firewall that answers with resets
 void net_slow(struct world *world, uint32_t from, uint32_t to, uint32_t extra_us);
 void net_heal(struct world *world);                                 // no blocks, no slow links
+bool net_cut(const struct world *world);                            // something is blocked
 size_t net_break_some(struct world *world, uint32_t a, uint32_t b); // connections between two hosts end mid-frame
 void net_flush(struct sim_loop *loop);
 uint64_t net_bytes(struct world *world);
@@ -122,6 +123,9 @@ void sim_conn_close(struct io_conn *conn, bool flush);
 // ---- sim_disk.c
 struct disk_faults {
     bool fail_sync;    // the next sync fails
+    bool lose_write;   // the next write of the journal or of a snapshot is acknowledged, and never reaches the medium
+    bool misdirect;    // and lands elsewhere in its file
+    bool lied;         // one of both has happened, and the cache hides it
     uint64_t capacity; // UINT64_MAX: no limit
     uint32_t slow;     // times slower; 1: not
     uint64_t stalled_until_us;
@@ -135,6 +139,22 @@ void disk_crash(struct host *host, bool power);
 void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 // Flips bits of one sector that was vouched for. false: there is none. what: the file.
 bool disk_rot(struct sim_disk *disk, char what[256]);
+bool disk_make_unreadable(struct sim_disk *disk, char what[256]); // one synced sector
+uint64_t disk_read_errors(const struct sim_disk *disk);           // how often one was met
+// What a lost or misdirected write came to when the power went. Until then the cache hides it.
+enum disk_lie {
+    DISK_LIE_NONE,
+    DISK_LIE_TAIL,    // nothing that was synced later vouches for it: nobody can tell
+    DISK_LIE_VOUCHED, // its checksums and places must tell
+};
+enum disk_lie disk_lie(const struct sim_disk *disk);
+// Each synced write of the journal: the bytes as they were meant.
+void disk_on_journal(struct sim_disk *disk, void (*synced)(void *context, const uint8_t *data, size_t len),
+                     void *context);
+void disk_each_journal(const struct sim_disk *disk, void (*visit)(void *context, const uint8_t *data, size_t len),
+                       void *context);                            // its files as they stand on the medium
+uint64_t disk_full_us(const struct sim_disk *disk);               // when a write last found no room; 0: never
+size_t disk_files(const struct sim_disk *disk, const char *part); // whose path holds that
 uint64_t disk_used(const struct sim_disk *disk);
 int sim_file_open(struct io *io, const char *path, int flags, unsigned mode, struct io_file **file);
 void sim_file_close(struct io_file *file);

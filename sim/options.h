@@ -12,7 +12,21 @@ struct sim_options {
     bool faults;             // false: a calm run
     bool operations;         // print how often each operation was used; one that never was is a failure
     const char *history;     // file for the recorded history; NULL: none
+    bool quiet;              // a failure is not described
+    uint8_t without[512];    // faults left out, by ordinal, a bit each
 };
+#define CLIENT_OPS_MAX 40u
+struct op_counts { // of one operation of the protocol: answers
+    uint64_t done, refused;
+};
+
+#define ORDINALS_MAX 4096u
+static inline bool without_ordinal(const struct sim_options *options, uint64_t ordinal) {
+    return ordinal < ORDINALS_MAX && options->without[ordinal / 8] >> (ordinal % 8) & 1;
+}
+static inline void leave_out_ordinal(struct sim_options *options, uint64_t ordinal) {
+    if (ordinal < ORDINALS_MAX) options->without[ordinal / 8] |= (uint8_t)(1u << (ordinal % 8));
+}
 
 #define FAULTS_MAX 32u
 struct swarm { // drawn by the seed
@@ -26,7 +40,9 @@ struct swarm { // drawn by the seed
     uint32_t drift_ppm_max;           // of a monotonic clock
     uint32_t split_per_million;       // reads that are cut
     uint32_t journal_align;
-    uint64_t segment_bytes, snapshot_every_entries, snapshot_every_bytes;
+    uint64_t segment_bytes, snapshot_every_entries, snapshot_every_bytes, journal_keep_entries, log_tail_bytes,
+        snapshot_chunk_bytes;
     uint64_t fault_every_us;     // mean time between faults; 0: none
     uint32_t weight[FAULTS_MAX]; // of each enum fault; 0: not in this seed
+    bool from_start;             // faults come while the cluster forms
 };

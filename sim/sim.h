@@ -3,41 +3,10 @@
 #include "node/node.h"
 #include "sim/check/history.h"
 #include "sim/host.h"
+#include "sim/result.h"
 
 #define SIM_NODES_MAX 9u
 #define SIM_CLIENTS_MAX 24u
-
-enum fault {
-    FAULT_KILL,      // a process ends
-    FAULT_POWER,     // a machine loses power
-    FAULT_POWER_ALL, // all at once
-    FAULT_PAUSE,
-    FAULT_PARTITION, // two sides
-    FAULT_ONE_WAY,
-    FAULT_ISOLATE, // one node from all, clients too
-    FAULT_BREAK,   // connections end mid-frame
-    FAULT_SLOW_LINK,
-    FAULT_SLOW_DISK,
-    FAULT_STALL_DISK,
-    FAULT_FULL_DISK,
-    FAULT_FAIL_SYNC,
-    FAULT_ROT,
-    FAULT_WIPE,
-    FAULT_CLOCK, // Unix time jumps or stands
-    FAULT_CLIENT_PAUSE,
-    FAULT_CLIENT_DIE,
-    FAULT_RESTART,  // orderly
-    FAULT_MEMBER,   // a member is added or removed
-    FAULT_TRANSFER, // the leader hands over
-    FAULT_STRAND,   // a node loses the others, but not its clients; these die, or stay
-    FAULT_COUNT
-};
-extern const char *const fault_names[FAULT_COUNT];
-
-#define CLIENT_OPS_MAX 40u
-struct op_counts { // of one operation of the protocol: answers
-    uint64_t done, refused;
-};
 
 struct sim;
 struct sim_node {
@@ -51,7 +20,7 @@ struct sim_node {
     bool stopping;
     uint32_t starts;
     bool away; // left out of the healed core
-    uint64_t turns;
+    uint64_t turns, turns_since_start;
     uint64_t persisted; // what Raft took for durable when the process ended
     uint64_t vote_term; // of the newest vote on its disk
     uint32_t vote;
@@ -60,13 +29,30 @@ struct sim_node {
     struct raft_membership led_membership; // likewise
     uint64_t checked_commit;               // of this process
     uint64_t checked_applied, recount_at;
-    uint64_t restart_us; // when it starts again; 0: not planned
     struct event restart;
+    struct event struck;  // an ambush: the process ended in its turn, and is freed behind it
     struct event stopped; // an orderly end is done
     uint8_t incarnation[INCARNATION_BYTES];
     char data[32], zookeeper[64], peer[64], fatal[512];
     struct log *log;
     char refused[1024]; // why it did not start
+    // states.c
+    uint64_t seen_last, seen_killed, read_errors;
+    const struct machine *seen_machine;
+};
+
+// Where an ambush waits: the first node that is seen in that state ends there.
+enum ambush {
+    AMBUSH_NONE,
+    AMBUSH_SAVING,    // its child saves a snapshot
+    AMBUSH_RECEIVING, // a snapshot is on its way to it
+    AMBUSH_SENDING,   // it sends one
+    AMBUSH_JOINT,     // it leads a joint change
+    AMBUSH_UNSENT,    // it leads, and its disk has what no follower has
+    AMBUSH_ELECTED,   // it leads, and nothing of its term is committed
+    AMBUSH_STARTED,   // it has just started
+    AMBUSH_COUNT,
+    AMBUSH_LIED // its disk has lied about the newest write (of the faults that make it lie)
 };
 
 struct sim {
@@ -81,10 +67,18 @@ struct sim {
     struct sim_client *clients[SIM_CLIENTS_MAX];
     size_t client_count;
     struct client_checks *checks;
+    struct invariants *invariants;
     struct event fault_event;
+    enum ambush ambush;
+    uint64_t partial_until_us;              // of the newest partial partition
+    struct {                                // states.c
+        uint32_t leader, sending, learners; // sending, learners: a bit each
+        uint64_t term, leader_us, membership;
+    } seen;
     struct list heals; // ends of faults that are planned
     bool faults_on, calming;
-    uint64_t fault_counts[FAULT_COUNT];
+    uint64_t fault_ordinal; // counts what was drawn, also what could not be begun
+    struct run_result *result;
     uint64_t operations, failed_operations, unknown_operations, sessions_opened, snapshots_installed, snapshots_made;
     uint64_t marks;                             // unique numbers given out
     struct op_counts op_counts[CLIENT_OPS_MAX]; // by row of client_ops.c
@@ -117,6 +111,32 @@ void faults_stop(struct sim *sim);   // heals the core: a majority at least runs
 void faults_rejoin(struct sim *sim); // and the rest
 void faults_free(struct sim *sim);
 bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node);
+
+bool ambushed(struct sim *sim, const struct sim_node *node); // and then it is over
+
+// ---- states.c
+void state_reached(struct sim *sim, enum state state);
+void states_replication_turn(struct sim *sim, struct sim_node *node);
+void states_service_turn(struct sim *sim, struct sim_node *node, bool applied);
+void states_crash(struct sim *sim, struct sim_node *node); // it still stands
+void states_crashed(struct sim *sim);
+void states_started(struct sim *sim, struct sim_node *node);
+void states_membership(struct sim *sim); // something was committed
+void states_fault(struct sim *sim, enum fault fault, const struct sim_node *node);
+void states_session(struct sim *sim, const struct history_session *session); // attached again, or ended
+
+// ---- invariants.c
+void invariants_init(struct sim *sim);
+void invariants_free(struct sim *sim);
+void invariants_started(struct sim *sim, struct sim_node *node); // what stands on its medium
+void invariants_commit(struct sim *sim, struct sim_node *node, const struct batch_ref *batch); // the first to show it
+// A batch that some disk holds, and the history does not have yet. Borrowed.
+bool invariants_batch(struct sim *sim, uint64_t first, uint64_t term, struct batch_ref *batch);
+void invariants_committed(struct sim *sim, const struct batch_ref *batch); // the history has applied it
+void invariants_applied(struct sim *sim, struct sim_node *node);
+void invariants_load(struct sim *sim, struct sim_node *node);
+bool invariants_idle(struct sim *sim, const struct sim_node *node); // nothing waits in it
+void invariants_end(struct sim *sim);
 
 // ---- client.c
 void clients_make(struct sim *sim);

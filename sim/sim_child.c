@@ -63,6 +63,12 @@ static void child_step(struct event *event) {
         world_at(world, event, host->paused_until_us);
         return;
     }
+    if (host->kill_child && world_draw(world, PRNG_SCHEDULE, 3) == 0) { // out of memory takes it alone
+        host->kill_child = false;
+        host->children_killed++;
+        end_with(c, -SIGKILL);
+        return;
+    }
     if (c->file == NULL) {
         error = sim_file_open(&c->loop->io, c->child->path, O_RDWR | O_CREAT | O_TRUNC, 0644, &c->file);
     } else if (c->written < c->bytes.len) {
@@ -112,16 +118,6 @@ int sim_fork(struct io *io, struct io_child *child, int (*save)(void *context, i
 void sim_child_kill(struct io_child *child) {
     struct sim_child *c = child->impl;
     if (c != NULL) end_with(c, -SIGKILL);
-}
-
-bool host_kill_child(struct host *host) {
-    for (struct list *at = host->children.next; at != &host->children; at = at->next) {
-        struct sim_child *c = CONTAINER_OF(at, struct sim_child, link);
-        if (c->ended) continue;
-        end_with(c, -SIGKILL);
-        return true;
-    }
-    return false;
 }
 
 bool host_saves(const struct host *host) {

@@ -12,6 +12,7 @@
 #define SECTOR 512u
 #define PATH_BYTES 160u
 #define GIVEN_UP 2
+#define NONE_BAD SIZE_MAX
 
 struct inode {
     uint8_t *data, *durable;                                  // both `capacity` bytes, zero behind their lengths
@@ -19,6 +20,8 @@ struct inode {
     uint64_t *synced_us;                                      // of each sector, when it was last synced; 0: never
     size_t len, durable_len, capacity, dirty_low, dirty_high; // sectors [low, high) may be dirty
     uint64_t vouched_us; // sectors synced before this are vouched for by a later synced write of this file
+    uint64_t lied_us;    // a write was lost or misdirected then; 0: none
+    size_t bad;          // this sector cannot be read; NONE_BAD
     bool folder, locked;
     int links; // names, durable names, pending changes, open files
 };
@@ -42,8 +45,11 @@ struct sim_disk {
     struct change *changes;
     size_t change_count, change_capacity;
     struct disk_faults faults;
-    uint64_t busy_until_us;
+    uint64_t busy_until_us, read_errors, full_us;
+    enum disk_lie lie;
     const struct swarm *swarm;
+    void (*synced)(void *context, const uint8_t *data, size_t len);
+    void *synced_context;
 };
 struct io_file {
     struct host *host;
@@ -96,8 +102,16 @@ static void inode_room(struct inode *inode, size_t len) {
     inode->capacity = capacity;
 }
 
+static struct inode *inode_new(bool folder) {
+    struct inode *inode = mem_zalloc(sizeof *inode);
+    inode->folder = folder;
+    inode->bad = NONE_BAD;
+    return inode;
+}
+
 static void make_dirty(struct inode *inode, size_t low, size_t high) {
     memset(inode->dirty + low, 1, high - low);
+    if (inode->bad >= low && inode->bad < high) inode->bad = NONE_BAD; // written anew: the disk takes another place
     if (inode->dirty_high == 0 || low < inode->dirty_low) inode->dirty_low = low;
     if (high > inode->dirty_high) inode->dirty_high = high;
 }
@@ -270,6 +284,45 @@ static void lose_pages(struct world *world, struct inode *inode) {
     }
 }
 
+// ---- a disk that lies
+
+static bool take_lie(struct sim_disk *d, struct inode *inode, uint64_t now_us) {
+    if (!d->faults.lose_write && !d->faults.misdirect) return false;
+    d->faults.lose_write = false;
+    d->faults.lied = true;
+    inode->lied_us = now_us;
+    return true;
+}
+
+// This write of the journal is acknowledged, stands in the cache, and is not on the medium; or it is elsewhere.
+static void lie_about(struct sim_disk *d, struct io_disk_job *job, uint64_t now_us) {
+    struct inode *inode = job->file->inode;
+    size_t low = (size_t)(job->offset / SECTOR), high = low;
+    for (int i = 0; i < job->iov_count; i++) high += job->iov[i].iov_len / SECTOR;
+    if (low < 2 || high <= low || !take_lie(d, inode, now_us)) return; // not the header's: nothing counts on it yet
+    memset(inode->dirty + low, GIVEN_UP, high - low);
+    if (!d->faults.misdirect) return;
+    d->faults.misdirect = false;
+    size_t to = 1 + (size_t)world_draw(d->world, PRNG_DISK, low - 1);
+    size_t count = high - low < low - to ? high - low : low - to;
+    memcpy(inode->durable + to * SECTOR, inode->data + low * SECTOR, count * SECTOR);
+}
+
+static void judge_lies(struct sim_disk *d) {
+    for (size_t i = 0; i < d->names.count; i++) {
+        struct inode *inode = d->names.at[i].inode;
+        if (inode->lied_us == 0) continue;
+        bool vouched = strstr(d->names.at[i].path, "/snapshots/") != NULL || inode->vouched_us > inode->lied_us;
+        if (d->lie != DISK_LIE_TAIL) d->lie = vouched ? DISK_LIE_VOUCHED : DISK_LIE_TAIL;
+        inode->lied_us = 0;
+    }
+    d->faults.lied = false;
+}
+
+enum disk_lie disk_lie(const struct sim_disk *disk) {
+    return disk->lie;
+}
+
 // ---- calls
 
 static struct sim_disk *disk_of(struct io *io) {
@@ -293,7 +346,7 @@ int sim_file_open(struct io *io, const char *path, int flags, unsigned mode, str
     if (inode == NULL) {
         if (!(flags & O_CREAT)) return -ENOENT;
         if (host->dead) return -EIO;
-        inode = mem_zalloc(sizeof *inode);
+        inode = inode_new(false);
         names_set(&d->names, path, inode);
         add_change(d, CHANGE_CREATE, path, NULL, inode);
     } else if ((flags & O_TRUNC) && !host->dead) {
@@ -318,6 +371,11 @@ void sim_file_close(struct io_file *file) {
 int64_t sim_file_read(struct io_file *file, void *data, size_t len, uint64_t offset) {
     if (offset >= file->inode->len) return 0;
     if (len > file->inode->len - offset) len = (size_t)(file->inode->len - offset);
+    size_t bad = file->inode->bad;
+    if (bad != NONE_BAD && offset < (bad + 1) * SECTOR && offset + len > bad * SECTOR) {
+        file->disk->read_errors++;
+        return -EIO;
+    }
     memcpy(data, file->inode->data + offset, len);
     file->host->spent_us += 5 + len / 1000;
     return (int64_t)len;
@@ -331,6 +389,7 @@ static size_t write_room(struct io_file *file, const void *data, size_t len, uin
         uint64_t sum = used(d), more = end - file->inode->len;
         uint64_t room = d->faults.capacity > sum ? d->faults.capacity - sum : 0;
         if (more > room) {
+            d->full_us = d->world->now_us;
             uint64_t least = file->inode->len + room;
             len = least > offset ? (size_t)(least - offset) : 0;
         }
@@ -355,10 +414,15 @@ static int sync_inode(struct host *host, struct inode *inode, const char *path) 
         return error;
     }
     uint64_t now_us = d->world->now_us + host->spent_us;
-    if (inode->folder)
+    if (inode->folder) {
         sync_folder(d, path);
-    else
-        inode_sync(inode, now_us, now_us);
+        return 0;
+    }
+    if (strstr(path, "/snapshots/") != NULL && inode->dirty_high > inode->dirty_low && take_lie(d, inode, now_us)) {
+        size_t lost = inode->dirty_low + (size_t)world_draw(d->world, PRNG_DISK, inode->dirty_high - inode->dirty_low);
+        if (inode->dirty[lost]) inode->dirty[lost] = GIVEN_UP;
+    }
+    inode_sync(inode, now_us, now_us);
     return 0;
 }
 
@@ -408,8 +472,7 @@ int sim_mkdir(struct io *io, const char *path, unsigned mode) {
     struct name *name = names_find(&d->names, path);
     if (name != NULL) return name->inode->folder ? 0 : -EEXIST;
     if (loop_of(io)->host->dead) return 0;
-    struct inode *inode = mem_zalloc(sizeof *inode);
-    inode->folder = true;
+    struct inode *inode = inode_new(true);
     names_set(&d->names, path, inode);
     add_change(d, CHANGE_CREATE, path, NULL, inode);
     return 0;
@@ -475,6 +538,13 @@ static void job_told(struct ready *ready) {
     job->done(job, result);
 }
 
+static void journal_synced(struct sim_disk *d, struct io_disk_job *job, uint64_t now_us) {
+    const struct inode *inode = job->file->inode;
+    if (job->op != IO_DISK_WRITE_SYNC || job->offset >= inode->len) return;
+    lie_about(d, job, now_us);
+    if (d->synced != NULL) d->synced(d->synced_context, inode->data + job->offset, inode->len - (size_t)job->offset);
+}
+
 static void job_run(struct event *event) {
     struct sim_job *j = CONTAINER_OF(event, struct sim_job, event);
     struct io_disk_job *job = j->job;
@@ -502,6 +572,7 @@ static void job_run(struct event *event) {
         } else if (inode->folder) {
             sync_folder(d, job->file->path);
         } else {
+            if (strstr(job->file->path, "/journal/") != NULL) journal_synced(d, job, world->now_us);
             inode_sync(inode, world->now_us, j->submitted_us);
         }
     }
@@ -563,6 +634,8 @@ void disk_wipe(struct sim_disk *d) {
     d->change_count = 0;
     while (d->names.count > 0) names_remove(&d->names, d->names.at[0].path);
     while (d->durable.count > 0) names_remove(&d->durable, d->durable.at[0].path);
+    d->lie = DISK_LIE_NONE;
+    d->faults.lose_write = d->faults.misdirect = d->faults.lied = false;
 }
 
 void disk_free(struct sim_disk *d) {
@@ -600,6 +673,7 @@ static void power_lost(struct sim_disk *d) {
     while (d->names.count > 0) names_remove(&d->names, d->names.at[0].path);
     for (size_t i = 0; i < d->durable.count; i++) names_set(&d->names, d->durable.at[i].path, d->durable.at[i].inode);
     for (size_t i = 0; i < d->names.count; i++) inode_crash(d->world, d->names.at[i].inode);
+    judge_lies(d);
 }
 
 void disk_crash(struct host *host, bool power) {
@@ -636,30 +710,80 @@ static bool may_rot(const struct name *name, size_t s) {
     return false;
 }
 
-bool disk_rot(struct sim_disk *d, char what[256]) {
+static bool of_log(const char *path, const char *part) {
+    return (strstr(path, "/journal/") != NULL || strstr(path, "/snapshots/") != NULL) && strstr(path, part) != NULL;
+}
+
+// A sector of a journal's or a snapshot's file that may rot. NULL: there is none.
+static struct name *pick_sector(struct sim_disk *d, size_t *sector) {
     size_t files = 0;
-    for (size_t i = 0; i < d->names.count; i++)
-        files += strstr(d->names.at[i].path, "/journal/") != NULL || strstr(d->names.at[i].path, "/snapshots/") != NULL;
-    if (files == 0) return false;
+    const char *part = world_draw(d->world, PRNG_FAULT, 3) == 0 ? "/snapshots/" : "/";
+    for (size_t i = 0; i < d->names.count; i++) files += of_log(d->names.at[i].path, part);
+    if (files == 0) return NULL;
     size_t pick = (size_t)world_draw(d->world, PRNG_FAULT, files);
     for (size_t i = 0; i < d->names.count; i++) {
         struct name *name = &d->names.at[i];
-        if (strstr(name->path, "/journal/") == NULL && strstr(name->path, "/snapshots/") == NULL) continue;
-        if (pick-- > 0) continue;
-        struct inode *inode = name->inode;
-        size_t sectors = inode->durable_len / SECTOR, fit = 0;
+        if (!of_log(name->path, part) || pick-- > 0) continue;
+        size_t sectors = name->inode->durable_len / SECTOR, fit = 0;
         for (size_t s = 0; s < sectors; s++) fit += may_rot(name, s);
-        if (fit == 0) return false;
+        if (fit == 0) return NULL;
         size_t chosen = (size_t)world_draw(d->world, PRNG_FAULT, fit);
         for (size_t s = 0; s < sectors; s++) {
             if (!may_rot(name, s) || chosen-- > 0) continue;
-            size_t at = s * SECTOR + (size_t)world_draw(d->world, PRNG_FAULT, SECTOR);
-            uint8_t bit = (uint8_t)(1u << world_draw(d->world, PRNG_FAULT, 8));
-            inode->data[at] ^= bit;
-            inode->durable[at] ^= bit;
-            snprintf(what, 256, "%s+%zu", name->path, at);
-            return true;
+            *sector = s;
+            return name;
         }
     }
-    return false;
+    return NULL;
+}
+
+bool disk_rot(struct sim_disk *d, char what[256]) {
+    size_t sector;
+    struct name *name = pick_sector(d, &sector);
+    if (name == NULL) return false;
+    size_t at = sector * SECTOR + (size_t)world_draw(d->world, PRNG_FAULT, SECTOR);
+    uint8_t bit = (uint8_t)(1u << world_draw(d->world, PRNG_FAULT, 8));
+    name->inode->data[at] ^= bit;
+    name->inode->durable[at] ^= bit;
+    snprintf(what, 256, "%s+%zu", name->path, at);
+    return true;
+}
+
+bool disk_make_unreadable(struct sim_disk *d, char what[256]) {
+    size_t sector;
+    struct name *name = pick_sector(d, &sector);
+    if (name == NULL || name->inode->bad != NONE_BAD) return false;
+    name->inode->bad = sector;
+    snprintf(what, 256, "%s+%zu", name->path, sector * SECTOR);
+    return true;
+}
+
+uint64_t disk_read_errors(const struct sim_disk *disk) {
+    return disk->read_errors;
+}
+
+// ---- looking at it
+
+void disk_on_journal(struct sim_disk *d, void (*synced)(void *context, const uint8_t *data, size_t len),
+                     void *context) {
+    d->synced = synced;
+    d->synced_context = context;
+}
+
+void disk_each_journal(const struct sim_disk *d, void (*visit)(void *context, const uint8_t *data, size_t len),
+                       void *context) {
+    for (size_t i = 0; i < d->durable.count; i++)
+        if (strstr(d->durable.at[i].path, "/journal/") != NULL)
+            visit(context, d->durable.at[i].inode->durable, d->durable.at[i].inode->durable_len);
+}
+
+uint64_t disk_full_us(const struct sim_disk *disk) {
+    return disk->full_us;
+}
+
+size_t disk_files(const struct sim_disk *d, const char *part) {
+    size_t count = 0;
+    for (size_t i = 0; i < d->names.count; i++)
+        count += strstr(d->names.at[i].path, part) != NULL && !d->names.at[i].inode->folder;
+    return count;
 }

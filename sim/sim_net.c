@@ -90,7 +90,7 @@ struct sim_net {
     bool blocked[HOSTS_MAX][HOSTS_MAX], rejected[HOSTS_MAX][HOSTS_MAX];
     uint32_t slow_us[HOSTS_MAX][HOSTS_MAX];
     uint64_t bytes;
-    uint32_t tcp_count;
+    uint32_t tcp_count, blocked_count;
     const struct swarm *swarm;
 };
 
@@ -180,7 +180,12 @@ static void stalled_again(struct world *world, uint32_t from, uint32_t to) {
 void net_block(struct world *world, uint32_t from, uint32_t to, bool blocked) {
     bool was = world->net->blocked[from][to];
     world->net->blocked[from][to] = blocked;
+    if (was != blocked) world->net->blocked_count += blocked ? 1u : (uint32_t)-1;
     if (was && !blocked) stalled_again(world, from, to);
+}
+
+bool net_cut(const struct world *world) {
+    return world->net->blocked_count > 0;
 }
 
 void net_slow(struct world *world, uint32_t from, uint32_t to, uint32_t extra_us) {

@@ -11,6 +11,7 @@
 #define CHECK_BYTES (64u << 20)
 #define RECOUNT_EVERY 4001u
 #define RAFT_CHECK_EVERY 200u
+#define LOAD_CHECK_EVERY 16u
 
 static void on_log(void *context, enum log_level level, const char *line) {
     const struct sim_node *node = context;
@@ -19,6 +20,30 @@ static void on_log(void *context, enum log_level level, const char *line) {
 }
 
 // ---- checks behind each turn
+
+static void take_batch(struct sim_node *node, const struct batch_ref *batch) {
+    struct sim *sim = node->sim;
+    bool first = batch->first == sim->history.last + 1 && sim->history.machine != NULL;
+    if (first) invariants_commit(sim, node, batch);
+    history_commit(&sim->history, node->id, batch);
+    if (!first || sim->world.failed) return;
+    invariants_committed(sim, batch);
+    states_membership(sim);
+}
+
+// It commits what is only on disks by now: a new leader with a long tail of older terms.
+static void from_media(struct sim_node *node, uint64_t commit) {
+    struct history *h = &node->sim->history;
+    const struct raft *raft = core_raft(node_core(node->node));
+    struct batch_ref batch;
+    uint64_t term;
+    while (h->machine != NULL && h->last < commit && raft_term_at(raft, h->last + 1, &term) &&
+           invariants_batch(node->sim, h->last + 1, term, &batch) && !node->sim->world.failed) {
+        buf_ref(batch.buf);
+        take_batch(node, &batch);
+        buf_unref(batch.buf);
+    }
+}
 
 static void check_commit(struct sim_node *node) {
     struct sim *sim = node->sim;
@@ -33,13 +58,14 @@ static void check_commit(struct sim_node *node) {
     while (node->checked_commit < commit && !sim->world.failed) {
         struct batch_ref batches[64];
         size_t count = raft_committed(raft, node->checked_commit + 1, CHECK_BYTES, batches, 64);
-        if (count == 0) { // behind a snapshot
+        if (count == 0) { // behind a snapshot, or no longer in memory
+            from_media(node, commit);
             node->checked_commit = commit;
             break;
         }
         for (size_t i = 0; i < count && node->checked_commit < commit; i++) {
             if (batches[i].last > commit) break;
-            history_commit(&sim->history, node->id, &batches[i]);
+            take_batch(node, &batches[i]);
             node->checked_commit = batches[i].last;
         }
         if (batches[0].last > commit) break;
@@ -50,6 +76,7 @@ static void check_applied(struct sim_node *node) {
     struct sim *sim = node->sim;
     const struct machine *machine = node_machine(node->node);
     uint64_t applied = machine_applied(machine);
+    states_service_turn(sim, node, applied > node->checked_applied);
     if (applied == node->checked_applied) return;
     if (applied < node->checked_applied)
         world_fail(&sim->world, "node %u went back from index %llu to %llu", node->id,
@@ -65,15 +92,34 @@ static void check_applied(struct sim_node *node) {
         history_digest(&sim->history, node->id, applied, machine_digest_recount(machine), true);
     }
     world_note(&sim->world, NOTE_APPLY, node->id, applied);
+    invariants_applied(sim, node);
 }
 
 static void after_turn(struct sim_loop *loop, void *context) {
     struct sim_node *node = context;
+    struct sim *sim = node->sim;
     if (node->node == NULL) return;
-    if (loop == node->host->loops[1])
+    node->turns_since_start++;
+    if (loop == node->host->loops[1]) {
         check_commit(node);
-    else
+        states_replication_turn(sim, node);
+    } else {
         check_applied(node);
+        if (node->turns % LOAD_CHECK_EVERY == 0) invariants_load(sim, node);
+    }
+    if (node->stopping || !ambushed(sim, node)) return;
+    // It ends here: its disk jobs were handed over, but nothing of what it wrote to sockets in this turn has left.
+    world_trace_line(&sim->world, "n%u walks into an ambush", node->id);
+    node->host->dead = true;
+    world_at(&sim->world, &node->struck, sim->world.now_us);
+}
+
+static void run_struck(struct event *event) {
+    struct sim_node *node = CONTAINER_OF(event, struct sim_node, struck);
+    if (node->node == NULL) return;
+    bool lied = disk_faults(node->host->disk)->lied;
+    node_crash(node, lied || world_draw(&node->sim->world, PRNG_SCHEDULE, 2) == 0);
+    node_restart_after(node, world_draw(&node->sim->world, PRNG_SCHEDULE, 3000000));
 }
 
 // ---- life
@@ -89,12 +135,18 @@ static bool strained(const struct sim_node *node) { // may a start or a write fa
     return faults->capacity != UINT64_MAX || node->rotten;
 }
 
+static void reached_sync(struct sim_node *node, bool sync) {
+    bool leads = raft_role(core_raft(node_core(node->node))) == RAFT_LEADER;
+    if (sync && leads) state_reached(node->sim, STATE_LEADER_SYNC_FAILS);
+}
+
 static void on_dead(struct host *host) {
     struct sim_node *node = host->owner;
     struct sim *sim = node->sim;
     if (node->node == NULL) return;
     world_trace_line(&sim->world, "n%u ended itself: %s", node->id, node->fatal);
     bool sync = strstr(node->fatal, "Input/output error") != NULL; // an injected one: nothing else gives EIO here
+    reached_sync(node, sync);
     if (!sync && !strained(node)) world_fail(&sim->world, "node %u ended itself: %s", node->id, node->fatal);
     // After a failed fsync the machine is booted anew: the cache holds pages that the disk will never have
     // (docs/simulator.md).
@@ -108,12 +160,26 @@ static uint32_t apply_level_of(const struct sim_node *node) {
     return node->starts > hash_u64(node->sim->world.options.seed ^ node->id) % 4 ? SIM_APPLY_LEVEL : APPLY_LEVEL_FIRST;
 }
 
+static void refused(struct sim_node *node, bool unreadable) {
+    if (!node->rotten) return;
+    bool lied = disk_lie(node->host->disk) == DISK_LIE_VOUCHED;
+    state_reached(node->sim, unreadable ? STATE_READ_ERROR_REFUSED
+                             : lied     ? STATE_LOST_WRITE_REFUSED
+                                        : STATE_DAMAGE_REFUSED);
+}
+
 void node_begin(struct sim_node *node) {
     struct sim *sim = node->sim;
     struct host *host = node->host;
     char error[1024];
     ENSURE(node->node == NULL);
     world_cancel(&sim->world, &node->restart);
+    if (disk_lie(host->disk) == DISK_LIE_TAIL) { // no one can tell: it counts as a lost disk, and is replaced
+        state_reached(sim, STATE_LOST_WRITE_TAIL);
+        node_wipe(node);
+    }
+    uint64_t read_errors = disk_read_errors(host->disk);
+    size_t torn = disk_files(host->disk, "/torn/");
     host_process_begin(host);
     host->call_us_max = sim->swarm.call_us_max;
     host->child_step_us = sim->swarm.child_step_us;
@@ -135,8 +201,10 @@ void node_begin(struct sim_node *node) {
                                    .journal_align = sim->swarm.journal_align,
                                    .segment_bytes = sim->swarm.segment_bytes,
                                    .snapshot_every_entries = sim->swarm.snapshot_every_entries,
-                                   .journal_keep_entries = sim->swarm.snapshot_every_entries,
-                                   .snapshot_every_bytes = sim->swarm.snapshot_every_bytes};
+                                   .snapshot_every_bytes = sim->swarm.snapshot_every_bytes,
+                                   .snapshot_chunk_bytes = sim->swarm.snapshot_chunk_bytes,
+                                   .log_tail_bytes_max = sim->swarm.log_tail_bytes,
+                                   .journal_keep_entries = sim->swarm.journal_keep_entries};
     struct core_peer cluster[SIM_NODES_MAX + 1];
     if (node->id > sim->cluster_count) { // one that joins later lists itself and the first ones
         memcpy(cluster, sim->cluster, sizeof sim->cluster);
@@ -150,8 +218,10 @@ void node_begin(struct sim_node *node) {
     node->node = node_start(&options, error);
     host->busy_until_us = sim->world.now_us + host->spent_us;
     host->spent_us = 0;
+    if (disk_files(host->disk, "/torn/") > torn) state_reached(sim, STATE_TORN_TAIL);
     if (node->node == NULL) {
         world_trace_line(&sim->world, "n%u does not start: %s", node->id, error);
+        refused(node, disk_read_errors(host->disk) > read_errors);
         snprintf(node->refused, sizeof node->refused, "%s", error);
         host_kill(host, false);
         host_process_freed(host);
@@ -177,6 +247,9 @@ void node_begin(struct sim_node *node) {
         world_fail(&sim->world, "node %u had persisted up to index %llu, and finds %llu on its disk", node->id,
                    (unsigned long long)node->persisted, (unsigned long long)last);
     quorum_started(node);
+    node->turns_since_start = 0;
+    invariants_started(sim, node);
+    states_started(sim, node);
     if (node->rotten) { // what rotted was not needed; the disk is replaced all the same
         node_crash(node, false);
         node_wipe(node);
@@ -201,11 +274,14 @@ void node_crash(struct sim_node *node, bool power) {
     world_trace_line(&node->sim->world, "n%u crashes%s", node->id, power ? " (power)" : "");
     node->persisted = raft_persisted_index(core_raft(node_core(node->node)));
     count_metrics(node);
+    states_crash(node->sim, node);
     host_kill(node->host, power);
     node_abandon(node->node);
     node->node = NULL;
     world_cancel(&node->sim->world, &node->stopped);
+    world_cancel(&node->sim->world, &node->struck);
     host_process_freed(node->host);
+    states_crashed(node->sim);
 }
 
 static void run_stopped(struct event *event) { // outside of the loop's turn
@@ -313,6 +389,7 @@ void nodes_make(struct sim *sim) {
         snprintf(node->peer, sizeof node->peer, "%s:7451", name);
         node->log = log_new(sim->world.options.log ? LOG_LEVEL_DEBUG : LOG_LEVEL_OFF, on_log, node);
         node->restart.run = run_restart;
+        node->struck.run = run_struck;
         node->stopped.run = run_stopped;
     }
     for (size_t i = 0; i < sim->cluster_count; i++) {

@@ -72,7 +72,8 @@ bool session_early(const struct history_session *session) {
 
 static void on_lease(struct history *h, const struct lease_event *event) {
     struct history_session *known = history_session(h, event->lease.session);
-    if (event->type == LEASE_EVENT_ATTACHED && known == NULL) {
+    bool created = known == NULL;
+    if (event->type == LEASE_EVENT_ATTACHED && created) {
         h->sessions = grow_to(h->sessions, &h->session_capacity, h->session_count + 1, sizeof *h->sessions);
         known = &h->sessions[h->session_count++];
         *known = (struct history_session){.session = event->lease.session, .timeout_ms = event->lease.timeout_ms};
@@ -82,12 +83,14 @@ static void on_lease(struct history *h, const struct lease_event *event) {
         known->timeout_ms = event->lease.timeout_ms;
         if (known->ended_index != 0)
             world_fail(h->world, "session %llx came back to life", (unsigned long long)known->session);
+        if (!created && h->session != NULL) h->session(h->session_context, known);
         return;
     }
     known->ended_index = h->last;
     known->ended_us = h->world->now_us;
     known->reason = event->reason;
     if (event->reason == LEASE_EXPIRE) h->expired++;
+    if (h->session != NULL) h->session(h->session_context, known);
     if (session_early(known))
         world_fail(h->world,
                    "session %llx (%llu ms) expired at %llu us, though a node let bytes go to its client at %llu us",

@@ -30,6 +30,8 @@ struct history_mark {
 
 struct history {
     struct world *world;
+    void (*session)(void *context, const struct history_session *session); // attached again, or ended; may be NULL
+    void *session_context;
     struct machine *machine; // NULL until a node has formed
     uint64_t last;           // known committed
     uint64_t base;           // the formation's index

@@ -256,7 +256,8 @@ static bool stream_takes(struct oracle *o, const struct section *section, uint64
         !stream_opens(o, section, command->args, members))
         return false;
     struct machine_stream *stream = stream_of(o, section->origin);
-    if (stream == NULL || stream->boot != section->boot || stream->last_seq + 1 != seq) return false;
+    if (stream == NULL || stream->boot != section->boot || stream->last_seq == STREAM_CLOSED) return false;
+    if (stream->last_seq + 1 != seq) return false;
     stream->last_seq = seq;
     return true;
 }
@@ -462,14 +463,13 @@ static void compare_node(struct oracle *o, const struct oracle_node *node, const
                        (unsigned long long)fields[i].want);
 }
 
-static void drop_streams(struct oracle *o, const struct raft_membership *members) {
-    size_t kept = 0;
+// Who is no member any more has nothing more applied, until it opens a stream of a higher boot as a member again.
+static void close_streams(struct oracle *o, const struct raft_membership *members) {
     for (size_t i = 0; i < o->stream_count; i++) {
         const struct member *member = membership_find(members, o->streams[i].member);
-        if (member != NULL && memcmp(member->incarnation, o->streams[i].incarnation, INCARNATION_BYTES) == 0)
-            o->streams[kept++] = o->streams[i];
+        if (member == NULL || memcmp(member->incarnation, o->streams[i].incarnation, INCARNATION_BYTES) != 0)
+            o->streams[i].last_seq = STREAM_CLOSED;
     }
-    o->stream_count = kept;
 }
 
 static void compare_streams(struct oracle *o, const struct machine *machine) {
@@ -493,7 +493,7 @@ void oracle_compare(struct oracle *o, const struct batch_ref *batch, const struc
     if (get_u16_le(batch->buf->data + 12) == BATCH_MEMBERSHIP) {
         const struct oracle_node *config = oracle_path(o, bytes_of_text("/zookeeper/config"));
         uint64_t mzxid = config->states[config->count - 1].mzxid;
-        drop_streams(o, machine_membership(after));
+        close_streams(o, machine_membership(after));
         take_over(o, "/zookeeper/config", after);
         if (config->states[config->count - 1].mzxid != mzxid) oracle_event(o, TREE_EVENT_DATA, config);
     }

@@ -36,7 +36,8 @@
 #define SNAPSHOT_EVERY_ENTRIES_DEFAULT 1000000u
 #define SNAPSHOT_EVERY_BYTES_DEFAULT (1ull << 30)
 #define SNAPSHOT_RATE_DEFAULT (200u << 20)
-#define JOURNAL_KEEP_ENTRIES 10000u // kept behind a snapshot, so that a follower a little behind needs no snapshot
+#define JOURNAL_KEEP_ENTRIES_DEFAULT                                                                                   \
+    10000u // kept behind a snapshot, so that a follower a little behind needs no snapshot
 #define JOURNAL_KEEP_BYTES (256ull << 20) // at most, for followers that are far behind
 #define STOP_WAIT_MS 5000u                // for handing leadership over
 

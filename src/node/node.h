@@ -37,8 +37,10 @@ struct node_options {
     uint32_t journal_align;             // 0: 512
     uint64_t segment_bytes;             // 0: 64 MiB
     uint64_t snapshot_every_entries;    // 0: 1,000,000: a snapshot when so many entries came since the last
-    uint64_t journal_keep_entries;      // behind a snapshot, for followers a little behind; 0: JOURNAL_KEEP_ENTRIES
     uint64_t snapshot_every_bytes;      // 0: 1 GiB of journal
+    uint64_t journal_keep_entries;      // 0: 10,000: kept behind a snapshot
+    uint64_t snapshot_chunk_bytes;      // 0: 256 KiB: of one message of a transfer
+    uint64_t log_tail_bytes_max;        // 0: 16 MiB: of the log, kept in memory
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default
     uint64_t memory_max;                // bytes of the tree, over all nodes alike; 0: no limit
@@ -96,6 +98,13 @@ struct node_metrics { // counters and histograms for /metrics; service loop
     uint64_t journal_bytes, journal_writes, snapshots_made, snapshots_installed, leader_changes, sessions, refused;
 };
 void node_get_metrics(struct node *node, struct node_metrics *metrics);
+
+struct node_load {                                       // what waits inside; service loop
+    uint64_t commands, command_bytes, command_bytes_max; // submitted by clients and not answered
+    uint64_t reads;                                      // linearizable ones
+    uint64_t apply_bytes, apply_bytes_max;               // committed and not applied
+};
+void node_get_load(struct node *node, struct node_load *load);
 
 // For the simulator and tests (read only).
 struct machine *node_machine(struct node *node);

@@ -286,9 +286,9 @@ static bool op_snapshot_newest(void *context, uint64_t *index, uint64_t *term, u
 
 // Segments behind the snapshot go, but what a follower a little behind may still ask for.
 static void cut_journal(struct replication *replication, uint64_t index) {
-    uint64_t kept = replication->node->options.journal_keep_entries;
-    if (kept == 0) kept = JOURNAL_KEEP_ENTRIES;
-    uint64_t keep_from = index > kept ? index - kept : 1;
+    uint64_t keep = replication->node->options.journal_keep_entries;
+    if (keep == 0) keep = JOURNAL_KEEP_ENTRIES_DEFAULT;
+    uint64_t keep_from = index > keep ? index - keep : 1;
     const struct raft_membership *members = core_membership(replication->core);
     for (uint32_t i = 0; i < members->count; i++) {
         struct raft_progress progress;

@@ -82,6 +82,20 @@ void node_get_view(struct node *node, struct node_view *view) {
     }
 }
 
+void node_get_load(struct node *node, struct node_load *load) {
+    struct service *service = &node->service;
+    *load = (struct node_load){.commands = service->pending.count,
+                               .command_bytes = service->pending_bytes,
+                               .command_bytes_max = SERVICE_PENDING_BYTES_MAX,
+                               .apply_bytes_max = 2 * APPLY_AHEAD_BYTES_DEFAULT};
+    // One turn may pass the bound before the sockets are left alone.
+    for (struct list *at = service->clients.next; at != &service->clients; at = at->next)
+        load->command_bytes_max += CLIENT_INPUT_TURN_BYTES;
+    for (struct list *at = service->reads.next; at != &service->reads; at = at->next) load->reads++;
+    for (size_t i = 0; i < service->apply_queue.count; i++)
+        load->apply_bytes += ((struct batch_ref *)ring_at(&service->apply_queue, i))->buf->len;
+}
+
 void node_get_metrics(struct node *node, struct node_metrics *metrics) {
     struct service *service = &node->service;
     *metrics = service->metrics;

@@ -50,7 +50,8 @@ struct core *core_new(const struct core_options *options, const struct raft_rest
     if (core->options.apply_level_max == 0) core->options.apply_level_max = APPLY_LEVEL_NEWEST;
     if (core->options.election_ms == 0) core->options.election_ms = 500;
     if (core->options.forward_bytes_max == 0) core->options.forward_bytes_max = 16u << 20;
-    if (core->options.apply_ahead_bytes_max == 0) core->options.apply_ahead_bytes_max = 16u << 20;
+    if (core->options.snapshot_chunk_bytes == 0) core->options.snapshot_chunk_bytes = CORE_SNAPSHOT_CHUNK_DEFAULT;
+    if (core->options.apply_ahead_bytes_max == 0) core->options.apply_ahead_bytes_max = APPLY_AHEAD_BYTES_DEFAULT;
     core->listed = copy_listed(options);
     core->options.listed = core->listed;
     core->now_ms = now_ms;
@@ -83,7 +84,10 @@ struct core *core_new(const struct core_options *options, const struct raft_rest
         .inflight_bytes_max = BATCH_BYTES_MAX,
         .inflight_messages_max = 256,
         .message_bytes_max = 1u << 20,
-        .tail_bytes_max = 16u << 20, // a tenth of what a million znodes take; what is older is read from the journal
+        .tail_bytes_max = options->log_tail_bytes_max == 0
+                              ? 16u << 20
+                              : options->log_tail_bytes_max, // a tenth of what a million znodes take; what is older is
+                                                             // read from the journal
         .log = options->log,
     };
     memcpy(raft.incarnation, options->incarnation, INCARNATION_BYTES);

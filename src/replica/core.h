@@ -68,17 +68,20 @@ struct core_peer {
     uint32_t id;
     char address[ADDRESS_TEXT_MAX];
 };
+#define APPLY_AHEAD_BYTES_DEFAULT (16u << 20) // one more batch may pass it
 struct core_options {
     uint32_t group, id;
     uint8_t incarnation[INCARNATION_BYTES], cluster_id[16];
     uint64_t boot;
     char advertised[ADVERTISED_COUNT][ADDRESS_TEXT_MAX];
     const struct core_peer *listed;
-    size_t listed_count;                    // --cluster, own id included; 0 or 1: alone
-    uint32_t heartbeat_ms, election_ms;     // 100, 500
-    uint64_t forward_bytes_max;             // credit: unapplied bytes of own commands; 16 MiB
-    uint64_t apply_ahead_bytes_max;         // committed bytes handed to the service loop and not applied yet; 16 MiB
-    uint32_t apply_level_max;               // what this node's machine can follow; 0: APPLY_LEVEL_NEWEST
+    size_t listed_count;                // --cluster, own id included; 0 or 1: alone
+    uint32_t heartbeat_ms, election_ms; // 100, 500
+    uint64_t forward_bytes_max;         // credit: unapplied bytes of own commands; 16 MiB
+    uint64_t apply_ahead_bytes_max; // committed bytes handed to the service loop and not applied yet; 0: the default
+    uint64_t snapshot_chunk_bytes;  // of one message of a transfer; 0: 256 KiB
+    uint64_t log_tail_bytes_max;    // of the log, kept in memory; 0: 16 MiB
+    uint32_t apply_level_max;       // what this node's machine can follow; 0: APPLY_LEVEL_NEWEST
     uint64_t settings[GROUP_SETTING_COUNT]; // wanted by this node while it leads; 0: whatever stands
     uint64_t seed;
     struct log *log;

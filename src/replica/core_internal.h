@@ -40,7 +40,7 @@
 #define CORE_EXPIRE_MAX 100u     // EXPIRE entries under way: a mass expiry is paced
 #define CORE_SILENT_MS 10000u    // replication.md "Members": the old incarnation's silence before a new one is taken in
 #define CORE_CAUGHT_UP 1024u     // entries behind the leader at most: synced, may be promoted
-#define CORE_SNAPSHOT_CHUNK (256u << 10)
+#define CORE_SNAPSHOT_CHUNK_DEFAULT (256u << 10)
 #define CORE_SNAPSHOT_FLIGHT 4u // chunks sent and not yet written by the follower
 #define CORE_LOST_GRACE_MS 20u  // "cannot be opened again at once"
 #define CORE_HISTORY 256u       // heartbeats remembered: log times by the own clock

@@ -72,9 +72,10 @@ static void ended(struct core *core, struct peer_state *peer, bool ok) {
 
 static void send_chunks(struct core *core, struct peer_state *peer) {
     struct transfer *t = &peer->transfer;
-    while (t->active && t->sent < t->bytes && t->sent - t->written < CORE_SNAPSHOT_FLIGHT * CORE_SNAPSHOT_CHUNK) {
+    while (t->active && t->sent < t->bytes &&
+           t->sent - t->written < CORE_SNAPSHOT_FLIGHT * core->options.snapshot_chunk_bytes) {
         uint64_t left = t->bytes - t->sent;
-        size_t len = left < CORE_SNAPSHOT_CHUNK ? (size_t)left : CORE_SNAPSHOT_CHUNK;
+        size_t len = left < core->options.snapshot_chunk_bytes ? (size_t)left : core->options.snapshot_chunk_bytes;
         struct buf *data = buf_new(len);
         int64_t got = core->ops.snapshot_read(core->ops.context, t->index, t->term, t->sent, data->data, len);
         if (got != (int64_t)len) {

@@ -1,0 +1,40 @@
+// The faults there are: one row each, drawn by the seed with a weight of its own (faults.c).
+#pragma once
+
+#define FAULTS(X)                                                                                                      \
+    X(KILL, "kill")           /* a process ends */                                                                     \
+    X(POWER, "power")         /* a machine loses power */                                                              \
+    X(POWER_ALL, "power-all") /* all at once */                                                                        \
+    X(PAUSE, "pause")                                                                                                  \
+    X(PARTITION, "partition") /* two sides */                                                                          \
+    X(ONE_WAY, "one-way")                                                                                              \
+    X(PARTIAL, "partial") /* some pairs are cut, and both still reach a third */                                       \
+    X(ISOLATE, "isolate") /* one node from all, clients too */                                                         \
+    X(BREAK, "break")     /* connections end mid-frame */                                                              \
+    X(SLOW_LINK, "slow-link")                                                                                          \
+    X(SLOW_DISK, "slow-disk")                                                                                          \
+    X(STALL_DISK, "stall-disk")                                                                                        \
+    X(FULL_DISK, "full-disk")                                                                                          \
+    X(FAIL_SYNC, "fail-sync")                                                                                          \
+    X(ROT, "rot")                 /* a bit of what was vouched for flips */                                            \
+    X(READ_ERROR, "read-error")   /* a sector cannot be read any more */                                               \
+    X(LOST_WRITE, "lost-write")   /* acknowledged, never on the medium */                                              \
+    X(MISDIRECTED, "misdirected") /* acknowledged, but written elsewhere */                                            \
+    X(WIPE, "wipe")                                                                                                    \
+    X(CLOCK, "clock") /* Unix time jumps or stands */                                                                  \
+    X(CLIENT_PAUSE, "client-pause")                                                                                    \
+    X(CLIENT_DIE, "client-die")                                                                                        \
+    X(RESTART, "restart")       /* orderly */                                                                          \
+    X(MEMBER, "member")         /* a member is added or removed */                                                     \
+    X(TRANSFER, "transfer")     /* the leader hands over */                                                            \
+    X(STRAND, "strand")         /* a node loses the others, but not its clients; these die, or stay */                 \
+    X(CHILD_KILL, "child-kill") /* the child that saves a snapshot */                                                  \
+    X(AMBUSH, "ambush")         /* a node ends in the moment when it is in some state, before its turn's output left */
+
+enum fault {
+#define X(name, text) FAULT_##name,
+    FAULTS(X)
+#undef X
+        FAULT_COUNT
+};
+extern const char *const fault_names[FAULT_COUNT];
