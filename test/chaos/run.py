@@ -25,9 +25,9 @@ SYSTEMS = {"parley": stage.Parley, "zookeeper": stage.ZooKeeper, "broken": stage
 COMMANDS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "nft": "nftables", "losetup": "mount",
             "mkfs.ext4": "e2fsprogs", "gcc": "gcc"}
 # kind -> clients, operations a second of each; the C client does registers too
-WORKLOADS = {"register": (4, 25), "set": (3, 25), "queue": (4, 20), "lock": (3, 10)}
+WORKLOADS = {"register": (4, 25), "set": (3, 25), "queue": (6, 20), "lock": (3, 10)}
 C_CLIENTS, C_RATE = 4, 25
-SETTLE_S, FINAL_S = 8, 60
+SETTLE_S, FINAL_S = 5, 60
 NUMBERS_A_PROCESS = 100000
 COLUMNS = ("operations", "acknowledged", "unknown", "lost", "stale", "lock", "double", "gap_ms")
 
