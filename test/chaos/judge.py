@@ -12,6 +12,8 @@ import subprocess
 import stage
 
 CHECK = os.environ.get("PARLEY_CHECK", os.path.join(stage.ROOT, "build", "release", "check"))
+# A search for the order of a queue's operations has too many branches; that each is taken once is counted here.
+ONLY_HERE = ("enqueue", "dequeue")
 VIOLATIONS = ("lost", "stale", "lock", "double", "unexpected")
 
 

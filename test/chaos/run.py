@@ -24,8 +24,8 @@ PYTHON = os.path.join(stage.ROOT, "build", "interop", "kazoo", "bin", "python")
 SYSTEMS = {"parley": stage.Parley, "zookeeper": stage.ZooKeeper, "broken": stage.Broken}
 COMMANDS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "nft": "nftables", "losetup": "mount",
             "mkfs.ext4": "e2fsprogs", "gcc": "gcc"}
-# kind -> clients, operations a second of each; the C client does registers too
-WORKLOADS = {"register": (4, 25), "set": (3, 25), "queue": (6, 20), "lock": (3, 10)}
+# kind, clients, operations a second of each; one process each. The C client does registers too.
+WORKLOADS = [("register", 4, 25), ("set", 3, 25), ("queue", 6, 20), ("lock", 2, 10), ("lock", 2, 10)]
 C_CLIENTS, C_RATE = 4, 25
 SETTLE_S, FINAL_S = 5, 60
 NUMBERS_A_PROCESS = 100000
@@ -108,14 +108,15 @@ class Workloads:
         return path
 
     def python(self, kind, clients, rate, seconds):
-        options = {"hosts": self.hosts, "out": self.path(kind), "first": NUMBERS_A_PROCESS * len(self.histories), "clients": clients,
+        name = "%s%d" % (kind, len(self.histories))
+        options = {"hosts": self.hosts, "out": self.path(name), "first": NUMBERS_A_PROCESS * len(self.histories), "clients": clients,
                    "begin_us": self.begin_us, "seconds": seconds, "rate": rate}
         with open(os.path.join(self.folder, "clients.log"), "ab") as log:
             return subprocess.Popen([PYTHON, os.path.join(stage.HERE, "workload.py"), kind, json.dumps(options)],
                                     stdout=log, stderr=log, preexec_fn=stage.die_with_parent)
 
     def start(self):
-        for kind, (clients, rate) in WORKLOADS.items():
+        for kind, clients, rate in WORKLOADS:
             self.processes.append(self.python(kind, clients, rate, self.seconds))
         words = [os.path.join(stage.BUILT, "client"), self.hosts, self.path("c"), NUMBERS_A_PROCESS * len(self.histories), C_CLIENTS,
                  self.begin_us, self.seconds, C_RATE, 10, 4]
@@ -140,6 +141,7 @@ def run_fault(system, name, seconds, folder):
         stage.do(PYTHON, "-c", MAKE_ROOTS, theatre.hosts(n for n in theatre.nodes if n.wanted))
         loads = Workloads(theatre.hosts(), folder, seconds + SETTLE_S)
         loads.start()
+        theatre.clients = loads.processes
         time.sleep(1.5)
         try:
             fault.run(theatre, Clock(seconds))
@@ -164,7 +166,7 @@ def verdict(row, histories, folder, begin_us, end_us):
     whole = os.path.join(folder, "history.jsonl")
     with open(whole, "w") as file:
         file.write(json.dumps({"meta": {"system": row["system"], "fault": row["fault"]}}) + "\n")
-        file.writelines(json.dumps(o, separators=(",", ":")) + "\n" for o in history)
+        file.writelines(json.dumps(o, separators=(",", ":")) + "\n" for o in history if o["op"] not in judge.ONLY_HERE)
     said = judge.Judgement(history)
     row.update(judge.outcomes(history))
     row.update({kind: said.counts[kind] for kind in judge.VIOLATIONS + ("fenced off",)})

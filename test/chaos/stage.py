@@ -250,6 +250,7 @@ class Stage:
         self.folder, self.tools, self.notes, self.cuts, self.proxies = folder, set(tools), [], {}, []
         os.makedirs(folder)
         self.closing = self.formed = False
+        self.clients = []  # processes
         self.nodes = [Node(self, k + 1) for k in range(NODES + spares)]
         if "proxy" in self.tools:
             self.start_proxies()

@@ -98,7 +98,9 @@ class Client:
             result = submit().get(timeout=ANSWER_S)
             outcome = "ok"
         except tuple(ERRORS) as error:
-            outcome, more["error"] = "fail", ERRORS[type(error)]
+            outcome = "fail"
+            if op in ("write", "cas", "create"):  # elsewhere it tells of the parent, not of the key
+                more["error"] = ERRORS[type(error)]
         except Exception:
             outcome = "unknown"
         stat = result if hasattr(result, "mzxid") or not isinstance(result, tuple) else result[1]  # a stat is a tuple too
@@ -126,7 +128,7 @@ class Run:
     def __init__(self, kind, options):
         self.__dict__.update(options)
         self.kind, self.history = kind, History(self.out)
-        self.recent, self.fence_path = [], self.out + ".fence"
+        self.recent, self.fence_path = [], os.path.join(os.path.dirname(self.out), "resource")
 
     def over(self):
         return now_us() >= self.begin_us + self.seconds * 1000000
@@ -241,7 +243,7 @@ def queue(client):
     if producer:
         enqueue(client)
     else:
-        dequeue(client, "queue/e%d" % max(0, client.run.epoch(QUEUE_EPOCH_S) - random.randrange(2)))
+        dequeue(client, "queue/e%d" % max(0, client.run.epoch(QUEUE_EPOCH_S) - random.randrange(3)))
 
 
 # ---- lock: kazoo's recipe; what it protects takes writes by fencing token only
