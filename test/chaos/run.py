@@ -29,6 +29,7 @@ WORKLOADS = [("register", 4, 25), ("set", 3, 25), ("queue", 6, 20), ("lock", 2, 
 C_CLIENTS, C_RATE = 4, 25
 SETTLE_S, FINAL_S = 5, 60
 NUMBERS_A_PROCESS = 100000
+SERVICE_MIN = 5  # operations a second below which a run shows nothing
 COLUMNS = ("operations", "acknowledged", "unknown", "lost", "stale", "lock", "double", "gap_ms")
 
 
@@ -65,8 +66,9 @@ def prepare(systems):
         missing.append("%s: apt-get install libfaketime" % stage.FAKETIME)
     if not os.path.exists("/usr/include/zookeeper/zookeeper.h"):
         missing.append("the C client: apt-get install libzookeeper-mt-dev")
-    if not os.path.exists(stage.PARLEY):
-        missing.append("%s: make" % stage.PARLEY)
+    for path, target in ((stage.PARLEY, "build/parley"), (judge.CHECK, "check-binary")):
+        if not os.path.exists(path):
+            missing.append("%s: make %s" % (path, target))
     if missing:
         sys.exit("chaos: missing\n  " + "\n  ".join(missing))
     build()
@@ -133,7 +135,7 @@ class Workloads:
 
 
 def run_fault(system, name, seconds, folder):
-    """Gives the call that makes the result row; its `error` says that the system did not come back."""
+    """Gives what verdict() takes; the row's `error` says that the system did not come back."""
     fault, row = FAULTS[name], {"system": system, "fault": name, "seconds": seconds}
     theatre = SYSTEMS[system](folder, fault.tools, SPARES.get(name, 0))
     try:
@@ -185,16 +187,16 @@ def run_inside(options):
         for name in options.fault.split(","):
             if system in FAULTS[name].systems:
                 folder = os.path.join(options.out, system, name)
-                waiting.append(judges.submit(tell, options, judged(run_fault, system, name, options.seconds, folder)))
+                waiting.append(judges.submit(tell, options, judged(system, name, options.seconds, folder)))
     for each in waiting:
         each.result()  # raises what went wrong in making a verdict
     return 0
 
 
-def judged(run, system, name, seconds, folder):
+def judged(system, name, seconds, folder):
     """Runs a fault; gives what makes its row. A mistake of the machinery costs this fault only."""
     try:
-        done = run(system, name, seconds, folder)
+        done = run_fault(system, name, seconds, folder)
         return lambda: verdict(*done)
     except Exception as error:
         row = {"system": system, "fault": name, "seconds": seconds, "check": "none",
@@ -221,10 +223,12 @@ def outside(options, system):
 def wrong(row):
     """Why a row is not as it should be, or nothing."""
     found = ["%s %d" % (kind, row[kind]) for kind in judge.VIOLATIONS if row.get(kind)]
-    if row.get("check") in ("violation", "unknown"):
-        found.append("check: " + row["check"])
+    if row.get("check") != "ok":
+        found.append("check: %s" % row.get("check"))
     if row.get("error"):
         found.append(row["error"])
+    if row.get("acknowledged", 0) < row["seconds"] * SERVICE_MIN:
+        found.append("hardly any service: nothing is shown")
     return ", ".join(found)
 
 
