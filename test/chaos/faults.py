@@ -81,6 +81,17 @@ def pause(stage, clock):
         clock.hold(random.uniform(4, 8))
 
 
+@fault("clients", "SIGSTOP of a process of clients for 10 s, past its sessions' time-out: who held a lock wakes up without it")
+def stop_clients(stage, clock):
+    while not clock.over():
+        process = random.choice(stage.clients)
+        process.send_signal(signal.SIGSTOP)
+        stage.note("clients stopped", process.pid)
+        clock.hold(10)
+        process.send_signal(signal.SIGCONT)
+        clock.hold(random.uniform(4, 6))
+
+
 @fault("partition", "one node, the leader or a follower in turn, cut off from both others for 12 s; its clients still reach it")
 def partition(stage, clock):
     for node in in_turn(stage, clock):

@@ -76,11 +76,11 @@ def planted(name):
 def edited_histories():
     """(name, right, what was said) for the good history and each planted mistake."""
     good = good_history()
-    yield "the good history", not violations(good) and check_says(good) in ("ok", "absent"), "%s, check %s" % (
+    yield "the good history", not violations(good) and check_says(good) == "ok", "%s, check %s" % (
         violations(good), check_says(good))
     for name in PLANTED:
         found, check = violations(planted(name)), check_says(planted(name))
-        right = found and (check in ("violation", "absent") or name in ONLY_HERE)
+        right = found and (check == "violation" or name in ONLY_HERE)
         yield name, right, "%s, check %s" % (found, check)
 
 
@@ -91,7 +91,7 @@ def broken_system(options, outside):
     rows = [json.loads(line) for line in open(os.path.join(options.out, "broken.jsonl"))] if code == 0 else [{}]
     found = {kind: rows[0].get(kind) for kind in judge.VIOLATIONS}
     check = rows[0].get("check")
-    yield "a service that is none", found["lost"] and found["stale"] and check in ("violation", "absent"), "%s, check %s" % (found, check)
+    yield "a service that is none", found["lost"] and found["stale"] and check == "violation", "%s, check %s" % (found, check)
 
 
 def run(options, outside):

@@ -91,6 +91,9 @@ class Disk:
         do("truncate", "-s", "%dM" % DISK_MB, self.image)
         do("mkfs.ext4", "-q", "-m", "0", self.image)
         self.device = do("losetup", "-f", "--show", self.image)
+        # The kernel's write-back throttling guesses a disk's speed by its latency, which says nothing on a busy machine.
+        with open("/sys/block/%s/queue/wbt_lat_usec" % os.path.basename(self.device), "w") as control:
+            control.write("0")
         do("mount", self.device, self.folder)
         do("losetup", "-d", self.device)  # goes once nothing uses it any more, however this program ends
         self.data = os.path.join(self.folder, "data")
@@ -247,6 +250,7 @@ class Stage:
         self.folder, self.tools, self.notes, self.cuts, self.proxies = folder, set(tools), [], {}, []
         os.makedirs(folder)
         self.closing = self.formed = False
+        self.clients = []  # processes
         self.nodes = [Node(self, k + 1) for k in range(NODES + spares)]
         if "proxy" in self.tools:
             self.start_proxies()
@@ -358,6 +362,7 @@ class Stage:
         for proxy in self.proxies:
             proxy.kill()
             proxy.wait()
+        do("nft", "flush", "ruleset")  # the clients' namespace stays; the nodes' go with their rules
         for node in self.nodes:
             node.disk.remove()
             do("ip", "link", "del", "v%d" % node.id)

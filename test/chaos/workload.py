@@ -5,6 +5,7 @@
 KIND: register, set, queue, lock, or final: what is there at the end, read behind a sync. The lines' format: docs/chaos.md.
 """
 
+import concurrent.futures
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import BadVersionError, KazooException, LockTimeout, NoNodeError, NodeExistsError
@@ -21,8 +23,7 @@ SESSION_S = 6.0
 ANSWER_S = 15.0  # longer than a session's time-out: whoever waits so long knows nothing
 NUMBERS_A_THREAD = 1000  # sessions that one thread may use up
 ERRORS = {NoNodeError: "no_node", NodeExistsError: "node_exists", BadVersionError: "bad_version"}
-SET_EPOCH_S, REGISTER_EPOCH_S, REGISTER_KEYS = 20, 10, 4
-QUEUE_MAX = 200
+SET_EPOCH_S, QUEUE_EPOCH_S, REGISTER_EPOCH_S, REGISTER_KEYS = 20, 1, 10, 4  # old keys burden no check of new ones
 
 
 def now_us():
@@ -99,7 +100,9 @@ class Client:
             result = submit().get(timeout=ANSWER_S)
             outcome = "ok"
         except tuple(ERRORS) as error:
-            outcome, more["error"] = "fail", ERRORS[type(error)]
+            outcome = "fail"
+            if op in ("write", "cas", "create"):  # elsewhere it tells of the parent, not of the key
+                more["error"] = ERRORS[type(error)]
         except Exception:
             outcome = "unknown"
         stat = result if hasattr(result, "mzxid") or not isinstance(result, tuple) else result[1]  # a stat is a tuple too
@@ -127,7 +130,7 @@ class Run:
     def __init__(self, kind, options):
         self.__dict__.update(options)
         self.kind, self.history = kind, History(self.out)
-        self.recent, self.fence_path = [], self.out + ".fence"
+        self.recent, self.fence_path = [], os.path.join(os.path.dirname(self.out), "resource")
 
     def over(self):
         return now_us() >= self.begin_us + self.seconds * 1000000
@@ -179,6 +182,13 @@ def register(client):
         client.change("create", key, value, lambda: client.kazoo.create_async(path, value.encode(), include_data=True))
 
 
+def create_parent(client, path):
+    try:
+        client.kazoo.create_async(path, b"").get(timeout=ANSWER_S)
+    except Exception:  # another client was first, or the next operation shows that there is none
+        pass
+
+
 # ---- set: unique children; each is asked for now and then, and all are read at the end
 
 def add_element(client):
@@ -186,10 +196,7 @@ def add_element(client):
     path = "/%s/%s" % (key, value)
     outcome, result = client.change("add", key, value, lambda: client.kazoo.create_async(path, b"", include_data=True))
     if outcome == "fail":
-        try:
-            client.kazoo.create_async("/" + key, b"").get(timeout=ANSWER_S)
-        except Exception:
-            pass
+        create_parent(client, "/" + key)
     else:
         client.run.recent = client.run.recent[-200:] + [(key, value)]
 
@@ -209,35 +216,36 @@ def set_of_children(client):
         add_element(client)
 
 
-# ---- queue: each element is taken once
+# ---- queue: each element is taken once, the oldest first
 
 def enqueue(client):
-    value = "q%d-%d" % (client.number, client.seq + 1)
-    client.change("enqueue", "queue", value,
-                  lambda: client.kazoo.create_async("/queue/n-", value.encode(), sequence=True, include_data=True))
+    key, value = "queue/e%d" % client.run.epoch(QUEUE_EPOCH_S), "q%d-%d" % (client.number, client.seq + 1)
+    submit = client.kazoo.create_async
+    outcome, result = client.change("enqueue", key, value, lambda: submit("/%s/n-" % key, value.encode(), sequence=True,
+                                                                         include_data=True))
+    if outcome == "fail":
+        create_parent(client, "/" + key)
 
 
-def dequeue(client, any_of=8):
-    """Takes one of the oldest; gives how many there were, or None."""
+def dequeue(client, key):
+    """Takes the oldest. A list shows a prefix of history, so its first is the oldest even if others were put in since."""
     try:
-        names = sorted(client.kazoo.get_children_async("/queue").get(timeout=ANSWER_S))
-        client.run.queue_length = len(names)
+        names = sorted(client.kazoo.get_children_async("/" + key).get(timeout=ANSWER_S))
         if not names:
-            return 0
-        path = "/queue/" + random.choice(names[:any_of])
+            return
+        path = "/%s/%s" % (key, names[0])
         value = client.kazoo.get_async(path).get(timeout=ANSWER_S)[0].decode()
-    except Exception:
-        return None
-    outcome, result = client.change("dequeue", "queue", value, lambda: client.kazoo.delete_async(path))
-    return len(names)
+    except Exception:  # it was another client's, or there was no answer: nothing was asked to change
+        return
+    client.change("dequeue", key, value, lambda: client.kazoo.delete_async(path))
 
 
 def queue(client):
     producer = (client.number // NUMBERS_A_THREAD) % 2 == 0
-    if not producer:
-        dequeue(client)
-    elif getattr(client.run, "queue_length", 0) < QUEUE_MAX:
+    if producer:
         enqueue(client)
+    else:
+        dequeue(client, "queue/e%d" % max(0, client.run.epoch(QUEUE_EPOCH_S) - random.randrange(3)))
 
 
 # ---- lock: kazoo's recipe; what it protects takes writes by fencing token only
@@ -259,11 +267,6 @@ def write_outside(client, token):
     client.record("fence", "lock", call, "ok" if fence(client.run, token) else "fail", str(token))
 
 
-def give_up_session(client):
-    """After an error nobody knows what of the lock is left in the session: it ends with the session."""
-    client.close()
-
-
 def lock(client):
     held = client.kazoo.Lock("/lock", str(client.number))
     call = now_us()
@@ -276,7 +279,7 @@ def lock(client):
         return
     except Exception:
         client.record("lock", "lock", call, "unknown")
-        give_up_session(client)
+        client.close()  # nobody knows what of the lock is left in the session: it ends with the session
         return
     client.record("lock", "lock", call, "ok", str(token))
     for _ in range(2):
@@ -288,7 +291,7 @@ def lock(client):
         client.record("unlock", "lock", call, "ok", str(token))
     except Exception:
         client.record("unlock", "lock", call, "unknown", str(token))
-        give_up_session(client)
+        client.close()
 
 
 # ---- the end: everything that is there
@@ -309,13 +312,17 @@ def final(client):
         if read_register(client, key) is None:
             raise KazooException("no answer")
     read_sets(client)
-    while True:
-        client.kazoo.sync("/queue")
-        left = dequeue(client, any_of=1)
-        if left is None:
+    client.kazoo.sync("/queue")
+    for epoch in sorted(client.kazoo.get_children("/queue")):
+        empty_queue(client, "queue/" + epoch)
+
+
+def empty_queue(client, key):
+    """Takes all that is left, the oldest first."""
+    for path in ["/%s/%s" % (key, name) for name in sorted(client.kazoo.get_children("/" + key))]:
+        value = client.kazoo.get(path)[0].decode()
+        if client.change("dequeue", key, value, lambda: client.kazoo.delete_async(path))[0] == "unknown":
             raise KazooException("no answer")
-        if left == 0:
-            return
 
 
 def run_final(run):
@@ -333,18 +340,24 @@ def run_final(run):
     return 1
 
 
+def mistake(call, *args):
+    """True if the call raised: a client that ended early must not pass for one that worked."""
+    try:
+        call(*args)
+        return False
+    except Exception:
+        traceback.print_exc()
+        return True
+
+
 def main():
     kind, run = sys.argv[1], Run(sys.argv[1], json.loads(sys.argv[2]))
     if kind == "final":
         code = run_final(run)
     else:
         step = {"register": register, "set": set_of_children, "queue": queue, "lock": lock}[kind]
-        threads = [threading.Thread(target=paced, args=(Client(run, i), step)) for i in range(run.clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        code = 0
+        with concurrent.futures.ThreadPoolExecutor(run.clients) as threads:
+            code = int(any(list(threads.map(lambda i: mistake(paced, Client(run, i), step), range(run.clients)))))
     run.history.close()
     os._exit(code)  # kazoo's threads must not keep the process
 
