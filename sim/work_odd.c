@@ -8,7 +8,9 @@ static uint32_t draw(struct sim_client *client, uint32_t bound) {
 static void some_path(struct sim_client *client, struct writer *w) {
     static const char *const paths[] = {"/r", "/s", "/q", "/k/4",  "/d",     "/d/%u", "/r/%u", "/t",   "/a",
                                         "/l", "/c", "/",  "/r/%u", "/s/e%u", "/t/%u", "/l/%u", "/a/%u"};
-    body_path(w, paths[draw(client, sizeof paths / sizeof paths[0])], draw(client, 6));
+    const char *path =
+        paths[draw(client, sizeof paths / sizeof paths[0])]; // one draw a statement: arguments have no order
+    body_path(w, path, draw(client, 6));
 }
 
 // ---- watches
@@ -37,13 +39,15 @@ static void refused(struct sim_client *client, uint8_t work, int32_t code, int32
 
 void odd_step(struct sim_client *client, uint8_t work) {
     struct writer *w = client_begin(client);
+    const char *below = "/s/e%u";
     switch (draw(client, 11)) {
     case 0:
         client_ask(client, JUTE_WHO_AM_I, work, 0, 0);
         break;
     case 1:
     case 2:
-        body_path(w, draw(client, 2) == 0 ? "/l" : draw(client, 2) == 0 ? "/" : "/s/e%u", draw(client, 3));
+        if (draw(client, 2) == 0) below = draw(client, 2) == 0 ? "/l" : "/";
+        body_path(w, below, draw(client, 3));
         client_ask(client, JUTE_EPHEMERALS, work, 0, 0);
         break;
     case 3:

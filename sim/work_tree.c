@@ -138,7 +138,8 @@ static void branch_path(struct sim_client *client, struct writer *w) {
     uint32_t depth = 1 + draw(client, 3), place = draw(client, 3);
     static const char *const forms[] = {"/d/%u", "/d/%u/%u", "/d/%u/%u/%u"};
     char path[64];
-    snprintf(path, sizeof path, forms[depth - 1], place, draw(client, 2), draw(client, 2));
+    uint32_t first = draw(client, 2), second = draw(client, 2);
+    snprintf(path, sizeof path, forms[depth - 1], place, first, second);
     jute_text(w, path);
 }
 

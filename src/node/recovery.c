@@ -309,7 +309,7 @@ bool node_recover(struct node *node, char error[1024]) {
                                      .start_index = index,
                                      .start_term = term,
                                      .membership = *machine_membership(service->machine),
-                                     .batches = found.batches + from,
+                                     .batches = found.batches == NULL ? NULL : found.batches + from,
                                      .batch_count = found.count - from,
                                      .commit = index};
     if (PLANTED(TERM_FORGOTTEN)) restored.term = restored.batch_count > 0 ? found.batches[found.count - 1].term : term;
