@@ -1,12 +1,15 @@
 // What this machine allows at most: a server that does nothing but answer, over loopback TCP, with and without a disk
 // behind it. It is the floor under docs/performance.md's rows of one request a session.
 //
-//   floor disk FILE                        one 512-byte write with fdatasync after the other: p50 and p99
-//   floor echo CONNECTIONS SECONDS         recv, send: 100-byte replies to 170-byte requests, one under way each
-//   floor sync CONNECTIONS SECONDS FILE    the same, but what epoll gave is written and synced first, in the same
-//   thread floor commit CONNECTIONS SECONDS FILE  the same with a thread for the disk: requests gather while it syncs
+//   floor disk FILE                 one 512-byte write with fdatasync after the other: p50 and p99
+//   floor echo LOAD SECONDS         recv, send: 100-byte replies to 170-byte requests
+//   floor sync LOAD SECONDS FILE    what epoll gave is written and synced first, in the same thread
+//   floor commit LOAD SECONDS FILE  a thread for the disk: requests gather while it syncs
+//   floor gather LOAD SECONDS FILE  the same, and nothing is read while it syncs
 //
-// The load is made as `parley bench zookeeper` makes it: one thread, epoll, one recv and one send a request.
+// LOAD is N connections with one request under way each, or NxW: W on each; what came at once is answered by one send.
+// The load is made as `parley bench zookeeper` makes it: one thread, epoll, one recv and one send a turn of a
+// connection.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,7 +34,8 @@
 #define SECTOR 512u
 #define FILE_BYTES (16u << 20)
 #define CONNECTIONS_MAX 1024
-#define TIMES_MAX 4000000u
+#define WINDOW_MAX 64u // requests under way on one connection
+#define TIMES_MAX 20000000u
 
 static void check(int ok, const char *what) {
     if (ok) return;
@@ -75,12 +79,18 @@ static void disk_commit(size_t requests) {
 // ---- the server
 
 static int listener, epoll_server;
-static int waiting[CONNECTIONS_MAX]; // descriptors whose request was read
-static size_t waiting_count;
+struct owed { // a connection whose requests were read
+    int fd;
+    size_t requests;
+};
+static struct owed waiting[8 * CONNECTIONS_MAX];
+static size_t waiting_count, waiting_requests;
+static size_t part[2 * CONNECTIONS_MAX]; // by descriptor: bytes of a request that is not whole yet
 
-static void reply_all(const int *to, size_t count) {
-    static const uint8_t reply[REPLY_BYTES];
-    for (size_t i = 0; i < count; i++) check(send(to[i], reply, REPLY_BYTES, MSG_NOSIGNAL) > 0 || errno, "send");
+static void reply_all(const struct owed *to, size_t count) {
+    static const uint8_t replies[REPLY_BYTES * WINDOW_MAX];
+    for (size_t i = 0; i < count; i++)
+        check(send(to[i].fd, replies, to[i].requests * REPLY_BYTES, MSG_NOSIGNAL) > 0 || errno, "send");
 }
 
 static struct { // the thread for the disk: takes what gathered, and tells when it is done
@@ -105,10 +115,17 @@ static void *commit_thread(void *unused) {
 }
 
 static void read_request(int fd) {
-    uint8_t bytes[4096];
+    static uint8_t bytes[REQUEST_BYTES * WINDOW_MAX];
     ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n == 0) _exit(0); // the load has ended
-    if (n > 0) waiting[waiting_count++] = fd;
+    if (n < 0) return;
+    part[fd] += (size_t)n;
+    size_t requests = part[fd] / REQUEST_BYTES;
+    part[fd] %= REQUEST_BYTES;
+    if (requests == 0) return;
+    check(waiting_count < sizeof waiting / sizeof waiting[0], "waiting");
+    waiting[waiting_count++] = (struct owed){fd, requests};
+    waiting_requests += requests;
 }
 
 static void accept_one(void) {
@@ -120,7 +137,7 @@ static void accept_one(void) {
 }
 
 static void serve(const char *mode) {
-    static int syncing[CONNECTIONS_MAX]; // whose requests the disk thread has
+    static struct owed syncing[8 * CONNECTIONS_MAX]; // whose requests the disk thread has
     size_t syncing_count = 0;
     int gathers = strcmp(mode, "gather") == 0, threaded = gathers || strcmp(mode, "commit") == 0,
         synced = strcmp(mode, "sync") == 0;
@@ -157,14 +174,14 @@ static void serve(const char *mode) {
             memcpy(syncing, waiting, waiting_count * sizeof *waiting);
             syncing_count = waiting_count;
             pthread_mutex_lock(&job.lock);
-            job.requests = waiting_count;
+            job.requests = waiting_requests;
             pthread_cond_signal(&job.wanted);
             pthread_mutex_unlock(&job.lock);
         } else {
-            if (synced) disk_commit(waiting_count);
+            if (synced) disk_commit(waiting_requests);
             reply_all(waiting, waiting_count);
         }
-        waiting_count = 0;
+        waiting_count = waiting_requests = 0;
     }
 }
 
@@ -181,35 +198,47 @@ static void print_times(const char *name, uint32_t *times, size_t count, double 
            times[count * 99 / 100]);
 }
 
-static void load(const char *name, const struct sockaddr_in *address, int connections, double seconds) {
-    static const uint8_t request[REQUEST_BYTES];
+struct connection {
+    int fd;
+    size_t part, head; // bytes of a reply that is not whole yet; of the ring
+    uint64_t sent[WINDOW_MAX];
+};
+
+static void send_requests(struct connection *c, size_t first, size_t count, size_t window) {
+    static const uint8_t requests[REQUEST_BYTES * WINDOW_MAX];
+    uint64_t now = now_us();
+    for (size_t i = 0; i < count; i++) c->sent[(first + i) % window] = now;
+    check(send(c->fd, requests, count * REQUEST_BYTES, 0) > 0, "send");
+}
+
+static void load(const char *name, const struct sockaddr_in *address, int connections, size_t window, double seconds) {
     uint32_t *times = malloc(TIMES_MAX * sizeof *times);
-    uint64_t *sent = calloc((size_t)connections, sizeof *sent);
-    int *fds = calloc((size_t)connections, sizeof *fds), poll = epoll_create1(0), one = 1;
+    struct connection *all = calloc((size_t)connections, sizeof *all);
+    int poll = epoll_create1(0), one = 1;
     size_t count = 0;
     for (int i = 0; i < connections; i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        check(connect(fds[i], (const struct sockaddr *)address, sizeof *address) == 0, "connect");
-        setsockopt(fds[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        int fd = all[i].fd = socket(AF_INET, SOCK_STREAM, 0);
+        check(connect(fd, (const struct sockaddr *)address, sizeof *address) == 0, "connect");
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         struct epoll_event event = {.events = EPOLLIN, .data.u32 = (uint32_t)i};
-        epoll_ctl(poll, EPOLL_CTL_ADD, fds[i], &event);
+        epoll_ctl(poll, EPOLL_CTL_ADD, fd, &event);
     }
     uint64_t begin = now_us(), end = begin + (uint64_t)(seconds * 1e6);
-    for (int i = 0; i < connections; i++) {
-        sent[i] = now_us();
-        check(send(fds[i], request, REQUEST_BYTES, 0) > 0, "send");
-    }
-    while (now_us() < end && count < TIMES_MAX - 256) {
+    for (int i = 0; i < connections; i++) send_requests(&all[i], 0, window, window);
+    while (now_us() < end && count < TIMES_MAX - 256 * WINDOW_MAX) {
         struct epoll_event events[256];
         int n = epoll_wait(poll, events, 256, 100);
         for (int i = 0; i < n; i++) {
-            uint32_t at = events[i].data.u32;
-            uint8_t bytes[4096];
-            if (recv(fds[at], bytes, sizeof bytes, MSG_DONTWAIT) <= 0) continue;
+            struct connection *c = &all[events[i].data.u32];
+            static uint8_t bytes[REPLY_BYTES * WINDOW_MAX];
+            ssize_t got = recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+            if (got <= 0) continue;
+            size_t replies = (c->part + (size_t)got) / REPLY_BYTES, first = c->head;
+            c->part = (c->part + (size_t)got) % REPLY_BYTES;
             uint64_t now = now_us();
-            times[count++] = (uint32_t)(now - sent[at]);
-            sent[at] = now;
-            check(send(fds[at], request, REQUEST_BYTES, 0) > 0, "send");
+            for (size_t k = 0; k < replies; k++) times[count++] = (uint32_t)(now - c->sent[(first + k) % window]);
+            c->head = (first + replies) % window;
+            if (replies > 0) send_requests(c, first, replies, window);
         }
     }
     print_times(name, times, count, (double)(now_us() - begin) / 1e6);
@@ -236,11 +265,13 @@ int main(int argc, char **argv) {
     int file = strcmp(mode, "echo") != 0;
     if ((file && strcmp(mode, "sync") != 0 && strcmp(mode, "commit") != 0 && strcmp(mode, "gather") != 0) ||
         argc != 4 + file) {
-        fprintf(stderr, "floor disk FILE | echo CONNECTIONS SECONDS | sync|commit|gather CONNECTIONS SECONDS FILE\n");
+        fprintf(stderr, "floor disk FILE | echo LOAD SECONDS | sync|commit|gather LOAD SECONDS FILE\n");
         return 2;
     }
     int connections = atoi(argv[2]);
-    check(connections > 0 && connections <= CONNECTIONS_MAX, "connections");
+    const char *times = strchr(argv[2], 'x');
+    size_t window = times ? (size_t)atoi(times + 1) : 1;
+    check(connections > 0 && connections <= CONNECTIONS_MAX && window > 0 && window <= WINDOW_MAX, "load");
     if (file) disk_open(argv[4]);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
@@ -251,7 +282,7 @@ int main(int argc, char **argv) {
     pid_t server = fork();
     if (server == 0) serve(mode);
     close(listener);
-    load(mode, &address, connections, atof(argv[3]));
+    load(mode, &address, connections, window, atof(argv[3]));
     kill(server, SIGKILL);
     waitpid(server, NULL, 0);
     return 0;
