@@ -5,6 +5,7 @@ Everything runs inside one namespace without a link outside (run.py sees to that
 """
 
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -70,6 +71,13 @@ def in_namespace(place):
     return [] if place == CLIENTS else ["nsenter", "--net=/run/netns/n%d" % place]
 
 
+def remove_groups(run):
+    """The cgroups of a run (its CHAOS_RUN), once their processes and namespaces are gone."""
+    for parent in (BLKIO, CGROUP2):
+        for group in glob.glob(os.path.join(parent, "chaos-%s-*" % run)):
+            os.rmdir(group)
+
+
 def prepare_namespace():
     """In a new network and mount namespace: the bridge that all nodes share."""
     for folder in ("/run/netns", IMAGES):
@@ -86,7 +94,6 @@ class Disk:
 
     def __init__(self, folder, name):
         self.image, self.folder, self.name = os.path.join(IMAGES, name + ".img"), os.path.join(folder, name), name
-        self.group = None
         os.makedirs(self.folder)
         do("truncate", "-s", "%dM" % DISK_MB, self.image)
         do("mkfs.ext4", "-q", "-m", "0", self.image)
@@ -129,19 +136,11 @@ class Disk:
             parent, file, text = BLKIO, "blkio.throttle.write_bps_device", "%s %d" % (self.numbers(), bytes_a_second)
         else:
             raise Missing("no cgroup controller that bounds a disk: neither io (v2) nor blkio.throttle (v1)")
-        self.group = os.path.join(parent, "chaos-%d-%s" % (os.stat(self.image).st_ino, self.name))
-        os.makedirs(self.group, exist_ok=True)
+        group = os.path.join(parent, "chaos-%s-%s" % (os.environ["CHAOS_RUN"], self.name))
+        os.makedirs(group, exist_ok=True)
         for name, value in ((file, text), ("cgroup.procs", str(pid))):
-            with open(os.path.join(self.group, name), "w") as control:
+            with open(os.path.join(group, name), "w") as control:
                 control.write(value)
-
-    def remove(self):
-        do("umount", "-l", self.folder)
-        if self.group:
-            wait_until("processes gone from " + self.group,
-                       lambda: not open(self.group + "/cgroup.procs").read().strip(), 10)
-            os.rmdir(self.group)
-        os.unlink(self.image)
 
 
 class Node:
@@ -356,17 +355,12 @@ class Stage:
         self.note("links", delay_ms, jitter_ms, stall_per_10000, stall_ms, cut_per_10000)
 
     def close(self):
+        """Ends the processes. Disks, links and rules go with the namespaces when this program ends."""
         self.closing = True
         for node in self.nodes:
             node.kill()
         for proxy in self.proxies:
             proxy.kill()
-            proxy.wait()
-        do("nft", "flush", "ruleset")  # the clients' namespace stays; the nodes' go with their rules
-        for node in self.nodes:
-            node.disk.remove()
-            do("ip", "link", "del", "v%d" % node.id)
-            do("ip", "netns", "del", "n%d" % node.id)
 
 
 class Parley(Stage):
