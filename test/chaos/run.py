@@ -198,10 +198,11 @@ def outside(options, system, name):
     """One fault on one system: this program again, in namespaces that end with it. What breaks off costs this fault only."""
     log_path = os.path.join(options.out, "%s-%s.log" % (system, name))
     environment = dict(os.environ, CHAOS_RUN="%d-%s" % (os.getpid(), system))
+    words = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
+             os.path.abspath(__file__), "--inside", "--system", system, "--fault", name, "--seconds", str(options.seconds),
+             "--out", options.out]
     with open(log_path, "w") as log:
-        code = subprocess.call(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable,
-                                os.path.abspath(__file__), "--inside", "--system", system, "--fault", name,
-                                "--seconds", str(options.seconds), "--out", options.out], stdout=log, stderr=log, env=environment, preexec_fn=stage.die_with_parent)
+        code = subprocess.call(words, stdout=log, stderr=log, env=environment, preexec_fn=stage.die_with_parent)
     text = open(log_path).read().strip()
     if code == 0:
         print(text, flush=True)
