@@ -144,7 +144,8 @@ def run_fault(system, name, seconds, folder):
         loads = Workloads(theatre.hosts(), folder, seconds + SETTLE_S)
         loads.start()
         theatre.clients = loads.processes
-        time.sleep(1.5)
+        theatre.wait_connections(C_CLIENTS + sum(clients for _, clients, _ in WORKLOADS))
+        begin_us = time.monotonic_ns() // 1000
         try:
             fault.run(theatre, Clock(seconds))
             theatre.wait_served()
@@ -160,7 +161,7 @@ def run_fault(system, name, seconds, folder):
         with open(os.path.join(folder, "notes.jsonl"), "w") as file:
             file.writelines(json.dumps(note) + "\n" for note in theatre.notes)
     row["ends"] = {n.id: n.ends for n in theatre.nodes if n.ends}
-    return row, loads.histories, folder, loads.begin_us, end_us
+    return row, loads.histories, folder, begin_us, end_us
 
 
 def verdict(row, histories, folder, begin_us, end_us):

@@ -235,6 +235,12 @@ class Node:
                 return line[6:].strip()
         return None
 
+    def connections(self):
+        for line in self.srvr().splitlines():
+            if line.startswith("Connections: "):
+                return int(line.split()[1])
+        return 0
+
     def serves(self):
         return self.process is not None and self.mode() in ("leader", "follower", "standalone")
 
@@ -287,6 +293,10 @@ class Stage:
     def wait_served(self, seconds=60, nodes=None):
         for node in nodes or [n for n in self.nodes if n.wanted]:
             wait_until("%s node %d serves" % (self.name, node.id), node.serves, seconds)
+
+    def wait_connections(self, count):
+        """Until all clients are connected."""
+        wait_until("%d clients connected" % count, lambda: sum(n.connections() for n in self.nodes) >= count, 30)
 
     def leader(self, patience=40):
         """The only one that says so twice, a second apart: one that was stopped or cut off believes for a while that it leads."""
