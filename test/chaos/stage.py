@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -22,7 +23,6 @@ BUILT = os.path.join(ROOT, "build", "chaos")
 PARLEY = os.environ.get("PARLEY", os.path.join(ROOT, "build", "parley"))
 JAR = os.environ.get("ZOOKEEPER_JAR", "/usr/share/java/zookeeper.jar")
 LOG_JARS = "/usr/share/java/slf4j-log4j12.jar:/usr/share/java/log4j-1.2.jar"
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 BLKIO, CGROUP2 = "/sys/fs/cgroup/blkio", "/sys/fs/cgroup"
 CLIENTS = "clients"  # the outer namespace, where a node would have its number
 CLIENT_PORT, PROXY_PORT, PROXY_MARK = 2181, 9999, 7
@@ -151,9 +151,9 @@ class Node:
         self.log_path = os.path.join(stage.folder, "n%d.log" % number)
         self.clock = os.path.join(stage.folder, "n%d.clock" % number)
         self.order = os.path.join(stage.folder, "n%d.shim" % number)
-        for path, text in ((self.clock, "+0\n"), (self.order, "0")):
-            with open(path, "w") as file:
-                file.write(text)
+        for path, first in ((self.clock, bytes(8)), (self.order, b"0")):
+            with open(path, "wb") as file:
+                file.write(first)
         do("ip", "netns", "add", "n%d" % number)
         do("ip", "link", "add", "v%d" % number, "type", "veth", "peer", "name", "eth0", "netns", "n%d" % number)
         do("ip", "link", "set", "v%d" % number, "master", "br0", "up")
@@ -162,16 +162,10 @@ class Node:
         do("ip", "-n", "n%d" % number, "link", "set", "lo", "up")
 
     def tools(self):
-        """What stands before the server's command: libraries between it and the system, for the server alone."""
-        preload, words = [], []
-        if "clock" in self.stage.tools:
-            preload.append(FAKETIME)
-            words += ["FAKETIME_TIMESTAMP_FILE=" + self.clock, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
-                      "DONT_FAKE_MONOTONIC=1"]
-        if "shim" in self.stage.tools:
-            preload.append(os.path.join(BUILT, "shim.so"))
-            words.append("CHAOS_SHIM=" + self.order)
-        return ["env", "LD_PRELOAD=" + ":".join(preload)] + words if preload else []
+        """What stands before the server's command: a library between it and the system, for the server alone."""
+        if "shim" not in self.stage.tools:
+            return []
+        return ["env", "LD_PRELOAD=" + os.path.join(BUILT, "shim.so"), "CHAOS_SHIM=" + self.order, "CHAOS_CLOCK=" + self.clock]
 
     def start(self):
         assert self.process is None
@@ -204,9 +198,8 @@ class Node:
 
     def set_clock(self, seconds):
         """Its wall clock is off by so much from now on."""
-        with open(self.clock + ".new", "w") as file:
-            file.write("%+d\n" % seconds)
-        os.rename(self.clock + ".new", self.clock)
+        with open(self.clock, "r+b") as file:
+            file.write(struct.pack("=q", seconds))
         self.stage.note("clock", self.id, seconds)
 
     def fail_sync(self, count):
@@ -246,7 +239,7 @@ class Node:
 
 
 class Stage:
-    """tools: what the nodes are started with (shim, clock, proxy); spares: nodes beyond the three, not started."""
+    """tools: what the nodes are started with (shim, proxy); spares: nodes beyond the three, not started."""
 
     name = "?"
     peer_ports = ()
