@@ -136,7 +136,7 @@ mutants:
 
 # Real processes under faults, beside ZooKeeper; needs root. CHAOS_ARGS: options of test/chaos/run.py.
 chaos:
-	@scripts/install_dependencies.sh zookeeper default-jre-headless libzookeeper-mt-dev nftables iproute2 libfaketime e2fsprogs python3-venv
+	@scripts/install_dependencies.sh zookeeper default-jre-headless libzookeeper-mt-dev nftables iproute2 e2fsprogs python3-venv
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley check-binary
 	@test/chaos/run.py $(CHAOS_ARGS)
 

@@ -5,11 +5,13 @@ Everything runs inside one namespace without a link outside (run.py sees to that
 """
 
 import ctypes
+import glob
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -21,7 +23,6 @@ BUILT = os.path.join(ROOT, "build", "chaos")
 PARLEY = os.environ.get("PARLEY", os.path.join(ROOT, "build", "parley"))
 JAR = os.environ.get("ZOOKEEPER_JAR", "/usr/share/java/zookeeper.jar")
 LOG_JARS = "/usr/share/java/slf4j-log4j12.jar:/usr/share/java/log4j-1.2.jar"
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 BLKIO, CGROUP2 = "/sys/fs/cgroup/blkio", "/sys/fs/cgroup"
 CLIENTS = "clients"  # the outer namespace, where a node would have its number
 CLIENT_PORT, PROXY_PORT, PROXY_MARK = 2181, 9999, 7
@@ -70,6 +71,13 @@ def in_namespace(place):
     return [] if place == CLIENTS else ["nsenter", "--net=/run/netns/n%d" % place]
 
 
+def remove_groups(run):
+    """The cgroups of a run (its CHAOS_RUN), once their processes and namespaces are gone."""
+    for parent in (BLKIO, CGROUP2):
+        for group in glob.glob(os.path.join(parent, "chaos-%s-*" % run)):
+            os.rmdir(group)
+
+
 def prepare_namespace():
     """In a new network and mount namespace: the bridge that all nodes share."""
     for folder in ("/run/netns", IMAGES):
@@ -86,7 +94,6 @@ class Disk:
 
     def __init__(self, folder, name):
         self.image, self.folder, self.name = os.path.join(IMAGES, name + ".img"), os.path.join(folder, name), name
-        self.group = None
         os.makedirs(self.folder)
         do("truncate", "-s", "%dM" % DISK_MB, self.image)
         do("mkfs.ext4", "-q", "-m", "0", self.image)
@@ -129,19 +136,11 @@ class Disk:
             parent, file, text = BLKIO, "blkio.throttle.write_bps_device", "%s %d" % (self.numbers(), bytes_a_second)
         else:
             raise Missing("no cgroup controller that bounds a disk: neither io (v2) nor blkio.throttle (v1)")
-        self.group = os.path.join(parent, "chaos-%d-%s" % (os.stat(self.image).st_ino, self.name))
-        os.makedirs(self.group, exist_ok=True)
+        group = os.path.join(parent, "chaos-%s-%s" % (os.environ["CHAOS_RUN"], self.name))
+        os.makedirs(group, exist_ok=True)
         for name, value in ((file, text), ("cgroup.procs", str(pid))):
-            with open(os.path.join(self.group, name), "w") as control:
+            with open(os.path.join(group, name), "w") as control:
                 control.write(value)
-
-    def remove(self):
-        do("umount", "-l", self.folder)
-        if self.group:
-            wait_until("processes gone from " + self.group,
-                       lambda: not open(self.group + "/cgroup.procs").read().strip(), 10)
-            os.rmdir(self.group)
-        os.unlink(self.image)
 
 
 class Node:
@@ -152,9 +151,9 @@ class Node:
         self.log_path = os.path.join(stage.folder, "n%d.log" % number)
         self.clock = os.path.join(stage.folder, "n%d.clock" % number)
         self.order = os.path.join(stage.folder, "n%d.shim" % number)
-        for path, text in ((self.clock, "+0\n"), (self.order, "0")):
-            with open(path, "w") as file:
-                file.write(text)
+        for path, first in ((self.clock, bytes(8)), (self.order, b"0")):
+            with open(path, "wb") as file:
+                file.write(first)
         do("ip", "netns", "add", "n%d" % number)
         do("ip", "link", "add", "v%d" % number, "type", "veth", "peer", "name", "eth0", "netns", "n%d" % number)
         do("ip", "link", "set", "v%d" % number, "master", "br0", "up")
@@ -163,16 +162,10 @@ class Node:
         do("ip", "-n", "n%d" % number, "link", "set", "lo", "up")
 
     def tools(self):
-        """What stands before the server's command: libraries between it and the system, for the server alone."""
-        preload, words = [], []
-        if "clock" in self.stage.tools:
-            preload.append(FAKETIME)
-            words += ["FAKETIME_TIMESTAMP_FILE=" + self.clock, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
-                      "DONT_FAKE_MONOTONIC=1"]
-        if "shim" in self.stage.tools:
-            preload.append(os.path.join(BUILT, "shim.so"))
-            words.append("CHAOS_SHIM=" + self.order)
-        return ["env", "LD_PRELOAD=" + ":".join(preload)] + words if preload else []
+        """What stands before the server's command: a library between it and the system, for the server alone."""
+        if "shim" not in self.stage.tools:
+            return []
+        return ["env", "LD_PRELOAD=" + os.path.join(BUILT, "shim.so"), "CHAOS_SHIM=" + self.order, "CHAOS_CLOCK=" + self.clock]
 
     def start(self):
         assert self.process is None
@@ -205,9 +198,8 @@ class Node:
 
     def set_clock(self, seconds):
         """Its wall clock is off by so much from now on."""
-        with open(self.clock + ".new", "w") as file:
-            file.write("%+d\n" % seconds)
-        os.rename(self.clock + ".new", self.clock)
+        with open(self.clock, "r+b") as file:
+            file.write(struct.pack("=q", seconds))
         self.stage.note("clock", self.id, seconds)
 
     def fail_sync(self, count):
@@ -236,12 +228,18 @@ class Node:
                 return line[6:].strip()
         return None
 
+    def connections(self):
+        for line in self.srvr().splitlines():
+            if line.startswith("Connections: "):
+                return int(line.split()[1])
+        return 0
+
     def serves(self):
         return self.process is not None and self.mode() in ("leader", "follower", "standalone")
 
 
 class Stage:
-    """tools: what the nodes are started with (shim, clock, proxy); spares: nodes beyond the three, not started."""
+    """tools: what the nodes are started with (shim, proxy); spares: nodes beyond the three, not started."""
 
     name = "?"
     peer_ports = ()
@@ -288,6 +286,10 @@ class Stage:
     def wait_served(self, seconds=60, nodes=None):
         for node in nodes or [n for n in self.nodes if n.wanted]:
             wait_until("%s node %d serves" % (self.name, node.id), node.serves, seconds)
+
+    def wait_connections(self, count):
+        """Until all clients are connected."""
+        wait_until("%d clients connected" % count, lambda: sum(n.connections() for n in self.nodes) >= count, 30)
 
     def leader(self, patience=40):
         """The only one that says so twice, a second apart: one that was stopped or cut off believes for a while that it leads."""
@@ -356,17 +358,12 @@ class Stage:
         self.note("links", delay_ms, jitter_ms, stall_per_10000, stall_ms, cut_per_10000)
 
     def close(self):
+        """Ends the processes. Disks, links and rules go with the namespaces when this program ends."""
         self.closing = True
         for node in self.nodes:
             node.kill()
         for proxy in self.proxies:
             proxy.kill()
-            proxy.wait()
-        do("nft", "flush", "ruleset")  # the clients' namespace stays; the nodes' go with their rules
-        for node in self.nodes:
-            node.disk.remove()
-            do("ip", "link", "del", "v%d" % node.id)
-            do("ip", "netns", "del", "n%d" % node.id)
 
 
 class Parley(Stage):
