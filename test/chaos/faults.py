@@ -159,14 +159,18 @@ def bad_links(stage, clock):
 
 @fault("disk-full", "the disk of the leader, then of a follower, filled to the last block for 15 s")
 def disk_full(stage, clock):
+    noticed = 0
     for node in in_turn(stage, clock):
         node.disk.fill()
         stage.note("full", node.id)
         clock.hold(15)
+        noticed += stage.refuses_writes(node)
         node.disk.empty()
         stage.note("room", node.id)
         stage.wait_served()
         clock.hold(random.uniform(5, 8))
+    if not noticed:
+        raise Missing("no node noticed that its disk was full")
 
 
 @fault("disk-slow", "the leader's, then a follower's disk takes no more than 20 kB/s for 15 s")

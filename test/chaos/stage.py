@@ -378,7 +378,7 @@ class Parley(Stage):
         # Small segments and frequent snapshots: minutes see what else takes days.
         return [PARLEY, "server", "--data", node.disk.data, "--id", str(node.id), "--zookeeper",
                 "%s:%d" % (address(node.id), CLIENT_PORT), "--http", "%s:7450" % address(node.id), "--allow-remote", "on",
-                "--peer", "%s:7451" % address(node.id), "--cluster", self.members(), "--segment-size", "4M",
+                "--peer", "%s:7451" % address(node.id), "--cluster", self.members(), "--segment-size", "1M",
                 "--snapshot-entries", "20000"]
 
     def http(self, node, method, path, body=None):
@@ -386,6 +386,11 @@ class Parley(Stage):
                                          data=None if body is None else json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=5) as answer:
             return json.loads(answer.read() or b"null")
+
+    def refuses_writes(self, node):
+        """Whether the node has noticed that its disk is full."""
+        with urllib.request.urlopen("http://%s:7450/metrics" % address(node.id), timeout=5) as answer:
+            return b"\nparley_disk_full 1\n" in answer.read()
 
     def roles(self, node):
         """number -> role as this node sees it; empty without an answer."""
@@ -429,6 +434,10 @@ class ZooKeeper(Stage):
             f.write("\n".join(lines) + "\n")
         return ["java", "-Xmx512m", "-Dzookeeper.preAllocSize=4096", "-cp", ":".join((self.folder, JAR, LOG_JARS)),
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", config]
+
+    def refuses_writes(self, node):
+        with open(node.log_path) as log:
+            return "No space left" in log.read()
 
     def wait_voter(self, node, seconds=90):
         self.wait_served(seconds, [node])
