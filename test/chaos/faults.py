@@ -157,14 +157,18 @@ def bad_links(stage, clock):
     stage.bad_links(0, 0, 0, 0, 0)
 
 
-@fault("disk-full", "the disk of the leader, then of a follower, filled to the last block for 15 s")
+@fault("disk-full", "the disk of the leader, then of a follower, filled to the last block until it refuses writes, and 10 s more")
 def disk_full(stage, clock):
     noticed = 0
     for node in in_turn(stage, clock):
         node.disk.fill()
         stage.note("full", node.id)
-        clock.hold(15)
-        noticed += stage.refuses_writes(node)
+        for _ in range(9):  # room that was made before lasts for a while
+            clock.hold(5)
+            if stage.refuses_writes(node):
+                noticed += 1
+                clock.hold(10)
+                break
         node.disk.empty()
         stage.note("room", node.id)
         stage.wait_served()

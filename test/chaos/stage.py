@@ -378,7 +378,7 @@ class Parley(Stage):
         # Small segments and frequent snapshots: minutes see what else takes days.
         return [PARLEY, "server", "--data", node.disk.data, "--id", str(node.id), "--zookeeper",
                 "%s:%d" % (address(node.id), CLIENT_PORT), "--http", "%s:7450" % address(node.id), "--allow-remote", "on",
-                "--peer", "%s:7451" % address(node.id), "--cluster", self.members(), "--segment-size", "1M",
+                "--peer", "%s:7451" % address(node.id), "--cluster", self.members(), "--segment-size", "1M", "--journal-align", "4096",
                 "--snapshot-entries", "20000"]
 
     def http(self, node, method, path, body=None):
