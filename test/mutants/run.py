@@ -43,7 +43,7 @@ CHECKS = (
     (r"by the rules|copy.* of a machine", "every entry does what the rules written apart say"),
     (r"own save|restored from a snapshot", "a state that was saved is loaded again"),
     (r"another state at index|stands at index|nobody has committed", "equal digests at equal indexes"),
-    (r"the stream of node", "a stream goes on with its next number"),
+    (r"the stream of node|commands of a stream that come", "a stream goes on with its next number"),
     (r"had persisted up to", "what was durable is there after a restart"),
     (r"does not start", "a node starts again"),
     (r"ended itself", "a node ends itself only for an injected fault"),
