@@ -120,20 +120,38 @@ static uint64_t return_late(struct sim *sim, struct scenario *s) {
     return s->step == 1 ? spread_us + 500000 : 0;
 }
 
+static void stand_still(struct sim *sim,
+                        const struct sim_node *node) { // for its clients too, or shorter than they wait
+    bool clients = draw(sim, 2) == 0;
+    uint64_t us = clients ? (sim->swarm.session_ms + grace_ms(sim)) * 1000 + draw(sim, 4000000)
+                          : between(sim, 900000, sim->swarm.session_ms * 600ull);
+    host_pause(node->host, sim->world.now_us + us);
+    for (size_t i = 0; clients && i < sim->client_count; i++)
+        if (client_is_at(sim, i, node->id - 1)) client_pause_for(sim, i, us - draw(sim, 100000));
+}
+
+// It lags behind a new leader's term, with entries that nobody else has, and clients that still ask it.
 static uint64_t deposed(struct sim *sim, struct scenario *s) {
-    uint64_t us = between(sim, 500000, (sim->swarm.session_ms + grace_ms(sim)) * 1000 + 4000000);
-    if (s->step > 0) {
-        cut(sim, s->leader, false);
-        return 0;
-    }
-    if (draw(sim, 2) == 0) {
+    struct sim_node *leader = sim_leader(sim);
+    if (s->step == 0) {
+        s->steps = 500;
         cut(sim, s->leader, true);
-        return us;
+        if (draw(sim, 2) == 0) stand_still(sim, s->leader);
+        uint32_t times = draw(sim, 2) == 0 ? 1 : (uint32_t)between(sim, 5, 40); // a new leader commits late
+        for (size_t i = 0; i < sim->node_count; i++) slow_disk(&sim->nodes[i], times);
+        return 500000;
     }
-    host_pause(s->leader->host, sim->world.now_us + us);
-    for (size_t i = 0; i < sim->client_count; i++)
-        if (client_is_at(sim, i, s->leader->id - 1)) client_pause_for(sim, i, us - draw(sim, 100000));
-    return us;
+    bool paused = s->leader->host->paused_until_us > sim->world.now_us;
+    bool other = leader != NULL && leader != s->leader && serves(leader);
+    if (s->step < s->steps && (paused || !other)) return 30000;
+    if (s->step < s->steps) {
+        s->steps = s->step + 1;
+        if (draw(sim, 2) == 0) node_admin(leader->node, CORE_TRANSFER, 0, NULL, on_admin, sim); // two terms behind
+        return 1 + draw(sim, draw(sim, 2) == 0 ? 50000 : 1000000);
+    }
+    for (size_t i = 0; i < sim->node_count; i++) slow_disk(&sim->nodes[i], 1);
+    cut(sim, s->leader, false);
+    return 0;
 }
 
 static uint64_t hand_overs(struct sim *sim, struct scenario *s) {
