@@ -36,7 +36,8 @@
 #define SCENARIOS(X)                                                                                                   \
     X(FALL_BEHIND, "fall-behind") /* a follower loses the others, not its clients, while its leader's log is cut */    \
     X(RETURN_LATE, "return-late") /* clients return when their sessions expire, and disks are slow */                  \
-    X(DEPOSED, "deposed")         /* a leader loses the others and keeps its clients, or stands still with them */     \
+    X(DEPOSED, "deposed")         /* a leader loses the others and keeps its clients, or stands still */               \
+    X(FROZEN, "frozen")           /* a node stands still, then its clients; their sessions end, and all go on */       \
     X(HAND_OVERS, "hand-overs")   /* to named heirs, some slow, one behind the other */                                \
     X(BREAKS, "breaks")           /* connections of a follower and its leader end, again and again */                  \
     X(WIPED_LAG, "wiped-lag")     /* a wiped node is taken in while another voter lags */                              \

@@ -96,7 +96,13 @@ static uint64_t fall_behind(struct sim *sim, struct scenario *s) {
     char what[256];
     bool leads = leader != NULL && leader != s->node && serves(leader);
     if (s->step == 0) { // longer than its leader waits with cutting, shorter than its clients wait for a leader
-        s->steps = (uint32_t)between(sim, 1, 6);
+        s->steps = (uint32_t)between(sim, 2, 5);
+        for (size_t i = 0; i < sim->client_count; i++) // idle ones: with nothing under way that would fail
+            if (client_is_at(sim, i, s->node->id - 1) && draw(sim, 3) != 0)
+                client_pause_for(sim, i, between(sim, 1600000, 2500000));
+        return 100000;
+    }
+    if (s->step == 1) {
         cut(sim, s->node, true);
         return between(sim, 500000, 1000000);
     }
@@ -120,23 +126,14 @@ static uint64_t return_late(struct sim *sim, struct scenario *s) {
     return s->step == 1 ? spread_us + 500000 : 0;
 }
 
-static void stand_still(struct sim *sim,
-                        const struct sim_node *node) { // for its clients too, or shorter than they wait
-    bool clients = draw(sim, 2) == 0;
-    uint64_t us = clients ? (sim->swarm.session_ms + grace_ms(sim)) * 1000 + draw(sim, 4000000)
-                          : between(sim, 900000, sim->swarm.session_ms * 600ull);
-    host_pause(node->host, sim->world.now_us + us);
-    for (size_t i = 0; clients && i < sim->client_count; i++)
-        if (client_is_at(sim, i, node->id - 1)) client_pause_for(sim, i, us - draw(sim, 100000));
-}
-
 // It lags behind a new leader's term, with entries that nobody else has, and clients that still ask it.
 static uint64_t deposed(struct sim *sim, struct scenario *s) {
     struct sim_node *leader = sim_leader(sim);
     if (s->step == 0) {
         s->steps = 500;
         cut(sim, s->leader, true);
-        if (draw(sim, 2) == 0) stand_still(sim, s->leader);
+        if (draw(sim, 2) == 0) // shorter than its clients wait
+            host_pause(s->leader->host, sim->world.now_us + between(sim, 900000, sim->swarm.session_ms * 600ull));
         uint32_t times = draw(sim, 2) == 0 ? 1 : (uint32_t)between(sim, 5, 40); // a new leader commits late
         for (size_t i = 0; i < sim->node_count; i++) slow_disk(&sim->nodes[i], times);
         return 500000;
@@ -151,6 +148,26 @@ static uint64_t deposed(struct sim *sim, struct scenario *s) {
     }
     for (size_t i = 0; i < sim->node_count; i++) slow_disk(&sim->nodes[i], 1);
     cut(sim, s->leader, false);
+    return 0;
+}
+
+// What its clients sent before they stood still too is read when their sessions have ended.
+static uint64_t frozen(struct sim *sim, struct scenario *s) {
+    uint64_t us = (sim->swarm.session_ms + grace_ms(sim)) * 1000 + 200000;
+    if (s->step == 0) {
+        if (draw(sim, 3) == 0) s->node = s->leader;
+        if (draw(sim, 2) == 0) cut(sim, s->node, true);
+        host_pause(s->node->host, sim->world.now_us + 1500000 + us + draw(sim, 1500000));
+        return between(sim, 100000, 1500000);
+    }
+    uint64_t until_us = s->node->host->paused_until_us;
+    if (s->step == 1 && until_us > sim->world.now_us) {
+        uint64_t left_us = until_us - sim->world.now_us;
+        for (size_t i = 0; i < sim->client_count; i++)
+            if (client_is_at(sim, i, s->node->id - 1)) client_pause_for(sim, i, left_us + draw(sim, 20000));
+        return left_us + between(sim, 20000, 200000);
+    }
+    cut(sim, s->node, false);
     return 0;
 }
 
@@ -205,9 +222,9 @@ static uint64_t wiped_alone(struct sim *sim, struct scenario *s) {
 
 static uint64_t (*const scenarios[])(struct sim *sim, struct scenario *s) = {
     [FAULT_FALL_BEHIND - FAULT_DRAWN] = fall_behind, [FAULT_RETURN_LATE - FAULT_DRAWN] = return_late,
-    [FAULT_DEPOSED - FAULT_DRAWN] = deposed,         [FAULT_HAND_OVERS - FAULT_DRAWN] = hand_overs,
-    [FAULT_BREAKS - FAULT_DRAWN] = breaks,           [FAULT_WIPED_LAG - FAULT_DRAWN] = wiped_lag,
-    [FAULT_WIPED_ALONE - FAULT_DRAWN] = wiped_alone,
+    [FAULT_DEPOSED - FAULT_DRAWN] = deposed,         [FAULT_FROZEN - FAULT_DRAWN] = frozen,
+    [FAULT_HAND_OVERS - FAULT_DRAWN] = hand_overs,   [FAULT_BREAKS - FAULT_DRAWN] = breaks,
+    [FAULT_WIPED_LAG - FAULT_DRAWN] = wiped_lag,     [FAULT_WIPED_ALONE - FAULT_DRAWN] = wiped_alone,
 };
 
 // ---- one behind the other
