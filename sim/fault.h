@@ -31,9 +31,26 @@
     X(CHILD_KILL, "child-kill") /* the child that saves a snapshot */                                                  \
     X(AMBUSH, "ambush")         /* a node ends in the moment when it is in some state, before its turn's output left */
 
+// Sequences of faults that single ones hardly ever hit (scenario.c). Not drawn with the others: what those do in a
+// recorded seed stays as it was.
+#define SCENARIOS(X)                                                                                                   \
+    X(FALL_BEHIND, "fall-behind") /* a follower loses the others, not its clients, while its leader's log is cut */    \
+    X(RETURN_LATE, "return-late") /* clients return when their sessions expire, and disks are slow */                  \
+    X(DEPOSED, "deposed")         /* a leader loses the others and keeps its clients, or stands still */               \
+    X(FROZEN, "frozen")           /* a node stands still, then its clients; their sessions end, and all go on */       \
+    X(HAND_OVERS, "hand-overs")   /* to named heirs, some slow, one behind the other */                                \
+    X(BREAKS, "breaks")           /* connections of a follower and its leader end, again and again */                  \
+    X(WIPED_LAG, "wiped-lag")     /* a wiped node is taken in while another voter lags */                              \
+    X(WIPED_ALONE, "wiped-alone") /* without the wiped node there is no majority, perhaps no leader */
+
 enum fault {
 #define X(name, text) FAULT_##name,
     FAULTS(X)
+#undef X
+        FAULT_DRAWN,
+    FAULT_BEFORE_SCENARIOS = FAULT_DRAWN - 1,
+#define X(name, text) FAULT_##name,
+    SCENARIOS(X)
 #undef X
         FAULT_COUNT
 };

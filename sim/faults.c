@@ -7,7 +7,7 @@
 
 const char *const fault_names[FAULT_COUNT] = {
 #define X(name, text) text,
-    FAULTS(X)
+    FAULTS(X) SCENARIOS(X)
 #undef X
 };
 
@@ -61,7 +61,7 @@ void swarm_draw(struct sim *sim) {
                                   (s->value_bytes > 1000 ? 65536 : 1024); // a turn's commits stay in it
     s->snapshot_every_bytes = (uint64_t)world_between(w, PRNG_SWARM, 1, 64) * (64u << 10);
     s->fault_every_us = o->faults ? world_between(w, PRNG_SWARM, 100, 4000) * 1000 : 0;
-    for (int i = 0; i < FAULT_COUNT; i++)
+    for (int i = 0; i < FAULT_DRAWN; i++)
         s->weight[i] = world_draw(w, PRNG_SWARM, 2) == 0 ? 0 : (uint32_t)world_between(w, PRNG_SWARM, 1, 10);
     if (s->weight[FAULT_POWER_ALL] > 2) s->weight[FAULT_POWER_ALL] = 2;
     s->from_start = world_draw(w, PRNG_SWARM, 3) == 0;
@@ -70,6 +70,7 @@ void swarm_draw(struct sim *sim) {
     sim->node_count = sim->cluster_count; // + spare ones: members that come and go
     if (sim->cluster_count >= 3 && s->weight[FAULT_MEMBER] > 0) sim->node_count++;
     sim->spare_observes = (hash_u64(o->seed) & 1) != 0; // not drawn: what seeds were found for stays as it was
+    scenario_swarm(sim);
 }
 
 // ---- the rule
@@ -422,6 +423,16 @@ static void jump_clock(struct sim *sim, struct host *host) {
     }
 }
 
+void fault_begun(struct sim *sim, enum fault fault, const struct sim_node *node, uint64_t ordinal) {
+    world_note(world_of(sim), NOTE_FAULT, (uint64_t)fault, node->id);
+    states_fault(sim, fault, node);
+    struct run_result *result = sim->result;
+    result->fault_counts[fault]++;
+    if (result->fault_count < ORDINALS_MAX)
+        result->faults[result->fault_count++] = (struct result_fault){
+            .ordinal = (uint32_t)ordinal, .node = node->id, .fault = fault, .at_us = sim->world.now_us};
+}
+
 static bool begin_fault(struct sim *sim, enum fault fault) {
     struct world *w = world_of(sim);
     struct sim_node *node = &sim->nodes[draw(sim, sim->node_count)], *leader = sim_leader(sim);
@@ -476,13 +487,7 @@ static bool begin_fault(struct sim *sim, enum fault fault) {
     }
     if (!begun) return false;
     world_trace_line(w, "fault %s n%u %llu us %s", fault_names[fault], node->id, (unsigned long long)us, what);
-    world_note(w, NOTE_FAULT, (uint64_t)fault, node->id);
-    states_fault(sim, fault, node);
-    struct run_result *result = sim->result;
-    result->fault_counts[fault]++;
-    if (result->fault_count < ORDINALS_MAX)
-        result->faults[result->fault_count++] = (struct result_fault){
-            .ordinal = (uint32_t)sim->fault_ordinal, .node = node->id, .fault = fault, .at_us = w->now_us};
+    fault_begun(sim, fault, node, sim->fault_ordinal);
     heal_after(sim, fault, node->id - 1, 0, us);
     return true;
 }
@@ -499,7 +504,7 @@ static void run_fault(struct event *event) {
     reseed(sim, ++sim->fault_ordinal);
     world_at(world_of(sim), event, sim->world.now_us + draw(sim, 2 * sim->swarm.fault_every_us) + 1);
     if (without_ordinal(&sim->world.options, sim->fault_ordinal)) return;
-    for (int i = 0; i < FAULT_COUNT; i++) sum += sim->swarm.weight[i];
+    for (int i = 0; i < FAULT_DRAWN; i++) sum += sim->swarm.weight[i];
     if (sum == 0) return;
     uint64_t pick = draw(sim, sum);
     int fault = 0;
@@ -510,6 +515,7 @@ static void run_fault(struct event *event) {
 void faults_start(struct sim *sim) {
     list_init(&sim->heals);
     sim->fault_event.run = run_fault;
+    scenario_start(sim);
     if (sim->swarm.fault_every_us == 0) return;
     sim->faults_on = true;
     reseed(sim, 0);
@@ -545,6 +551,7 @@ void faults_rejoin(struct sim *sim) {
 void faults_stop(struct sim *sim) {
     struct world *w = world_of(sim);
     sim->faults_on = false;
+    scenario_stop(sim);
     sim->calming = true;
     sim->ambush = AMBUSH_NONE;
     reseed(sim, UINT64_MAX);

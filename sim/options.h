@@ -28,7 +28,7 @@ static inline void leave_out_ordinal(struct sim_options *options, uint64_t ordin
     if (ordinal < ORDINALS_MAX) options->without[ordinal / 8] |= (uint8_t)(1u << (ordinal % 8));
 }
 
-#define FAULTS_MAX 32u
+#define FAULTS_MAX 40u
 struct swarm { // drawn by the seed
     uint32_t nodes, clients;
     uint32_t ping_ms, think_us, depth, keys, session_ms, value_bytes;
@@ -44,5 +44,6 @@ struct swarm { // drawn by the seed
         snapshot_chunk_bytes;
     uint64_t fault_every_us;     // mean time between faults; 0: none
     uint32_t weight[FAULTS_MAX]; // of each enum fault; 0: not in this seed
+    bool scenarios;              // sequences of faults too
     bool from_start;             // faults come while the cluster forms
 };

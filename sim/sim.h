@@ -55,6 +55,15 @@ enum ambush {
     AMBUSH_LIED // its disk has lied about the newest write (of the faults that make it lie)
 };
 
+struct scenario { // the one under way
+    struct event event;
+    struct prng prng; // of its own
+    enum fault kind;  // below FAULT_DRAWN: none
+    uint32_t step, steps;
+    uint64_t ordinal;
+    struct sim_node *leader, *node, *other;
+};
+
 struct sim {
     struct world world;
     struct swarm swarm;
@@ -69,6 +78,7 @@ struct sim {
     struct client_checks *checks;
     struct invariants *invariants;
     struct event fault_event;
+    struct scenario scenario;
     enum ambush ambush;
     uint64_t partial_until_us;              // of the newest partial partition
     struct {                                // states.c
@@ -110,9 +120,15 @@ void faults_start(struct sim *sim);
 void faults_stop(struct sim *sim);   // heals the core: a majority at least runs, is connected, has working disks
 void faults_rejoin(struct sim *sim); // and the rest
 void faults_free(struct sim *sim);
+void fault_begun(struct sim *sim, enum fault fault, const struct sim_node *node, uint64_t ordinal); // counted, noted
 bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_node *node);
 
 bool ambushed(struct sim *sim, const struct sim_node *node); // and then it is over
+
+// ---- scenario.c
+void scenario_swarm(struct sim *sim); // what they need of the seed's mixture
+void scenario_start(struct sim *sim);
+void scenario_stop(struct sim *sim);
 
 // ---- states.c
 void state_reached(struct sim *sim, enum state state);
