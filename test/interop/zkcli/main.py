@@ -50,9 +50,11 @@ class Shell:
             if mark in line:
                 break
             answer.append(line)
-        # An event prints: empty line, WATCHER::, empty line, WatchedEvent
-        text = re.sub(r"(^|\n)\n?WATCHER::\n\nWatchedEvent [^\n]*", "", "\n".join(answer))
-        return [line for line in text.split("\n") if line and not line.startswith("SLF4J")]
+        # An event prints: empty line, WATCHER::, empty line, WatchedEvent. It may begin in the answer before this one.
+        def is_event(line):
+            return line == "WATCHER::" or line.startswith("WatchedEvent ")
+
+        return [line for line in answer if line and not is_event(line) and not line.startswith("SLF4J")]
 
     def events(self):
         return [line for line in self.seen if line.startswith("WatchedEvent")]
