@@ -8,7 +8,8 @@ enum model_id {
     MODEL_GROUP = 0, // the group's own: streams, time, membership side effects, apply level (replica/machine.c)
     MODEL_LEASE = 1,
     MODEL_TREE = 2,
-    MODEL_COUNT
+    MODEL_COUNT,
+    MODEL_LOCK = 3, // model/lock: no row in the table yet, so no command of it is ever applied (docs/roadmap.md)
 };
 
 struct command {

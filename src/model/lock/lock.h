@@ -1,0 +1,117 @@
+// Fenced fair locks as replicated state: exclusive, shared and permits (a semaphore), reentrant per owner, queued first
+// in first out, bound to a session or to a time to live. Time is log time, so nothing ends early and a leader's change
+// ends nothing.
+//
+//   lock "orders"   holders: [a, token 17]        waiters: [b] [c] [d]     (in the order of their tickets)
+//
+// Fencing: each grant's token is larger than that of every grant before it, of any lock, also after a restore from a
+// backup (tokens follow the index, which never returns). A resource that remembers the largest token it has seen
+// refuses whoever lost the lock without knowing.
+#pragma once
+#include "model/model.h"
+
+#define LOCK_NAME_BYTES_MAX 255u // a saved record must hold it whole
+#define LOCK_OWNER_BYTES_MAX 255u
+#define LOCK_REASON_BYTES_MAX 255u
+#define LOCK_WAITERS_MAX 1000000u // of one lock
+#define LOCK_SESSION_MAX 10000u   // claims of one session: its end is one entry and must stay short
+#define LOCK_TTL_MS_MAX (30ull * 24 * 3600 * 1000)
+#define LOCK_ALL_MAX 64u // locks in one step
+#define LOCK_WAIT_FOREVER UINT64_MAX
+#define LOCK_DEADLOCK_STEPS_MAX 10000u // claims looked at; a longer chain is not found
+
+// Operations. name, owner, reason: blobs. An owner is (session of the command, owner text).
+#define LOCK_OPS(X)                                                                                                    \
+    X(ACQUIRE, 1)     /* name, owner, mode u8, permits varint, total varint, ttl_ms varint, wait_ms varint, delay_ms   \
+                         varint: see lock_request */                                                                   \
+    X(ACQUIRE_ALL, 2) /* owner, ttl_ms, delay_ms varints, count varint, then (name, mode u8) each: all now, or none */ \
+    X(RELEASE, 3)     /* name, owner, token varint, all u8: one hold, or all holds */                                  \
+    X(RENEW, 4)       /* name, owner, token varint, ttl_ms varint */                                                   \
+    X(CANCEL, 5)      /* name, owner, ticket varint: waits no longer; void when it was granted meanwhile */            \
+    X(BREAK, 6)       /* name, token varint, reason: an operator takes it away */
+enum lock_op {
+#define X(name, value) LOCK_##name = value,
+    LOCK_OPS(X)
+#undef X
+};
+
+#define LOCK_ERRORS(X)                                                                                                 \
+    X(BUSY, -1, "held by another")                                                                                     \
+    X(NOT_HELD, -2, "not held under this token")                                                                       \
+    X(DEADLOCK, -3, "waiting would close a circle of owners that wait for each other")                                 \
+    X(KIND, -4, "held or queued in another way: exclusive and shared, or permits of another total")                    \
+    X(LIMIT, -5, "more claims than one session or one lock may have")                                                  \
+    X(BAD_ARGUMENTS, -6, "arguments out of bounds")
+enum lock_error {
+    LOCK_OK = 0,
+#define X(name, code, text) LOCK_##name = code,
+    LOCK_ERRORS(X)
+#undef X
+};
+
+enum lock_mode { LOCK_EXCLUSIVE = 0, LOCK_SHARED = 1, LOCK_PERMITS = 2 };
+
+struct lock_request {
+    struct bytes name, owner;
+    enum lock_mode mode;
+    uint32_t permits, total; // PERMITS: how many of how many (total is fixed while anybody holds or waits); else 1, 0
+    uint64_t ttl_ms;         // 0: lives with the command's session (then there must be one)
+    uint64_t wait_ms;        // 0: try; LOCK_WAIT_FOREVER
+    uint64_t delay_ms;       // after a loss that was no release, nobody gets it for so long (lock-delay)
+};
+
+struct lock_result { // value of every operation
+    bool granted;
+    uint64_t token;         // ACQUIRE granted; BUSY: of one holder
+    uint64_t ticket;        // ACQUIRE: of the claim, also while it waits
+    uint32_t holds;         // ACQUIRE, RELEASE: how often this owner holds it now
+    struct bytes holder;    // BUSY: one holder's owner text
+    struct bytes circle;    // DEADLOCK: "a waits for x, held by b; b waits for y, held by a"
+    struct bytes refused;   // ACQUIRE_ALL: the name that could not be had
+    const uint64_t *tokens; // ACQUIRE_ALL: one a name, in the order asked
+    size_t token_count;
+};
+
+enum lock_event_type {
+    LOCK_EVENT_GRANTED,   // one that waited
+    LOCK_EVENT_LOST,      // a holder lost it: see reason
+    LOCK_EVENT_TIMED_OUT, // a waiter's time is over
+};
+enum lock_loss { LOCK_LOSS_EXPIRED = 1, LOCK_LOSS_SESSION = 2, LOCK_LOSS_BROKEN = 3 };
+struct lock_event {
+    enum lock_event_type type;
+    struct bytes name, owner;
+    uint64_t session, ticket, token;
+    enum lock_loss loss;
+    struct bytes reason; // BROKEN
+};
+
+// Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL.
+struct lock_claim_info {
+    struct bytes owner;
+    uint64_t session, ticket, token; // token 0: waits
+    enum lock_mode mode;
+    uint32_t permits, holds;
+    uint64_t ttl_ms, due_ms, since_ms; // log time; due 0: none
+};
+struct lock_query {
+    struct bytes name;
+    void (*lock)(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
+                 uint32_t waiters);
+    void (*claim)(void *context, const struct lock_claim_info *claim);
+    void *context;
+};
+// VERIFY for resources: lock_verify(state, name, token): is this token's grant alive on what is applied here.
+bool lock_verify(const void *state, struct bytes name, uint64_t token);
+
+extern const struct model_ops lock_model;
+void lock_write_acquire(struct writer *w, uint64_t session, uint64_t attach, const struct lock_request *request);
+void lock_write_acquire_all(struct writer *w, uint64_t session, uint64_t attach, struct bytes owner, uint64_t ttl_ms,
+                            uint64_t delay_ms, const struct bytes *names, const enum lock_mode *modes, size_t count);
+void lock_write_release(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
+                        uint64_t token, bool all);
+void lock_write_renew(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
+                      uint64_t token, uint64_t ttl_ms);
+void lock_write_cancel(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
+                       uint64_t ticket);
+void lock_write_break(struct writer *w, struct bytes name, uint64_t token, struct bytes reason);

@@ -1,0 +1,117 @@
+// What the files of the lock model share. Nothing outside this folder includes it.
+//
+//   lock.c           state, grants, the end of claims, expiry
+//   lock_op.c        operations
+//   lock_deadlock.c  the search for circles
+//   lock_save.c      save, load, digests
+//   lock_write.c     commands' bytes
+//
+// A claim is an owner's holding of a lock, or its place in the lock's queue: token 0 says that it waits. Claims and
+// locks are numbered from one counter, so every order below is one that all replicas share.
+#pragma once
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/omap.h"
+#include "model/lease/lease.h"
+#include "model/lock/lock.h"
+
+enum lock_due_kind { DUE_CLAIM, DUE_DELAY };
+struct lock_due { // in the model's heap of deadlines; the tie is the number of the claim or the lock
+    struct heap_item item;
+    enum lock_due_kind kind;
+};
+
+struct lock {
+    struct hash_node index; // by name
+    struct list all;        // in the order of their numbers
+    struct list holders, waiters;
+    uint64_t number;
+    uint32_t holder_count, waiter_count, taken; // taken: permits out
+    enum lock_mode mode;                        // PERMITS, or EXCLUSIVE for locks that are shared or exclusive
+    uint32_t total;                             // of PERMITS
+    struct lock_due delay;                      // nobody gets it before (lock-delay)
+    size_t name_len;
+    uint8_t name[];
+};
+
+struct lock_owner {
+    struct hash_node index; // by session and text
+    struct list claims;
+    uint64_t session;
+    uint64_t visited; // by which search for circles
+    size_t len;
+    uint8_t text[];
+};
+
+struct claim {
+    struct list of_lock; // holders or waiters
+    struct list of_owner;
+    struct omap_node of_session; // by (session, ticket)
+    struct lock *lock;
+    struct lock_owner *owner;
+    uint64_t ticket, token, since_ms, ttl_ms, delay_ms;
+    enum lock_mode mode;
+    uint32_t permits, holds;
+    bool ending; // its session ends in the entry under way
+    struct lock_due due; // of its time to live, or of its waiting
+};
+
+struct lock_session { // how many claims a session has
+    struct hash_node index;
+    uint64_t session;
+    uint32_t count;
+};
+
+struct lock_state {
+    struct hash locks, owners, sessions;
+    struct list all;
+    struct omap by_session;
+    struct heap due;
+    struct digest digest;
+    uint64_t number, token, searches; // the newest given out; searches is no state
+    struct arena arena;               // of the newest result
+    struct lock_result result;
+};
+
+static inline struct bytes lock_name(const struct lock *lock) {
+    return bytes_of(lock->name, lock->name_len);
+}
+static inline struct bytes owner_text(const struct lock_owner *owner) {
+    return bytes_of(owner->text, owner->len);
+}
+
+// lock.c
+struct lock *lock_find(const struct lock_state *state, struct bytes name);
+struct lock *lock_make(struct lock_state *state, struct bytes name, enum lock_mode mode, uint32_t total);
+struct lock_owner *owner_find(const struct lock_state *state, uint64_t session, struct bytes text);
+struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner); // NULL: none
+struct claim *claim_make(struct lock_state *state, struct lock *lock, uint64_t session, struct bytes text,
+                         uint64_t ticket);                      // NULL: the ticket is taken (damaged bytes only)
+void claim_free(struct lock_state *state, struct claim *claim); // out of every table; digests are the caller's
+void claim_link(struct claim *claim, bool holds);               // at the end of the lock's holders or waiters
+bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits); // with those who hold it
+void claim_grant(struct lock_state *state, struct apply *apply, struct claim *claim);
+void claim_end(struct lock_state *state, struct apply *apply, struct claim *claim); // and who comes next
+void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,
+                struct bytes reason);
+void claim_set_due(struct lock_state *state, struct claim *claim, uint64_t at_ms); // UINT64_MAX: none
+uint32_t session_claims(const struct lock_state *state, uint64_t session);
+void lock_drop_if_unused(struct lock_state *state, struct lock *lock);
+uint64_t lock_time_after(uint64_t now_ms, uint64_t ms); // does not overflow
+
+// lock_op.c
+void lock_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
+
+// lock_deadlock.c: would `owner` waiting for `lock` close a circle? Gives its text (in the state's arena), or NULL.
+const char *lock_circle(struct lock_state *state, const struct lock *lock, struct lock_owner *owner,
+                        enum lock_mode mode);
+
+// lock_save.c
+struct digest lock_digest_of(const struct lock *lock);
+struct digest claim_digest_of(const struct claim *claim);
+struct digest counters_digest_of(const struct lock_state *state);
+size_t lock_save(const void *state, struct save_cursor *cursor, uint8_t *out, size_t capacity);
+int lock_load(void *state, const uint8_t *data, size_t len);
+struct digest lock_digest_recount(const void *state);
