@@ -54,7 +54,7 @@ struct claim {
     uint64_t ticket, token, since_ms, ttl_ms, delay_ms;
     enum lock_mode mode;
     uint32_t permits, holds;
-    bool ending; // its session ends in the entry under way
+    bool ending;         // its session ends in the entry under way
     struct lock_due due; // of its time to live, or of its waiting
 };
 
