@@ -16,10 +16,12 @@ static bool holds(const struct sim *sim, const struct member *member, uint64_t i
     return !raft_term_at(raft, index, &there) || there == term; // not in the log any more: behind a snapshot
 }
 
-// Is a vote for this leader on that disk? One of a newer term says nothing about it.
+// Is a vote for this leader on that disk? One of a newer term says nothing about it; nor does a node that has gone on
+// to a newer term in the turn in which its vote became durable (seed 1795271533281: such a turn was taken for no vote).
 static bool voted(const struct sim *sim, const struct member *member, uint64_t term, uint32_t leader) {
     const struct sim_node *node = &sim->nodes[member->id - 1];
     if (memcmp(node->incarnation, member->incarnation, INCARNATION_BYTES) != 0) return term <= node->lost_vote_term;
+    if (node->node != NULL && raft_term(core_raft(node_core(node->node))) > term) return true;
     return node->vote_term > term || (node->vote_term == term && node->vote == leader);
 }
 

@@ -141,7 +141,7 @@ class Build:
     def simulator(self, name, places):
         target = f"{OUT}/{name}/simulator"
         sim = [os.path.join(folder, file) for folder in ("build/release/sim", "build/release/sim/check")
-               for file in sorted(os.listdir(os.path.join(ROOT, folder))) if file.endswith(".o")]
+               for file in sorted(os.listdir(os.path.join(ROOT, folder))) if file.endswith(".o") and file != "check_main.o"]
         self.link(target, sim + self.objects(name, places))
         return target
 
