@@ -116,7 +116,7 @@ sim-binary: $(OUT)/simulator
 
 check-binary: $(OUT)/check
 
-# SEED=n: one seed. HOURS=n: fresh seeds on all cores until docs/proof/sim.jsonl holds so many hours of this source.
+# SEED=n: one seed. HOURS=n: fresh seeds on all cores until docs/proof/sim.jsonl holds so many hours (docs/simulator.md).
 sim:
 	@$(MAKE) --no-print-directory -j$$(nproc) sim-binary
 	@$(OUT)/simulator $(if $(HOURS),--hours $(HOURS),--seed $(SEED)) $(SIM_ARGS)

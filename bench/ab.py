@@ -14,16 +14,6 @@ import time
 
 import servers
 
-ROWS = {
-    "set": ["-w", "set"],
-    "get": ["-w", "get"],
-    "ephemeral": ["-w", "ephemeral"],
-    "multi": ["-w", "multi"],
-    "set-64x1": ["-w", "set", "--sessions", "64", "--outstanding", "64"],
-    "set-1x1": ["-w", "set", "--sessions", "1", "--outstanding", "1"],
-}
-
-
 class Build(servers.Parley):
     def __init__(self, binary, label, nodes, base_port, extra):
         self.binary, self.name = binary, label
@@ -44,7 +34,7 @@ class Build(servers.Parley):
 
 def measure(build, generator, row, seconds):
     command = [generator, "bench", "zookeeper", "-s", build.addresses(), "--seconds", str(seconds), "--warm", "0", "--json",
-               "-q"] + ROWS[row]
+               "-q"] + servers.ROWS[row]
     cpu, switches, begin = build.cpu_seconds(), build.switches(), time.monotonic()
     result = json.loads(subprocess.run(command, capture_output=True, text=True).stdout.splitlines()[-1])
     wall = time.monotonic() - begin

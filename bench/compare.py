@@ -13,16 +13,7 @@ import time
 
 import servers
 
-# row: (what `parley bench zookeeper` is told); sessions and requests under way as the targets have them
-ROWS = {
-    "set": ["-w", "set"],
-    "get": ["-w", "get"],
-    "ephemeral": ["-w", "ephemeral"],
-    "multi": ["-w", "multi"],
-    "set-64x1": ["-w", "set", "--sessions", "64", "--outstanding", "64"],
-    "set-1x1": ["-w", "set", "--sessions", "1", "--outstanding", "1"],
-}
-ROWS_OF = {1: list(ROWS), 3: ["set", "get", "ephemeral", "multi"]}
+ROWS_OF = {1: list(servers.ROWS), 3: ["set", "get", "ephemeral", "multi"]}
 
 
 def load(cluster, arguments, seconds, warm):
@@ -44,12 +35,12 @@ def warm(cluster, seconds_max):
     """Until a second is hardly faster than the one before: Java compiles what is hot."""
     last, begin = 0.0, time.monotonic()
     while time.monotonic() - begin < seconds_max:
-        rate = load(cluster, ROWS["set"], 4, 0)["per_second"]
+        rate = load(cluster, servers.ROWS["set"], 4, 0)["per_second"]
         if rate < last * 1.05:
             break
         last = rate
     for row in ("get", "ephemeral", "multi"):
-        load(cluster, ROWS[row], 3, 0)
+        load(cluster, servers.ROWS[row], 3, 0)
 
 
 def disk_p50_us(count=1500):
@@ -97,7 +88,7 @@ def main():
                         say({"record": "disk", "p50_us": round(disk_p50_us(), 1)})
                     for row in rows:
                         for cluster in (parley, zookeeper):
-                            result = load(cluster, ROWS[row], options.seconds, 1)
+                            result = load(cluster, servers.ROWS[row], options.seconds, 1)
                             say(dict({"record": "load", "server": cluster.name, "nodes": nodes, "row": row,
                                       "round": number}, **result))
                             print("%d node%s round %d %-10s %-9s %9.0f/s  p50 %6d us  p99 %6d us  %.2f us CPU" %

@@ -15,6 +15,16 @@ NETTY = ":".join("/usr/share/java/netty-%s.jar" % part  # ZooKeeper's TLS: Debia
                  for part in ("all", "buffer", "codec", "common", "handler", "resolver", "transport"))
 TICK = os.sysconf("SC_CLK_TCK")
 
+# row: (what `parley bench zookeeper` is told); sessions and requests under way as the targets have them
+ROWS = {
+    "set": ["-w", "set"],
+    "get": ["-w", "get"],
+    "ephemeral": ["-w", "ephemeral"],
+    "multi": ["-w", "multi"],
+    "set-64x1": ["-w", "set", "--sessions", "64", "--outstanding", "64"],
+    "set-1x1": ["-w", "set", "--sessions", "1", "--outstanding", "1"],
+}
+
 LOGBACK = """<configuration>
   <appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><encoder><pattern>%d %p %m%n</pattern></encoder></appender>
   <root level="WARN"><appender-ref ref="OUT"/></root>

@@ -1,6 +1,7 @@
 // The proof by hours: fresh seeds on all cores until as many hours are full as were asked for. What was done is kept in
-// docs/proof/sim.jsonl, a line a piece, so that it can be stopped and taken up again. A figure counts while nothing
-// under src/ and sim/ has changed since: each line has a hash of both.
+// docs/proof/sim.jsonl, a line a piece, so that it can be stopped and taken up again. Pieces count from the last
+// failure on; each line has a hash over src/ and sim/, and of the source as it stands the last half hour must be. An
+// hour is an hour of processor time on every core, whatever else the machine did meanwhile.
 #include "sim/result.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
@@ -21,9 +23,10 @@
 #define PIECE_US 600000000ull // a line is written at least so often: what a kill -9 can take
 #define FAULTS_AN_HOUR 60u    // an hour of simulated time counts only with so many faults
 #define OPERATIONS_AN_HOUR 10000u
+#define NEWEST_S 1800u // of the source as it stands
 
 struct sums {
-    uint64_t wall_s, seeds, failed, simulated_s, operations, last_seed, entries;
+    uint64_t wall_s, busy_s, seeds, failed, simulated_s, operations, last_seed, entries;
     uint64_t faults[FAULT_COUNT], states[STATE_COUNT];
 };
 
@@ -33,6 +36,11 @@ static void on_stop(int number) {
     stop_asked = 1;
 }
 static void on_alarm(int number) {} // only ends the wait
+
+struct proof {
+    struct sums all, newest; // since the last failure; of it what the source as it stands did
+    uint64_t last_seed;
+};
 
 // ---- the file
 
@@ -50,7 +58,10 @@ static uint64_t number_in(const json_t *object, const char *name) {
 static void add_line(const json_t *line, struct sums *sums) {
     const json_t *faults = json_object_get(line, "faults"), *states = json_object_get(line, "states");
     sums->entries++;
-    sums->wall_s += number_in(line, "wall_seconds");
+    uint64_t wall_s = number_in(line, "wall_seconds"), cores = number_in(line, "cores");
+    json_t *cpu = json_object_get(line, "cpu_seconds"); // older lines have none: nothing ran beside them
+    sums->wall_s += wall_s;
+    sums->busy_s += cpu != NULL && cores > 0 ? number_in(line, "cpu_seconds") / cores : wall_s;
     sums->seeds += number_in(line, "seeds");
     sums->failed += number_in(line, "failed");
     sums->simulated_s += number_in(line, "simulated_seconds");
@@ -61,15 +72,25 @@ static void add_line(const json_t *line, struct sums *sums) {
     for (int i = 0; i < STATE_COUNT; i++) sums->states[i] += number_in(states, state_names[i].name);
 }
 
-static void read_proof(const char *tree, struct sums *sums) {
+static void read_line(const json_t *line, const char *tree, struct proof *proof) {
+    const char *of = json_string_value(json_object_get(line, "tree"));
+    if (of == NULL) return;
+    bool newest = strcmp(of, tree) == 0;
+    uint64_t last_seed = number_in(line, "last_seed");
+    if (last_seed > proof->last_seed) proof->last_seed = last_seed;
+    if (number_in(line, "failed") > 0) proof->all = (struct sums){0};
+    if (number_in(line, "failed") == 0 || newest) add_line(line, &proof->all);
+    if (newest) add_line(line, &proof->newest);
+}
+
+static void read_proof(const char *tree, struct proof *proof) {
     FILE *file = fopen(PROOF_FILE, "r");
     char line[16384];
-    *sums = (struct sums){0};
+    *proof = (struct proof){0};
     if (file == NULL) return;
     while (fgets(line, sizeof line, file) != NULL) {
         json_t *object = json_loads(line, 0, NULL);
-        const char *of = json_string_value(json_object_get(object, "tree"));
-        if (of != NULL && strcmp(of, tree) == 0) add_line(object, sums);
+        read_line(object, tree, proof);
         json_decref(object);
     }
     fclose(file);
@@ -86,12 +107,13 @@ static bool append_line(const char *commit, const char *tree, uint64_t first_see
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     fprintf(file,
             "{\"commit\":\"%s\",\"tree\":\"%s\",\"date\":\"%s\",\"first_seed\":%llu,\"last_seed\":%llu,\"seeds\":%llu,"
-            "\"failed\":%llu,\"cores\":%zu,\"wall_seconds\":%llu,\"simulated_seconds\":%llu,\"operations\":%llu,"
+            "\"failed\":%llu,\"cores\":%zu,\"wall_seconds\":%llu,\"cpu_seconds\":%llu,"
+            "\"simulated_seconds\":%llu,\"operations\":%llu,"
             "\"faults\":{",
             commit, tree, date, (unsigned long long)first_seed, (unsigned long long)piece->last_seed,
             (unsigned long long)piece->seeds, (unsigned long long)piece->failed, jobs,
-            (unsigned long long)piece->wall_s, (unsigned long long)piece->simulated_s,
-            (unsigned long long)piece->operations);
+            (unsigned long long)piece->wall_s, (unsigned long long)(piece->busy_s * jobs),
+            (unsigned long long)piece->simulated_s, (unsigned long long)piece->operations);
     for (int i = 0; i < FAULT_COUNT; i++)
         fprintf(file, "%s\"%s\":%llu", i == 0 ? "" : ",", fault_names[i], (unsigned long long)piece->faults[i]);
     fprintf(file, "},\"states\":{");
@@ -123,7 +145,7 @@ static uint64_t counting(const struct sums *s) {
 }
 
 static void print_sums(const struct sums *s, size_t jobs) {
-    uint64_t reached = 0, busy_s = s->wall_s * jobs;
+    uint64_t reached = 0, busy_s = s->busy_s * jobs;
     for (int i = 0; i < STATE_COUNT; i++) reached += s->states[i] > 0;
     printf("%llu seeds, %llu failed, ", (unsigned long long)s->seeds, (unsigned long long)s->failed);
     print_hours(s->simulated_s);
@@ -134,23 +156,33 @@ static void print_sums(const struct sums *s, size_t jobs) {
     printf("\n");
 }
 
+static bool read_tree(char commit[64], char tree[64]) {
+    bool got = tree_of(commit, tree);
+    if (!got) fprintf(stderr, "sim: scripts/sim_tree.sh gives no hash: run it from the repository's folder\n");
+    return got;
+}
+
+static void print_proof(const struct proof *proof, size_t jobs) {
+    printf("%llu pieces, ", (unsigned long long)proof->all.entries);
+    print_hours(proof->all.busy_s);
+    printf(" on every core, ");
+    print_hours(proof->newest.busy_s);
+    printf(" of it with src/ and sim/ as they stand: ");
+    print_sums(&proof->all, jobs);
+}
+
 int proof_status(void) {
     char commit[64], tree[64];
-    struct sums sums;
-    if (!tree_of(commit, tree)) {
-        fprintf(stderr, "sim: scripts/sim_tree.sh gives no hash: run it from the repository's folder\n");
-        return 2;
-    }
-    read_proof(tree, &sums);
-    printf("proof: tree %s (src/ and sim/ as they stand): %llu pieces, ", tree, (unsigned long long)sums.entries);
-    print_hours(sums.wall_s);
-    printf(" h: ");
-    print_sums(&sums, 0);
-    print_states(sums.states);
+    struct proof proof;
+    if (!read_tree(commit, tree)) return 2;
+    read_proof(tree, &proof);
+    printf("proof: ");
+    print_proof(&proof, 0);
+    print_states(proof.all.states);
     printf("simulated hours that count (%u faults and %u operations each): ", FAULTS_AN_HOUR, OPERATIONS_AN_HOUR);
-    print_hours(counting(&sums));
+    print_hours(counting(&proof.all));
     printf("\n");
-    return sums.entries > 0 && sums.failed == 0 ? 0 : 1;
+    return proof.newest.busy_s >= NEWEST_S && proof.all.failed == 0 ? 0 : 1;
 }
 
 // ---- running
@@ -166,7 +198,9 @@ static void add_run(struct sums *s, const struct run_result *r) {
 }
 
 static void add_sums(struct sums *to, const struct sums *from) {
+    to->entries += from->entries;
     to->wall_s += from->wall_s;
+    to->busy_s += from->busy_s;
     to->seeds += from->seeds;
     to->failed += from->failed;
     to->simulated_s += from->simulated_s;
@@ -185,77 +219,86 @@ static void watch_signals(void) {
     setitimer(ITIMER_REAL, &every, NULL);
 }
 
-static void progress(const struct sums *sums, uint64_t wanted_s, size_t jobs) {
-    printf("sim: ");
-    print_hours(sums->wall_s);
-    printf(" of ");
+static void progress(const struct proof *before, const struct sums *piece, uint64_t wanted_s, size_t jobs) {
+    struct proof now = *before;
+    add_sums(&now.all, piece);
+    add_sums(&now.newest, piece);
+    printf("sim: of ");
     print_hours(wanted_s);
     printf(": ");
-    print_sums(sums, jobs);
+    print_proof(&now, jobs);
     fflush(stdout);
 }
 
+static uint64_t children_cpu_us(void) {
+    struct rusage used;
+    getrusage(RUSAGE_CHILDREN, &used);
+    return (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 +
+           (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
+
+static uint64_t left_s(const struct proof *proof, uint64_t wanted_s) {
+    uint64_t newest_s = wanted_s < NEWEST_S ? wanted_s : NEWEST_S;
+    uint64_t all = proof->all.busy_s < wanted_s ? wanted_s - proof->all.busy_s : 0;
+    uint64_t newest = proof->newest.busy_s < newest_s ? newest_s - proof->newest.busy_s : 0;
+    return all > newest ? all : newest;
+}
+
 // One piece: until piece_us are over, or all is done, or Ctrl-C. Runs that Ctrl-C ends do not count.
-static void run_piece(struct pool *pool, struct sim_options *options, const struct sums *before, uint64_t wanted_s,
+static void run_piece(struct pool *pool, struct sim_options *options, const struct proof *before, uint64_t wanted_s,
                       struct sums *piece) {
-    uint64_t begun_us = wall_us(), told_us = begun_us, seed = options->seed;
-    *piece = (struct sums){0};
+    uint64_t begun_us = wall_us(), cpu_us = children_cpu_us(), told_us = begun_us, seed = options->seed;
+    *piece = (struct sums){.entries = 1};
     while (!stop_asked) {
-        uint64_t passed_us = wall_us() - begun_us;
-        bool over = passed_us >= PIECE_US || before->wall_s * 1000000 + passed_us >= wanted_s * 1000000;
-        piece->wall_s = passed_us / 1000000;
+        bool over = wall_us() - begun_us >= PIECE_US || piece->busy_s >= left_s(before, wanted_s);
         while (!over && pool->running < pool->count) {
             options->seed = seed++;
             pool_start(pool, options);
         }
         if (over && pool->running == 0) break;
         struct run_result *result = pool_wait(pool);
+        piece->wall_s = (wall_us() - begun_us) / 1000000;
+        piece->busy_s = (children_cpu_us() - cpu_us) / 1000000 / pool->count;
         if (result != NULL) {
             add_run(piece, result);
             if (!result->ok) print_result(result);
             if (!result->ok && piece->failed <= 3) shrink(result, 60);
         }
         if (wall_us() - told_us >= PROGRESS_SECONDS * 1000000ull) {
-            struct sums all = *before;
-            add_sums(&all, piece);
-            progress(&all, wanted_s, pool->count);
+            progress(before, piece, wanted_s, pool->count);
             told_us = wall_us();
         }
     }
-    piece->wall_s = (wall_us() - begun_us) / 1000000;
     options->seed = seed;
 }
 
 int campaign(const struct sim_options *wanted, uint64_t minutes, size_t jobs) {
     char commit[64], tree[64];
-    struct sums sums;
+    struct proof proof;
     struct pool pool;
     uint64_t wanted_s = minutes * 60;
-    if (!tree_of(commit, tree)) {
-        fprintf(stderr, "sim: scripts/sim_tree.sh gives no hash: run it from the repository's folder\n");
-        return 2;
-    }
-    read_proof(tree, &sums);
+    if (!read_tree(commit, tree)) return 2;
+    read_proof(tree, &proof);
     struct sim_options options = *wanted;
-    options.seed = sums.last_seed > 0 ? sums.last_seed + 1 : (uint64_t)time(NULL) * 1000;
-    printf("sim: commit %s, tree %s, %zu cores; done before: ", commit, tree, jobs);
-    print_hours(sums.wall_s);
-    printf("; Ctrl-C stops, the same command goes on\n");
+    options.seed = proof.last_seed > 0 ? proof.last_seed + 1 : (uint64_t)time(NULL) * 1000;
+    printf("sim: commit %s, tree %s, %zu cores; Ctrl-C stops, the same command goes on; ", commit, tree, jobs);
+    print_proof(&proof, 0);
     watch_signals();
     bool kept = true;
-    while (kept && !stop_asked && sums.wall_s < wanted_s) {
+    while (kept && !stop_asked && left_s(&proof, wanted_s) > 0) {
         struct sums piece;
         uint64_t first_seed = options.seed;
         pool_open(&pool, jobs);
-        run_piece(&pool, &options, &sums, wanted_s, &piece);
+        run_piece(&pool, &options, &proof, wanted_s, &piece);
         pool_close(&pool);
         if (piece.seeds > 0) kept = append_line(commit, tree, first_seed, &piece, jobs);
-        add_sums(&sums, &piece);
+        read_proof(tree, &proof);
     }
     if (!kept) fprintf(stderr, "sim: cannot write %s: %s\n", PROOF_FILE, strerror(errno));
-    progress(&sums, wanted_s, jobs);
-    print_states(sums.states);
-    printf("sim: %llu passed, %llu failed, 0 skipped\n", (unsigned long long)(sums.seeds - sums.failed),
-           (unsigned long long)sums.failed);
-    return sums.failed > 0 || !kept ? 1 : 0;
+    printf("sim: ");
+    print_proof(&proof, jobs);
+    print_states(proof.all.states);
+    printf("sim: %llu passed, %llu failed, 0 skipped\n", (unsigned long long)(proof.all.seeds - proof.all.failed),
+           (unsigned long long)proof.all.failed);
+    return proof.all.failed > 0 || !kept ? 1 : 0;
 }

@@ -26,10 +26,7 @@ static void drop_connection(struct sim_client *client) {
     if (client->word != NULL) ops(client)->conn_close(client->word, false);
     client->word = NULL;
     client->sim->unknown_operations += client->pending.count;
-    for (struct op *op; (op = ring_front(&client->pending)) != NULL; ring_pop(&client->pending)) {
-        record_lost(client, op);
-        mem_free(op->body);
-    }
+    for (struct op *op; (op = ring_front(&client->pending)) != NULL; ring_pop(&client->pending)) mem_free(op->body);
     writer_clear(&client->in);
     watches_dropped(client);
     if (client->attached)

@@ -183,7 +183,6 @@ void record_begin(struct sim *sim);
 void record_end(struct sim *sim); // checks; frees
 void record_sent(struct sim_client *client, struct op *op);
 void record_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r);
-void record_lost(struct sim_client *client, const struct op *op);
 // A lock was granted, by the create that `op` is or by a look at the list; its holder writes to what it guards.
 void record_lock(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t token);
 void record_fence(struct sim_client *client, uint32_t lock, uint64_t token, bool accepted);

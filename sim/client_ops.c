@@ -192,10 +192,7 @@ void client_answered(struct sim_client *client, const struct op *op, uint64_t zx
     world_trace_line(&sim->world, "c%u %s xid %d: zxid %llu error %d", client->number, client_op_name(op->code),
                      op->xid, (unsigned long long)zxid, error);
     count_answer(client, op, zxid, error);
-    if (error == JUTE_SESSION_EXPIRED || error == JUTE_SESSION_MOVED) { // the connection ends
-        record_lost(client, op);
-        return;
-    }
+    if (error == JUTE_SESSION_EXPIRED || error == JUTE_SESSION_MOVED) return; // the connection ends
     if (!answer_placed(client, op, zxid, error)) return;
     if (op->code == JUTE_CLOSE) {
         client_session_over(client);

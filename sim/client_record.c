@@ -2,8 +2,6 @@
 // oracle has judged each answer by itself already; the checkers know nothing of it, nor of zxids that nobody was told.
 #include "sim/client.h"
 
-#if __has_include("sim/check/check.h") // the checkers' room may not be built yet
-
 #include <errno.h>
 #include <stdio.h>
 
@@ -119,8 +117,6 @@ void record_answered(struct sim_client *client, const struct op *op, uint64_t zx
     }
 }
 
-void record_lost(struct sim_client *client, const struct op *op) {} // stays unknown
-
 static struct record_operation lock_operation(struct sim_client *client, enum record_op kind, uint32_t lock,
                                               uint64_t token) {
     struct record *record = client->sim->checks->record;
@@ -167,16 +163,3 @@ void clients_check(struct sim *sim) {
     check_all(sim->checks->record, stdout, limits);
     world_fail(&sim->world, "the recorded history breaks a promise (above)");
 }
-
-#else
-
-void record_begin(struct sim *sim) {}
-void record_end(struct sim *sim) {}
-void record_sent(struct sim_client *client, struct op *op) {}
-void record_answered(struct sim_client *client, const struct op *op, uint64_t zxid, int32_t error, struct reader r) {}
-void record_lost(struct sim_client *client, const struct op *op) {}
-void record_lock(struct sim_client *client, const struct op *op, uint32_t lock, uint64_t token) {}
-void record_fence(struct sim_client *client, uint32_t lock, uint64_t token, bool accepted) {}
-void clients_check(struct sim *sim) {}
-
-#endif
