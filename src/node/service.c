@@ -28,6 +28,7 @@ static struct pending *pending_at(const struct service *service, uint64_t tag) {
 
 void service_submit(struct service *service, struct client *client, uint64_t tag, struct bytes command, bool attach) {
     if (client->conn == NULL) return;
+    uint8_t model = command.len > 0 ? command.data[0] : 0;
     if (service->submit_count == 0) service->submit_first = next_tag(service);
     uint64_t core_tag = next_tag(service);
     struct pending *p = ring_push(&service->pending);
@@ -35,14 +36,16 @@ void service_submit(struct service *service, struct client *client, uint64_t tag
                           .tag = tag,
                           .submitted_us = service->clock_us,
                           .attach = attach,
-                          .model = command.len > 0 ? command.data[0] : 0,
+                          .model = model,
                           .op = command.len > 1 ? command.data[1] : 0};
     size_t at = service->submit.len;
     if (service->submit.data == NULL)
         writer_reserve(&service->submit, service->submit_before); // as the last, not bit by bit
     writer_extend(&service->submit, 4);
-    if (command.len > COMMAND_BYTES_MAX)
-        group_write_void(&service->submit, COMMAND_TOO_LARGE); // keeps its place in the order
+    if (command.len > COMMAND_BYTES_MAX) // a void keeps its place in the order
+        group_write_void(&service->submit, COMMAND_TOO_LARGE);
+    else if (machine_apply_level(service->machine) < model_min_apply_level(model)) // levels only rise
+        group_write_void(&service->submit, COMMAND_LEVEL);
     else
         write_span(&service->submit, command);
     size_t len = service->submit.len - at - 4;

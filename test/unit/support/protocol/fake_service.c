@@ -135,7 +135,7 @@ static struct apply next_entry(struct fake *fake) {
                           .log_time_ms = fake->now_ms,
                           .unix_ms = fake_unix_ms(fake->applied + 1),
                           .seed = fake->applied * 77,
-                          .apply_level = 1,
+                          .apply_level = 2,
                           .leases = fake->leases,
                           .emit = emit,
                           .emit_context = fake};
