@@ -630,6 +630,20 @@ static void test_client_without_a_socket_at_the_end(void **state) {
     assert_true(agent.replies <= 2);
 }
 
+// Members may be of a binary that does not know the model: the node that is asked refuses, and the log never holds it.
+static void test_model_above_the_apply_level(void **state) {
+    struct fixture *f = *state;
+    struct agent agent = {0};
+    f->rig.options.apply_level_max = 1;
+    start(f);
+    assert_true(rig_wait_ready(&f->rig));
+    rig_call(&f->rig, agent_open, &agent);
+    agent_until(f, &agent, has_session);
+    rig_call(&f->rig, agent_write, &agent);
+    assert_int_equal(agent_until(f, &agent, has_answers).error, COMMAND_LEVEL);
+    ASK(f, "OK 0", "CREATE /a x");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
@@ -642,6 +656,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_keep_alive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_without_a_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_without_a_socket_at_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_model_above_the_apply_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_survives_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),

@@ -327,6 +327,23 @@ static void who_closed_before_the_answer_keeps_nothing(void **state) {
     assert_int_equal(waiters, 0);
 }
 
+// Found by reading: who was granted the lock while the cancellation was on its way kept it, and nobody knew.
+static void granted_while_the_cancellation_is_on_its_way(void **state) {
+    struct room *room = *state;
+    ask(room, room->one, "lock/acquire", TRY, "x");
+    expect(room, room->one, 200, NULL);
+    make_session(room);
+    ask(room, room->two, "lock/acquire", "{\"name\": \"a\", \"session\": \"%s\", \"wait_ms\": 60000}", room->session);
+    fake_step(room->fake);
+    fake_disconnect(room->two);
+    fake_pass_time(room->fake, 5000);
+    look(room);
+    assert_int_equal(holders, 1);
+    fake_step(room->fake);
+    look(room);
+    assert_int_equal(holders + waiters, 0);
+}
+
 // The same owner asks again over another connection: the first one's end does not take the place in line away.
 static void one_place_in_line_for_two_connections(void **state) {
     struct room *room = *state;
@@ -560,6 +577,7 @@ int main(void) {
         TEST(waits_end_by_events),
         TEST(who_closes_waits_no_longer),
         TEST(who_closed_before_the_answer_keeps_nothing),
+        TEST(granted_while_the_cancellation_is_on_its_way),
         TEST(one_place_in_line_for_two_connections),
         TEST(cancelled_by_its_ticket),
         TEST(holders_are_told_of_their_loss),

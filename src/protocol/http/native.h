@@ -49,7 +49,8 @@ struct native_operation {
     void (*run)(struct http_call *call);
     void (*reply)(struct http_call *call, const struct result *result); // of the command that `run` submitted
     void (*read)(struct http_call *call);                               // of the read that `run` asked for
-    void (*gone)(struct http_call *call); // nobody is left to hear of it: gives back what it got or waits for
+    // Nobody is left to hear of it: gives back what it got or waits for, and ends it (call_end) or submits once more.
+    void (*gone)(struct http_call *call);
 };
 extern const struct native_operation native_operations[];
 extern const size_t native_operation_count;

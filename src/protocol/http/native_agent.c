@@ -33,11 +33,19 @@ static void call_free(struct http_call *call) {
     mem_free(call);
 }
 
+void call_end(struct http_call *call) {
+    call_free(call);
+}
+
 // Its connection has gone.
 static void call_drop(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
-    if (call->operation->gone != NULL && call->agent->state == AGENT_READY) call->operation->gone(call);
-    call_free(call);
+    if (call->operation->gone == NULL || call->agent->state != AGENT_READY || call->cleans_up) {
+        call_free(call);
+        return;
+    }
+    call->cleans_up = true;
+    call->operation->gone(call);
 }
 
 static void call_gone(struct http_waiting *waiting) {
@@ -59,7 +67,7 @@ void call_answer(struct http_call *call, int status, json_t *json) {
     if (call->waiting.connection == NULL) {
         call_drop(call);
     } else if (agent->session != 0 && agent->state == AGENT_READY && !client_may_tell(agent->client)) {
-        set_state(call, CALL_GATED, &agent->calls); // it would say that the session lives
+        set_state(call, CALL_GATED, &agent->timed); // it would say that the session lives
     } else {
         deliver(call);
     }
@@ -108,7 +116,7 @@ void call_wait(struct http_call *call, uint64_t number) {
         call_drop(call);
         return;
     }
-    set_state(call, CALL_WAITS_FOR_EVENT, &call->agent->calls);
+    set_state(call, CALL_WAITS_FOR_EVENT, call->until_ms != 0 ? &call->agent->timed : &call->agent->calls);
     hash_insert(&call->agent->instance->numbers, &call->by_number, hash_u64(number));
     call->waiting.breaks_off = true;
     client_output_ready(call->waiting.connection->client); // its sender may have ended already
@@ -130,7 +138,7 @@ void call_keepalive(struct http_call *call) {
     if (acknowledged(call))
         session_keepalive_done(call);
     else
-        set_state(call, CALL_KEEPALIVE, &call->agent->calls);
+        set_state(call, CALL_KEEPALIVE, &call->agent->timed);
 }
 
 // ---- agents
@@ -156,6 +164,7 @@ static struct http_agent *agent_new(struct http_instance *instance, uint64_t ses
     agent->since_ms = service_now_ms(instance->service);
     agent->state = AGENT_READY;
     list_init(&agent->calls);
+    list_init(&agent->timed);
     list_init(&agent->submitted);
     list_init(&agent->reading);
     list_push_back(&instance->agents, &agent->link);
@@ -204,6 +213,7 @@ static void agent_end(struct http_agent *agent, const char *error, const char *d
     if (agent == agent->instance->own) agent->instance->own = NULL;
     if (agent->session != 0) hash_remove(&agent->instance->sessions, &agent->by_session);
     fail_all(&agent->calls, error, detail);
+    fail_all(&agent->timed, error, detail);
     fail_all(&agent->submitted, error, detail);
     fail_all(&agent->reading, error, detail);
     client_close(agent->client, false);
@@ -309,7 +319,7 @@ static void agent_read_ready(void *connection, uint64_t tag, int error) {
 static void agent_kept_alive(void *connection) {
     struct http_agent *agent = connection;
     struct list *next;
-    for (struct list *at = agent->calls.next; at != &agent->calls; at = next) {
+    for (struct list *at = agent->timed.next; at != &agent->timed; at = next) {
         struct http_call *call = CONTAINER_OF(at, struct http_call, of_agent);
         next = at->next;
         if (call->state == CALL_KEEPALIVE && acknowledged(call))
@@ -380,7 +390,7 @@ void call_begin(struct http_connection *c, struct http_call *call) {
 static void tick_call(struct http_call *call, uint64_t now_ms) {
     if (call->state == CALL_KEEPALIVE && now_ms >= call->since_ms + NATIVE_KEEPALIVE_MS)
         call_fail(call, "not-applied", "no leader has acknowledged it", NULL);
-    else if (call->state == CALL_WAITS_FOR_EVENT && call->until_ms != 0 && now_ms >= call->until_ms)
+    else if (call->state == CALL_WAITS_FOR_EVENT && now_ms >= call->until_ms)
         call_read(call);
 }
 
@@ -394,7 +404,7 @@ void agents_tick(struct http_instance *instance, uint64_t now_ms) {
             agent_end(agent, NULL, "no leader took the session up in time");
             continue;
         }
-        for (struct list *one = agent->calls.next; one != &agent->calls; one = next_call) {
+        for (struct list *one = agent->timed.next; one != &agent->timed; one = next_call) {
             next_call = one->next;
             tick_call(CONTAINER_OF(one, struct http_call, of_agent), now_ms);
         }

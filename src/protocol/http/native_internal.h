@@ -37,7 +37,8 @@ struct http_agent {
     uint64_t session; // 0: of calls without a session, or one that is being created
     uint8_t secret[LEASE_PASSWORD_BYTES];
     uint64_t since_ms;
-    struct list calls;     // that wait for the agent, for events or for an acknowledgement
+    struct list calls;     // that wait for the agent or for events
+    struct list timed;     // that time or an acknowledgement ends
     struct list submitted; // in the order of their commands
     struct list reading;
 };
@@ -54,6 +55,7 @@ struct http_call {
     enum call_state state;
     uint64_t tag, number, since_ms, until_ms;
     uint64_t token; // of a lock that was granted and not told yet
+    bool cleans_up; // its connection has gone, and it gives back what it got
     int status;     // CALL_GATED: the answer that waits
     json_t *answer;
 };
@@ -73,6 +75,7 @@ void call_read(struct http_call *call);                     // operation->read f
 void call_wait(struct http_call *call, uint64_t number);    // for an event that names this ticket or token
 void call_keepalive(struct http_call *call);
 void call_attach(struct http_call *call, uint32_t ttl_ms); // a new session
+void call_end(struct http_call *call);                     // nobody is told
 uint64_t call_session(const struct http_call *call);
 uint64_t call_attach_number(const struct http_call *call);
 struct http_call *call_waiting_for(struct http_instance *instance, uint64_t number); // NULL: none

@@ -80,26 +80,43 @@ static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uin
     call_answer(call, 200, json);
 }
 
+static void give_back(struct http_call *call, uint64_t token) {
+    struct writer w;
+    writer_init(&w);
+    lock_write_release(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
+                       token, false);
+    agent_submit(call->agent, &w);
+    call_end(call);
+}
+
 void lock_acquire_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
-    if (result->error != 0)
+    if (result->op == LOCK_CANCEL) { // nobody is there any more; it may have been granted meanwhile
+        if (result->error == 0 && lock->granted)
+            give_back(call, lock->token);
+        else
+            call_end(call);
+    } else if (result->error != 0) {
         fail(call, result->error, lock);
-    else if (lock->granted)
+    } else if (lock->granted) {
         granted(call, lock->token, lock->ticket, lock->holds);
-    else
+    } else {
         call_wait(call, lock->ticket);
+    }
 }
 
 void lock_acquire_gone(struct http_call *call) {
-    struct writer w;
-    writer_init(&w);
-    if (call->token != 0)
-        lock_write_release(&w, call_session(call), call_attach_number(call), text_of(call, "name"),
-                           text_of(call, "owner"), call->token, false);
-    else if (call->number != 0 && call_waiting_for(call->agent->instance, call->number) == NULL) // nobody else waits
+    if (call->token != 0) {
+        give_back(call, call->token);
+    } else if (call->number != 0 && call_waiting_for(call->agent->instance, call->number) == NULL) {
+        struct writer w;
+        writer_init(&w);
         lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"),
                           text_of(call, "owner"), call->number);
-    if (w.len > 0) agent_submit(call->agent, &w);
+        call_submit(call, &w);
+    } else {
+        call_end(call); // another one waits in the same place
+    }
 }
 
 // ---- several at once
