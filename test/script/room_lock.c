@@ -216,7 +216,7 @@ static void break_lock(struct lock_scene *s, FILE *out, const char *name, const 
     lock_model.query(s->locks, &query, &result);
     lock_write_break(&w, bytes_of_text(name), token, bytes_of_text(reason));
     result = play(s, &lock_model, s->locks, &w);
-    fprintf(out, "@%llu %s\n", (unsigned long long)s->index, result.error == 0 ? "broken" : "not held");
+    fprintf(out, "%s @%llu\n", result.error == 0 ? "broken" : "not held", (unsigned long long)s->index);
 }
 
 static bool of_nobody(struct lock_scene *s, FILE *out, char **words, int count) {
