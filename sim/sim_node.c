@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/http/http.h"
 #include "protocol/zookeeper/zookeeper.h"
 
 #define CHECK_BYTES (64u << 20)
@@ -157,7 +158,9 @@ static void on_dead(struct host *host) {
 // Upgrades one after another: from some start on a node's binary knows apply level 2. Not drawn, so that what seeds
 // were found for stays as it was.
 static uint32_t apply_level_of(const struct sim_node *node) {
-    return node->starts > hash_u64(node->sim->world.options.seed ^ node->id) % 4 ? SIM_APPLY_LEVEL : APPLY_LEVEL_FIRST;
+    uint64_t hash = hash_u64(node->sim->world.options.seed ^ node->id);
+    bool newest = natives_wanted(node->sim) && node->sim->world.options.seed % 4 != 0; // else their locks come late
+    return newest || node->starts > hash % 4 ? SIM_APPLY_LEVEL : APPLY_LEVEL_FIRST;
 }
 
 static void refused(struct sim_node *node, bool unreadable) {
@@ -186,8 +189,10 @@ void node_begin(struct sim_node *node) {
     node->starts++;
     node->started_us = sim->world.now_us;
     struct sim_loop *service = host_start_loop(host), *replication = host_start_loop(host);
-    struct node_listener listener = {
-        .protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER};
+    static const struct http_settings http; // native operations ask for nothing of it
+    const struct node_listener listeners[] = {
+        {.protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER},
+        {.protocol = &http_protocol, .address = node->http, .advertised_as = ADVERTISED_HTTP, .settings = &http}};
     struct node_options options = {.service_io = loop_io(service),
                                    .replication_io = loop_io(replication),
                                    .log = node->log,
@@ -196,8 +201,8 @@ void node_begin(struct sim_node *node) {
                                    .cluster = sim->cluster,
                                    .cluster_count = sim->cluster_count,
                                    .peer_address = node->peer,
-                                   .listeners = &listener,
-                                   .listener_count = 1,
+                                   .listeners = listeners,
+                                   .listener_count = natives_wanted(sim) ? 2 : 1,
                                    .apply_level_max = apply_level_of(node),
                                    .journal_align = sim->swarm.journal_align,
                                    .segment_bytes = sim->swarm.segment_bytes,
@@ -387,6 +392,7 @@ void nodes_make(struct sim *sim) {
                                            (int64_t)sim->swarm.drift_ppm_max);
         snprintf(node->data, sizeof node->data, "/data");
         snprintf(node->zookeeper, sizeof node->zookeeper, "%s:2181", name);
+        snprintf(node->http, sizeof node->http, "%s:7450", name);
         snprintf(node->peer, sizeof node->peer, "%s:7451", name);
         node->log = log_new(sim->world.options.log ? LOG_LEVEL_DEBUG : LOG_LEVEL_OFF, on_log, node);
         node->restart.run = run_restart;

@@ -9,7 +9,7 @@
 #include "sim/check/oracle.h"
 #include "sim/world.h"
 
-#define SIM_APPLY_LEVEL 2u // of the simulated newer binaries; nothing hangs on it yet
+#define SIM_APPLY_LEVEL 2u // of the simulated newer binaries: native primitives hang on it
 
 struct history_batch {
     uint64_t first, last, term;
