@@ -186,7 +186,7 @@ static void good(struct native *native, struct line *line, enum asked asked, con
     if (asked == ASKED_CREATE || asked == ASKED_KEEPALIVE) native->told_us = line->asked_us;
     struct history_session *session = history_session(&sim->history, strtoull(native->session, NULL, 10));
     if (asked != ASKED_VERIFY && session != NULL && sent_us > session->told_us) session->told_us = sent_us;
-    if (asked == ASKED_KEEPALIVE) heard(native, sent_us);
+    if (asked == ASKED_KEEPALIVE || asked == ASKED_ACQUIRE) heard(native, sent_us);
     if (asked == ASKED_ACQUIRE) granted(native, line, token);
     if (asked == ASKED_VERIFY && strstr(body, "\"valid\":true") != NULL && line->floor != 0)
         world_fail(&sim->world, "native lock %u: token %llu is valid, and %llu was known when it was asked", line->lock,
