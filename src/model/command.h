@@ -9,7 +9,11 @@ enum model_id {
     MODEL_LEASE = 1,
     MODEL_TREE = 2,
     MODEL_COUNT,
-    MODEL_LOCK = 3, // model/lock: no row in the table yet, so no command of it is ever applied (docs/roadmap.md)
+    // No rows in the table yet, so no command of these is ever applied (docs/roadmap.md):
+    MODEL_LOCK = 3,
+    MODEL_SEQUENCE = 4,
+    MODEL_IDEMPOTENCY = 5,
+    MODEL_GUARD = 8,
 };
 
 struct command {
