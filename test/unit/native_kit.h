@@ -89,6 +89,7 @@ static void native_damage(const struct native *n, uint64_t seed) {
             bad[prng_below(&prng, len)] ^= (uint8_t)(1u << prng_below(&prng, 8));
         struct native other = *n;
         other.state = n->ops->create();
+        other.apply.emit_context = &other;
         if (n->ops->load(other.state, bad, cut) == 0) {
             native_check(&other);
             native_pass(&other, 1u << prng_below(&prng, 20));
