@@ -55,7 +55,9 @@ struct digest idempotency_digest_recount(const void *model) {
 
 static bool load_key(struct idempotency_state *state, struct reader *r) {
     struct bytes name = record_read_text(r), fingerprint = record_read_text(r);
-    struct key k = {.number = read_u64_le(r), .token = read_u64_le(r), .ttl_ms = read_u64_le(r)};
+    struct key k = {.number = read_u64_le(r)};
+    k.token = read_u64_le(r);
+    k.ttl_ms = read_u64_le(r);
     k.since_ms = read_u64_le(r);
     uint64_t due_ms = read_u64_le(r), attempts = read_u64_le(r), status = read_u64_le(r), flags = read_u64_le(r);
     k.body_digest.lo = read_u64_le(r);
