@@ -110,6 +110,7 @@ static void tokens_are_issued_all_or_none(void **state) {
     guard_write_issue(&w, 0, 0, bytes_of_text(""), TTL_MS, tokens, 2);
     assert_int_equal(native_run(&n, &w), 0);
     assert_int_equal(consume(&n, "b", "", ""), 0);
+    assert_int_equal(consume(&n, "b", "", ""), GUARD_CONSUMED);
     native_close(&n);
 }
 

@@ -554,6 +554,19 @@ static void random_other(struct native *n, struct naive *m, struct prng *prng) {
     m->index = n->apply.index;
 }
 
+static void compare_key(void *context, const struct idempotency_info *info) {
+    struct naive *m = context;
+    size_t key = (size_t)(info->key.data[1] - '0'), run = naive_find(m, key, true);
+    uint32_t waiters = 0;
+    for (size_t c = 0; c < m->claim_count; c++)
+        waiters += m->claims[c].alive && m->claims[c].key == key && m->claims[c].token == 0;
+    assert_true(m->keys[key].there && info->waiters == waiters && info->attempts == m->keys[key].attempts);
+    assert_int_equal(info->outcome, run != NONE ? IDEMPOTENCY_RUNS : m->keys[key].done ? IDEMPOTENCY_STORED : 0);
+    assert_true(info->due_ms == (run != NONE ? m->claims[run].due_ms : m->keys[key].due_ms));
+    assert_true(run == NONE ||
+                (info->holder.data[0] == m->claims[run].owner && info->session == m->claims[run].session));
+}
+
 static void random_step(struct native *n, struct naive *m, struct prng *prng) {
     uint64_t what = prng_below(prng, 20), ms = prng_below(prng, 40), session = 1 + prng_below(prng, 2);
     m->events[0] = '\0';
@@ -573,6 +586,9 @@ static void random_step(struct native *n, struct naive *m, struct prng *prng) {
         random_other(n, m, prng);
     }
     assert_string_equal(n->events, m->events);
+    struct idempotency_query q = {.page = {.max = KEYS}, .key = compare_key, .context = m};
+    struct result result;
+    idempotency_model.query(n->state, &q, &result);
 }
 
 static void random_commands_match_a_naive_model(void **state) {

@@ -214,6 +214,8 @@ static void workers_ranges_never_overlap(void **state) {
     assert_int_equal(renew(&n, 7, 1, token, 1000), 0);
     assert_true(out(&n)->until_ms == until + 600);
     until += 600;
+    assert_int_equal(renew(&n, 7, 1, token, 1), 0); // a range never shrinks
+    assert_true(out(&n)->until_ms == until);
     assert_int_equal(renew(&n, 8, 1, token, 1000), SEQUENCE_NOT_HELD);
     assert_int_equal(renew(&n, 7, 1, token + 1, 1000), SEQUENCE_NOT_HELD);
     native_end_session(&n, 7);
@@ -406,12 +408,13 @@ static void random_worker(struct native *n, struct naive *m, struct prng *prng) 
     size_t k = m->range_count > 0 ? prng_below(prng, m->range_count) : 0;
     uint64_t session = prng_below(prng, 3), window_ms = 1 + prng_below(prng, 50);
     if (m->range_count > 0 && prng_below(prng, 2)) {
-        if (prng_below(prng, 4) == 0)
+        if (prng_below(prng, 4) == 0) {
             release(n, session, m->ranges[k].worker, m->ranges[k].token);
-        else if (renew(n, session, m->ranges[k].worker, m->ranges[k].token, window_ms) == 0)
-            m->ranges[k].until_ms = out(n)->until_ms;
-        else
             return;
+        }
+        if (renew(n, session, m->ranges[k].worker, m->ranges[k].token, window_ms) != 0) return;
+        assert_true(out(n)->until_ms >= m->ranges[k].until_ms); // what was granted stays granted
+        m->ranges[k].until_ms = out(n)->until_ms;
     } else if (lease(n, session, window_ms) == 0 && m->range_count < RANGES) {
         k = m->range_count++;
         m->ranges[k].worker = out(n)->worker;
