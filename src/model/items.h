@@ -25,7 +25,8 @@ void record_u64(struct record *to, uint64_t value);
 void record_text(struct record *to, struct bytes text); // at most 64 KiB - 1
 struct bytes record_read_text(struct reader *r);
 
-// ---- deadlines of several kinds in one heap
+// ---- deadlines of several kinds in one heap. Ties of one heap differ, whatever their kinds: else the order of two
+// would hang on the heap's history, which a copy by save and load does not share.
 
 #define NO_DEADLINE UINT64_MAX
 struct deadline {

@@ -269,6 +269,23 @@ static void ids_wait_after_a_restore(void **state) {
     native_close(&n);
 }
 
+// A worker's lease and a key that end at one time: cut between the two, a copy by save and load ends the same one.
+static void equal_deadlines_have_one_order(void **state) {
+    struct native n, copy;
+    native_open(&n, &sequence_model, NULL);
+    for (int i = 0; i < 6; i++) lease(&n, 0, 1000);
+    for (int i = 0; i < 6; i++) keyed(&n, "x", (const char[]){(char)('a' + i), '\0'}, "", 1000);
+    native_copy(&n, &copy, 4096);
+    n.apply.log_time_ms = copy.apply.log_time_ms += 1000;
+    for (int i = 0; i < 12; i++) {
+        assert_int_equal(sequence_model.expire(n.state, &n.apply, 1), 1);
+        assert_int_equal(sequence_model.expire(copy.state, &copy.apply, 1), 1);
+        assert_true(digest_equal(sequence_model.digest(n.state), sequence_model.digest(copy.state)));
+    }
+    native_close(&n);
+    native_close(&copy);
+}
+
 static void see_sequence(void *context, const struct sequence_info *info) {
     struct native *n = context;
     size_t len = strlen(n->events);
@@ -533,6 +550,7 @@ int main(void) {
         cmocka_unit_test(workers_ranges_never_overlap),
         cmocka_unit_test(all_numbers_out_says_when),
         cmocka_unit_test(ids_wait_after_a_restore),
+        cmocka_unit_test(equal_deadlines_have_one_order),
         cmocka_unit_test(listed_in_pages),
         cmocka_unit_test(bad_arguments_are_refused),
         cmocka_unit_test(random_commands_match_a_naive_model),

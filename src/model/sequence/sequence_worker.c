@@ -21,6 +21,11 @@ static void record(const struct item *item, struct record *to) {
 
 const struct item_kind worker_kind = {.tag = 'w', .record = record};
 
+// Behind all keys that end at the same time: the ties of a heap must differ, or its order would hang on its history.
+static void set_due(struct sequence_state *state, struct worker *worker, uint64_t at_ms) {
+    deadline_set(&state->due, &worker->due, at_ms, 1ull << 63 | worker->number);
+}
+
 static void number_name(uint32_t number, uint8_t name[2]) {
     name[0] = (uint8_t)(number >> 8);
     name[1] = (uint8_t)number;
@@ -96,8 +101,7 @@ static void set_range(struct sequence_state *state, const struct apply *apply, s
                       uint64_t window_ms, struct sequence_result *out) {
     uint64_t until_ms = (uint64_t)apply->unix_ms + window_ms;
     if (worker->until_ms < until_ms) worker->until_ms = until_ms;
-    if (worker->session == 0)
-        deadline_set(&state->due, &worker->due, time_after(apply->log_time_ms, window_ms), worker->number);
+    if (worker->session == 0) set_due(state, worker, time_after(apply->log_time_ms, window_ms));
     items_changed(&state->workers, &worker->item);
     out->worker = worker->number;
     out->token = worker->token;
@@ -155,7 +159,7 @@ int worker_apply_release(struct sequence_state *state, uint64_t session, struct 
 }
 
 void worker_end(struct sequence_state *state, struct worker *worker) {
-    deadline_set(&state->due, &worker->due, NO_DEADLINE, 0);
+    set_due(state, worker, NO_DEADLINE);
     worker->token = worker->session = 0;
     worker->owner_len = 0;
     items_changed(&state->workers, &worker->item);
@@ -178,7 +182,7 @@ bool worker_load(struct sequence_state *state, struct reader *r) {
     worker->until_ms = until_ms;
     worker->owner_len = (uint32_t)owner.len;
     if (owner.len > 0) memcpy(worker->owner, owner.data, owner.len);
-    deadline_set(&state->due, &worker->due, due_ms, number);
+    set_due(state, worker, due_ms);
     items_changed(&state->workers, &worker->item);
     return true;
 }
