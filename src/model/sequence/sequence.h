@@ -4,16 +4,20 @@
 // fails. A gapless one gives each number in the same entry that remembers the caller's key for it: a retry under the
 // key gets its number again, so nothing is lost between the two.
 //
-// An id (64 bits, below 2^63) is a time, a worker and a count:   milliseconds since 2024 (41) | worker (10) | count
-// (12) A worker's number is leased together with a range of time, and only ids with times in that range may be made
-// under it. Ranges of one number never overlap, so no id repeats, whatever the clocks do and whoever is paused; and a
-// number is given on only when the group's Unix time is past its last range, so that ids stay in the order of time.
-// Number 0 is the group's own, for ids that it makes itself.
+// An id has 64 bits, the highest 0:
+//
+//   | milliseconds since 2024 (41) | worker (10) | count (12) |
+//
+// A worker's number is leased together with a range of time, and only ids with times in that range may be made under
+// it. Ranges of one number never overlap, so no id repeats, whatever the clocks do and whoever is paused; and a number
+// is given on only when the group's Unix time is past its last range, so that ids stay in the order of time. Number 0
+// is the group's own, for ids that it makes itself.
 //
 // After a restore from a backup the numbers given since the backup are not known. A restore moves the index up by 2^40
 // (replica/machine.h); whoever finds such a step here knows: a sequence moves on by more numbers than can have been
-// given in so many entries (block_max a piece), a gapless one waits for an operator's word, worker leases end and no
-// new one is given for as long as a range can reach. A sequence made after the backup is not in it and begins anew.
+// given in so many entries (block_max a piece), a gapless one waits for an operator's word, worker leases end, and no
+// id is given for as long as a range can reach (long before that is over, the group's clock follows its hosts' again).
+// A sequence made after the backup is not in it and begins anew.
 #pragma once
 #include "model/remember.h"
 
