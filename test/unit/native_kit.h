@@ -75,6 +75,23 @@ static void native_copy(const struct native *from, struct native *to, size_t chu
     native_check(to);
 }
 
+// What ends by time ends in one order here and in a copy, wherever the time entries cut it.
+static void native_ends_alike(struct native *n) {
+    struct native *copy = test_malloc(sizeof *copy);
+    native_copy(n, copy, 2048);
+    n->apply.log_time_ms = copy->apply.log_time_ms += 100;
+    for (size_t ended = 1; ended > 0;) {
+        n->events[0] = copy->events[0] = '\0';
+        n->apply.index = ++copy->apply.index;
+        ended = n->ops->expire(n->state, &n->apply, 1);
+        assert_int_equal(n->ops->expire(copy->state, &copy->apply, 1), ended);
+        assert_string_equal(n->events, copy->events);
+        assert_true(digest_equal(n->ops->digest(n->state), n->ops->digest(copy->state)));
+    }
+    native_close(copy);
+    test_free(copy);
+}
+
 // Damaged records are refused, or load to a state that is whole and can be used.
 static void native_damage(const struct native *n, uint64_t seed) {
     static uint8_t saved[1 << 17], bad[1 << 17];

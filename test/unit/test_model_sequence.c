@@ -505,6 +505,7 @@ static void random_commands_match_a_naive_model(void **state) {
             if (i % 16 == 0) native_check(&n);
             if (prng_below(&prng, 100) != 0) continue;
             native_copy(&n, &copy, 1024); // goes on from what was saved
+            native_ends_alike(&n);
             native_close(&n);
             n = copy;
             n.apply.emit_context = &n;
