@@ -10,7 +10,7 @@ static uint64_t domain_of(const struct item_sum *sum, uint8_t tag) { // tag 0: t
 
 // ---- records
 
-static uint8_t *record_take(struct record *to, size_t bytes) {
+static uint8_t *record_take(struct item_record *to, size_t bytes) {
     if (to->full || bytes > (size_t)(to->end - to->at)) {
         to->full = true;
         return NULL;
@@ -19,12 +19,12 @@ static uint8_t *record_take(struct record *to, size_t bytes) {
     return to->at - bytes;
 }
 
-void record_u64(struct record *to, uint64_t value) {
+void item_record_u64(struct item_record *to, uint64_t value) {
     uint8_t *at = record_take(to, 8);
     if (at) put_u64_le(at, value);
 }
 
-void record_text(struct record *to, struct bytes text) {
+void item_record_text(struct item_record *to, struct bytes text) {
     ENSURE(text.len <= UINT16_MAX);
     uint8_t *at = record_take(to, 2 + text.len);
     if (at == NULL) return;
@@ -32,7 +32,7 @@ void record_text(struct record *to, struct bytes text) {
     if (text.len > 0) memcpy(at + 2, text.data, text.len);
 }
 
-struct bytes record_read_text(struct reader *r) {
+struct bytes item_read_text(struct reader *r) {
     return read_span(r, read_u16_le(r));
 }
 
@@ -107,16 +107,16 @@ static struct bytes item_body(const struct items *items, const struct item *item
     return items->kind->body ? items->kind->body(item) : bytes_of(NULL, 0);
 }
 
-static void write_item(const struct items *items, const struct item *item, struct record *to) {
+static void write_item(const struct items *items, const struct item *item, struct item_record *to) {
     uint8_t *tag = record_take(to, 1);
     if (tag) *tag = items->kind->tag;
-    record_text(to, item_name(item));
+    item_record_text(to, item_name(item));
     items->kind->record(item, to);
 }
 
 static struct digest item_digest(const struct items *items, const struct item *item) {
     uint8_t bytes[ITEM_RECORD_BYTES_MAX + ITEM_NAME_BYTES_MAX + 16];
-    struct record to = {bytes, bytes + sizeof bytes, false};
+    struct item_record to = {bytes, bytes + sizeof bytes, false};
     write_item(items, item, &to);
     ENSURE(!to.full);
     return digest_hash(bytes, (size_t)(to.at - bytes), domain_of(items->sum, items->kind->tag));
@@ -189,7 +189,7 @@ void items_head_changed(struct item_sum *sum, const uint64_t *words, size_t coun
     digest_add(&sum->digest, sum->head);
 }
 
-static bool save_item(const struct items *items, const struct item *item, struct record *to) {
+static bool save_item(const struct items *items, const struct item *item, struct item_record *to) {
     uint8_t *begin = to->at;
     write_item(items, item, to);
     if (items->kind->body) {
@@ -205,12 +205,12 @@ static bool save_item(const struct items *items, const struct item *item, struct
 // words[0]: 0: the head, 1 + n: in table n. words[1]: the next item's address, 0: the table's first.
 size_t items_save(const struct item_sum *sum, const struct items *const *tables, size_t count, const uint64_t *words,
                   size_t word_count, struct save_cursor *cursor, uint8_t *out, size_t capacity) {
-    struct record to = {out, out + capacity, false};
+    struct item_record to = {out, out + capacity, false};
     if (cursor->words[0] == 0) {
         struct digest head = head_digest(sum, words, word_count), none = {0, 0};
         ENSURE(capacity >= 1 + 8 * word_count);
         if (!digest_equal(head, none)) *to.at++ = 0;
-        for (size_t i = 0; i < word_count && !digest_equal(head, none); i++) record_u64(&to, words[i]);
+        for (size_t i = 0; i < word_count && !digest_equal(head, none); i++) item_record_u64(&to, words[i]);
         cursor->words[0] = 1;
     }
     while (cursor->words[0] <= count && !to.full) {

@@ -17,13 +17,13 @@
 
 // ---- records: integers of 8 bytes, texts with a length of 2
 
-struct record {
+struct item_record {
     uint8_t *at, *end;
     bool full; // it did not fit: what was written is void
 };
-void record_u64(struct record *to, uint64_t value);
-void record_text(struct record *to, struct bytes text); // at most 64 KiB - 1
-struct bytes record_read_text(struct reader *r);
+void item_record_u64(struct item_record *to, uint64_t value);
+void item_record_text(struct item_record *to, struct bytes text); // at most 64 KiB - 1
+struct bytes item_read_text(struct reader *r);
 
 // ---- deadlines of several kinds in one heap. Ties of one heap differ, whatever their kinds: else the order of two
 // would hang on the heap's history, which a copy by save and load does not share.
@@ -53,7 +53,7 @@ struct item {
 };
 struct item_kind {
     uint8_t tag; // begins its records; not 0
-    void (*record)(const struct item *item, struct record *to);
+    void (*record)(const struct item *item, struct item_record *to);
     struct bytes (*body)(const struct item *item); // saved behind the record, but not digested: the record holds its
                                                    // digest where it may be long. NULL: none
 };

@@ -17,12 +17,12 @@ struct bytes remembered_answer(const struct remembered *request) {
     return bytes_of(request->text + request->fingerprint_len, request->answer_len);
 }
 
-static void record(const struct item *item, struct record *to) {
+static void record(const struct item *item, struct item_record *to) {
     const struct remembered *request = remembered_item(item);
-    record_u64(to, request->number);
-    record_u64(to, deadline_of(&request->due));
-    record_text(to, fingerprint_of(request));
-    record_text(to, remembered_answer(request));
+    item_record_u64(to, request->number);
+    item_record_u64(to, deadline_of(&request->due));
+    item_record_text(to, fingerprint_of(request));
+    item_record_text(to, remembered_answer(request));
 }
 
 void remember_init(struct remember_kind *kind, struct item_sum *sum, struct heap *due, int deadline_kind) {
@@ -82,9 +82,9 @@ void remember_drop(struct remember_kind *kind, struct remembered *request) {
 }
 
 struct remembered *remember_load(struct remember_kind *kind, struct reader *r) {
-    struct bytes name = record_read_text(r);
+    struct bytes name = item_read_text(r);
     uint64_t number = read_u64_le(r), until_ms = read_u64_le(r);
-    struct bytes fingerprint = record_read_text(r), answer = record_read_text(r);
+    struct bytes fingerprint = item_read_text(r), answer = item_read_text(r);
     if (r->failed || name.len < 8 || name.len > NAME_BYTES_MAX || until_ms == NO_DEADLINE) return NULL;
     if (fingerprint.len > REMEMBER_FINGERPRINT_BYTES_MAX || answer.len > REMEMBER_ANSWER_BYTES_MAX) return NULL;
     if (items_find(&kind->items, name) != NULL) return NULL;

@@ -10,7 +10,7 @@ enum { TABLE_COUNT = 5 };
 
 // ---- blobs
 
-void blob_set(struct blob *blob, struct bytes bytes) {
+void guard_blob_set(struct guard_blob *blob, struct bytes bytes) {
     uint8_t *data = mem_alloc(bytes.len);
     if (bytes.len > 0) memcpy(data, bytes.data, bytes.len);
     mem_free(blob->data);
@@ -19,12 +19,12 @@ void blob_set(struct blob *blob, struct bytes bytes) {
     blob->digest = digest_hash(data, bytes.len, MODEL_GUARD);
 }
 
-void blob_record(const struct blob *blob, struct record *to) {
-    record_u64(to, blob->digest.lo);
-    record_u64(to, blob->digest.hi);
+void guard_blob_record(const struct guard_blob *blob, struct item_record *to) {
+    item_record_u64(to, blob->digest.lo);
+    item_record_u64(to, blob->digest.hi);
 }
 
-struct digest blob_read_digest(struct reader *r) {
+struct digest guard_blob_read_digest(struct reader *r) {
     uint64_t lo = read_u64_le(r);
     return (struct digest){.lo = lo, .hi = read_u64_le(r)};
 }

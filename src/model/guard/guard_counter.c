@@ -12,12 +12,12 @@ static struct counter *counter_of(struct item *item) {
     return item ? CONTAINER_OF(item, struct counter, item) : NULL;
 }
 
-static void record(const struct item *item, struct record *to) {
+static void record(const struct item *item, struct item_record *to) {
     const struct counter *counter = CONTAINER_OF_CONST(item, struct counter, item);
-    record_u64(to, (uint64_t)counter->value);
-    record_u64(to, (uint64_t)counter->floor);
-    record_u64(to, (uint64_t)counter->ceiling);
-    record_u64(to, counter->version);
+    item_record_u64(to, (uint64_t)counter->value);
+    item_record_u64(to, (uint64_t)counter->floor);
+    item_record_u64(to, (uint64_t)counter->ceiling);
+    item_record_u64(to, counter->version);
 }
 
 const struct item_kind guard_counter_kind = {.tag = 'c', .record = record};
@@ -163,7 +163,7 @@ void guard_counter_show(const struct item *item, const struct guard_query *query
 }
 
 bool guard_counter_load(struct guard_state *state, struct reader *r) {
-    struct bytes name = record_read_text(r);
+    struct bytes name = item_read_text(r);
     int64_t value = (int64_t)read_u64_le(r), floor = (int64_t)read_u64_le(r), ceiling = (int64_t)read_u64_le(r);
     uint64_t version = read_u64_le(r);
     if (r->failed || !guard_name_good(name) || find(state, name)) return false;

@@ -11,7 +11,7 @@ struct entity {
     struct item item;
     struct deadline due;
     uint64_t number;
-    struct blob history;
+    struct guard_blob history;
 };
 
 struct change {
@@ -24,15 +24,15 @@ static struct entity *entity_of(struct item *item) {
     return item ? CONTAINER_OF(item, struct entity, item) : NULL;
 }
 
-static void record(const struct item *item, struct record *to) {
+static void record(const struct item *item, struct item_record *to) {
     const struct entity *entity = CONTAINER_OF_CONST(item, struct entity, item);
-    record_u64(to, entity->number);
-    record_u64(to, deadline_of(&entity->due));
-    blob_record(&entity->history, to);
+    item_record_u64(to, entity->number);
+    item_record_u64(to, deadline_of(&entity->due));
+    guard_blob_record(&entity->history, to);
 }
 
 static struct bytes body(const struct item *item) {
-    return blob_bytes(&CONTAINER_OF_CONST(item, struct entity, item)->history);
+    return guard_blob_bytes(&CONTAINER_OF_CONST(item, struct entity, item)->history);
 }
 
 const struct item_kind guard_entity_kind = {.tag = 'e', .record = record, .body = body};
@@ -41,9 +41,9 @@ static bool read_change(struct reader *r, struct change *change) { // false: the
     if (reader_left(r) == 0) return false;
     change->version = read_u64_le(r);
     change->unix_ms = (int64_t)read_u64_le(r);
-    change->state = record_read_text(r);
-    change->request = record_read_text(r);
-    change->caller = record_read_text(r);
+    change->state = item_read_text(r);
+    change->request = item_read_text(r);
+    change->caller = item_read_text(r);
     return !r->failed;
 }
 
@@ -69,7 +69,7 @@ static bool find_request(const struct entity *entity, struct bytes request, stru
 
 static void append(struct entity *entity, const struct change *change) {
     uint8_t bytes[HISTORY_BYTES_MAX];
-    struct record to = {bytes, bytes + sizeof bytes, false};
+    struct item_record to = {bytes, bytes + sizeof bytes, false};
     struct reader r = history_reader(entity);
     struct change old;
     size_t count = 0, skip = 0;
@@ -79,13 +79,13 @@ static void append(struct entity *entity, const struct change *change) {
     size_t kept = entity->history.len - skip;
     if (kept > 0) memcpy(bytes, entity->history.data + skip, kept);
     to.at += kept;
-    record_u64(&to, change->version);
-    record_u64(&to, (uint64_t)change->unix_ms);
-    record_text(&to, change->state);
-    record_text(&to, change->request);
-    record_text(&to, change->caller);
+    item_record_u64(&to, change->version);
+    item_record_u64(&to, (uint64_t)change->unix_ms);
+    item_record_text(&to, change->state);
+    item_record_text(&to, change->request);
+    item_record_text(&to, change->caller);
     ENSURE(!to.full);
-    blob_set(&entity->history, bytes_of(bytes, (size_t)(to.at - bytes)));
+    guard_blob_set(&entity->history, bytes_of(bytes, (size_t)(to.at - bytes)));
 }
 
 static struct entity *make(struct guard_state *state, struct bytes name, uint64_t number) {
@@ -193,14 +193,14 @@ static bool history_good(struct bytes history) {
 }
 
 bool guard_entity_load(struct guard_state *state, struct reader *r) {
-    struct bytes name = record_read_text(r);
+    struct bytes name = item_read_text(r);
     uint64_t number = read_u64_le(r), due_ms = read_u64_le(r);
-    struct digest digest = blob_read_digest(r);
+    struct digest digest = guard_blob_read_digest(r);
     struct bytes history = items_read_body(r);
     if (r->failed || !guard_name_good(name) || items_find(&state->entities, name)) return false;
     if (number > state->words[WORD_NUMBER] || !history_good(history)) return false;
     struct entity *entity = make(state, name, number);
-    blob_set(&entity->history, history);
+    guard_blob_set(&entity->history, history);
     deadline_set(&state->due, &entity->due, due_ms, number);
     items_changed(&state->entities, &entity->item);
     return digest_equal(entity->history.digest, digest);

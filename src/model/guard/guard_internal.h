@@ -7,7 +7,7 @@
 #pragma once
 #include "model/guard/guard.h"
 
-struct blob { // bytes of an item that change; saved as its body, digested by their digest
+struct guard_blob { // bytes of an item that change; saved as its body, digested by their digest
     uint8_t *data;
     uint32_t len;
     struct digest digest;
@@ -28,12 +28,12 @@ struct guard_state {
 };
 
 // guard.c
-void blob_set(struct blob *blob, struct bytes bytes); // takes the place of what was there
-static inline struct bytes blob_bytes(const struct blob *blob) {
+void guard_blob_set(struct guard_blob *blob, struct bytes bytes); // takes the place of what was there
+static inline struct bytes guard_blob_bytes(const struct guard_blob *blob) {
     return bytes_of(blob->data, blob->len);
 }
-void blob_record(const struct blob *blob, struct record *to);
-struct digest blob_read_digest(struct reader *r);
+void guard_blob_record(const struct guard_blob *blob, struct item_record *to);
+struct digest guard_blob_read_digest(struct reader *r);
 static inline bool guard_name_good(struct bytes name) {
     return name.len > 0 && name.len <= GUARD_NAME_BYTES_MAX;
 }

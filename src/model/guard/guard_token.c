@@ -9,7 +9,7 @@ struct token {
     uint64_t number;
     bool consumed;
     int64_t consumed_unix_ms;
-    struct blob caller; // who consumed it
+    struct guard_blob caller; // who consumed it
     uint32_t purpose_len;
     uint8_t purpose[]; // then the name
 };
@@ -22,18 +22,18 @@ static struct bytes purpose_of(const struct token *token) {
     return bytes_of(token->purpose, token->purpose_len);
 }
 
-static void record(const struct item *item, struct record *to) {
+static void record(const struct item *item, struct item_record *to) {
     const struct token *token = CONTAINER_OF_CONST(item, struct token, item);
-    record_text(to, purpose_of(token));
-    record_u64(to, token->number);
-    record_u64(to, deadline_of(&token->due));
-    record_u64(to, token->consumed);
-    record_u64(to, (uint64_t)token->consumed_unix_ms);
-    blob_record(&token->caller, to);
+    item_record_text(to, purpose_of(token));
+    item_record_u64(to, token->number);
+    item_record_u64(to, deadline_of(&token->due));
+    item_record_u64(to, token->consumed);
+    item_record_u64(to, (uint64_t)token->consumed_unix_ms);
+    guard_blob_record(&token->caller, to);
 }
 
 static struct bytes body(const struct item *item) {
-    return blob_bytes(&CONTAINER_OF_CONST(item, struct token, item)->caller);
+    return guard_blob_bytes(&CONTAINER_OF_CONST(item, struct token, item)->caller);
 }
 
 const struct item_kind guard_token_kind = {.tag = 't', .record = record, .body = body};
@@ -80,13 +80,13 @@ int guard_apply_consume(struct guard_state *state, struct apply *apply, struct r
     if (token == NULL) return GUARD_NOT_FOUND;
     if (!bytes_equal(purpose_of(token), purpose)) return GUARD_MISMATCH;
     if (token->consumed) {
-        out->by = blob_bytes(&token->caller);
+        out->by = guard_blob_bytes(&token->caller);
         out->at_unix_ms = token->consumed_unix_ms;
         return GUARD_CONSUMED;
     }
     token->consumed = true;
     token->consumed_unix_ms = apply->unix_ms;
-    blob_set(&token->caller, caller);
+    guard_blob_set(&token->caller, caller);
     items_changed(&state->tokens, &token->item);
     return 0;
 }
@@ -106,7 +106,7 @@ void guard_token_show(const struct item *item, const struct guard_query *query) 
     const struct token *token = CONTAINER_OF_CONST(item, struct token, item);
     struct guard_token_info info = {.token = item_name(item),
                                     .purpose = purpose_of(token),
-                                    .caller = blob_bytes(&token->caller),
+                                    .caller = guard_blob_bytes(&token->caller),
                                     .consumed = token->consumed,
                                     .consumed_unix_ms = token->consumed_unix_ms,
                                     .due_ms = deadline_of(&token->due)};
@@ -114,9 +114,9 @@ void guard_token_show(const struct item *item, const struct guard_query *query) 
 }
 
 bool guard_token_load(struct guard_state *state, struct reader *r) {
-    struct bytes name = record_read_text(r), purpose = record_read_text(r);
+    struct bytes name = item_read_text(r), purpose = item_read_text(r);
     uint64_t number = read_u64_le(r), due_ms = read_u64_le(r), consumed = read_u64_le(r), unix_ms = read_u64_le(r);
-    struct digest digest = blob_read_digest(r);
+    struct digest digest = guard_blob_read_digest(r);
     struct bytes caller = items_read_body(r);
     if (r->failed || !guard_name_good(name) || items_find(&state->tokens, name)) return false;
     if (purpose.len > GUARD_TEXT_BYTES_MAX || caller.len > GUARD_TEXT_BYTES_MAX || consumed > 1) return false;
@@ -124,7 +124,7 @@ bool guard_token_load(struct guard_state *state, struct reader *r) {
     struct token *token = make(state, name, purpose, number, due_ms);
     token->consumed = consumed == 1;
     token->consumed_unix_ms = (int64_t)unix_ms;
-    if (token->consumed) blob_set(&token->caller, caller);
+    if (token->consumed) guard_blob_set(&token->caller, caller);
     items_changed(&state->tokens, &token->item);
     return digest_equal(token->caller.digest, digest);
 }

@@ -9,24 +9,24 @@ struct value {
     struct deadline due; // deleted: until then its token is known
     uint64_t number, version, token;
     bool deleted;
-    struct blob bytes;
+    struct guard_blob bytes;
 };
 
 static struct value *value_of(struct item *item) {
     return item ? CONTAINER_OF(item, struct value, item) : NULL;
 }
 
-static void record(const struct item *item, struct record *to) {
+static void record(const struct item *item, struct item_record *to) {
     const struct value *value = CONTAINER_OF_CONST(item, struct value, item);
-    record_u64(to, value->number);
-    record_u64(to, value->version);
-    record_u64(to, value->token);
-    record_u64(to, deadline_of(&value->due));
-    blob_record(&value->bytes, to);
+    item_record_u64(to, value->number);
+    item_record_u64(to, value->version);
+    item_record_u64(to, value->token);
+    item_record_u64(to, deadline_of(&value->due));
+    guard_blob_record(&value->bytes, to);
 }
 
 static struct bytes body(const struct item *item) {
-    return blob_bytes(&CONTAINER_OF_CONST(item, struct value, item)->bytes);
+    return guard_blob_bytes(&CONTAINER_OF_CONST(item, struct value, item)->bytes);
 }
 
 const struct item_kind guard_value_kind = {.tag = 'v', .record = record, .body = body};
@@ -47,7 +47,7 @@ static int may_write(const struct value *value, uint64_t expected, uint64_t toke
         return GUARD_OLD_TOKEN;
     }
     if (expected == GUARD_ANY || expected == version) return 0;
-    if (version != 0) out->value = blob_bytes(&value->bytes);
+    if (version != 0) out->value = guard_blob_bytes(&value->bytes);
     return GUARD_VERSION;
 }
 
@@ -65,7 +65,7 @@ int guard_apply_put(struct guard_state *state, struct apply *apply, struct reade
     value->token = token;
     value->deleted = false;
     deadline_set(&state->due, &value->due, NO_DEADLINE, 0);
-    blob_set(&value->bytes, bytes);
+    guard_blob_set(&value->bytes, bytes);
     items_changed(&state->values, &value->item);
     return 0;
 }
@@ -88,7 +88,7 @@ int guard_apply_delete(struct guard_state *state, struct apply *apply, struct re
     value->token = token;
     value->deleted = true;
     deadline_set(&state->due, &value->due, time_after(apply->log_time_ms, GUARD_MARK_MS), value->number);
-    blob_set(&value->bytes, bytes_of("", 0));
+    guard_blob_set(&value->bytes, bytes_of("", 0));
     items_changed(&state->values, &value->item);
     return 0;
 }
@@ -107,7 +107,7 @@ struct item *guard_value_due(struct deadline *due) {
 void guard_value_show(const struct item *item, const struct guard_query *query) {
     const struct value *value = CONTAINER_OF_CONST(item, struct value, item);
     struct guard_value_info info = {.name = item_name(item),
-                                    .value = blob_bytes(&value->bytes),
+                                    .value = guard_blob_bytes(&value->bytes),
                                     .version = value->version,
                                     .token = value->token,
                                     .deleted = value->deleted};
@@ -115,9 +115,9 @@ void guard_value_show(const struct item *item, const struct guard_query *query) 
 }
 
 bool guard_value_load(struct guard_state *state, struct reader *r) {
-    struct bytes name = record_read_text(r);
+    struct bytes name = item_read_text(r);
     uint64_t number = read_u64_le(r), version = read_u64_le(r), token = read_u64_le(r), due_ms = read_u64_le(r);
-    struct digest digest = blob_read_digest(r);
+    struct digest digest = guard_blob_read_digest(r);
     struct bytes bytes = items_read_body(r);
     if (r->failed || !guard_name_good(name) || items_find(&state->values, name)) return false;
     if (number > state->words[WORD_NUMBER] || version == 0 || bytes.len > GUARD_VALUE_BYTES_MAX) return false;
@@ -128,7 +128,7 @@ bool guard_value_load(struct guard_state *state, struct reader *r) {
     value->token = token;
     value->deleted = deleted;
     deadline_set(&state->due, &value->due, due_ms, number);
-    blob_set(&value->bytes, bytes);
+    guard_blob_set(&value->bytes, bytes);
     items_changed(&state->values, &value->item);
     return digest_equal(value->bytes.digest, digest);
 }

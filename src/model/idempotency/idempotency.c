@@ -10,12 +10,13 @@
 
 // ---- tables
 
-struct key *key_find(const struct idempotency_state *state, struct bytes name) {
-    return key_of(items_find(&state->keys, name));
+struct idem_key *idem_key_find(const struct idempotency_state *state, struct bytes name) {
+    return idem_key_of(items_find(&state->keys, name));
 }
 
-struct key *key_make(struct idempotency_state *state, struct bytes name, struct bytes fingerprint, uint64_t number) {
-    struct key *key = item_make(sizeof *key + fingerprint.len, name);
+struct idem_key *idem_key_make(struct idempotency_state *state, struct bytes name, struct bytes fingerprint,
+                               uint64_t number) {
+    struct idem_key *key = item_make(sizeof *key + fingerprint.len, name);
     key->number = number;
     key->fingerprint_len = (uint32_t)fingerprint.len;
     if (fingerprint.len > 0) memcpy(key->fingerprint, fingerprint.data, fingerprint.len);
@@ -25,14 +26,14 @@ struct key *key_make(struct idempotency_state *state, struct bytes name, struct 
     return key;
 }
 
-void key_free(struct idempotency_state *state, struct key *key) {
+void idem_key_free(struct idempotency_state *state, struct idem_key *key) {
     ENSURE(key->run == NULL && list_empty(&key->waiters));
     deadline_set(&state->due, &key->due, NO_DEADLINE, 0);
     mem_free(key->body);
     items_remove(&state->keys, &key->item);
 }
 
-void key_store(struct key *key, struct bytes body) {
+void idem_key_store(struct idem_key *key, struct bytes body) {
     key->body = mem_alloc(body.len);
     if (body.len > 0) memcpy(key->body, body.data, body.len);
     key->body_len = (uint32_t)body.len;
@@ -49,12 +50,12 @@ static struct idempotency_session *session_find(const struct idempotency_state *
     return node ? CONTAINER_OF(node, struct idempotency_session, index) : NULL;
 }
 
-uint32_t session_claims(const struct idempotency_state *state, uint64_t session) {
+uint32_t idem_session_claims(const struct idempotency_state *state, uint64_t session) {
     const struct idempotency_session *of = session_find(state, session);
     return of ? of->count : 0;
 }
 
-static void session_join(struct idempotency_state *state, struct claim *claim, uint64_t session) {
+static void session_join(struct idempotency_state *state, struct idem_claim *claim, uint64_t session) {
     struct idempotency_session *of = session_find(state, session);
     if (of == NULL) {
         of = mem_zalloc(sizeof *of);
@@ -67,7 +68,7 @@ static void session_join(struct idempotency_state *state, struct claim *claim, u
     claim->session = of;
 }
 
-static void session_leave(struct idempotency_state *state, struct claim *claim) {
+static void session_leave(struct idempotency_state *state, struct idem_claim *claim) {
     struct idempotency_session *of = claim->session;
     list_remove(&claim->of_session);
     if (--of->count > 0) return;
@@ -75,12 +76,12 @@ static void session_leave(struct idempotency_state *state, struct claim *claim) 
     mem_free(of);
 }
 
-struct claim *claim_make(struct idempotency_state *state, struct key *key, uint64_t session, struct bytes owner,
-                         uint64_t ticket) {
+struct idem_claim *idem_claim_make(struct idempotency_state *state, struct idem_key *key, uint64_t session,
+                                   struct bytes owner, uint64_t ticket) {
     uint8_t name[8];
     put_u64_be(name, ticket);
     if (items_find(&state->claims, bytes_of(name, 8)) != NULL) return NULL;
-    struct claim *claim = item_make(sizeof *claim + owner.len, bytes_of(name, 8));
+    struct idem_claim *claim = item_make(sizeof *claim + owner.len, bytes_of(name, 8));
     claim->ticket = ticket;
     claim->key = key;
     claim->owner_len = (uint32_t)owner.len;
@@ -93,7 +94,7 @@ struct claim *claim_make(struct idempotency_state *state, struct key *key, uint6
     return claim;
 }
 
-void claim_free(struct idempotency_state *state, struct claim *claim) {
+void idem_claim_free(struct idempotency_state *state, struct idem_claim *claim) {
     if (claim->token == 0 && !list_empty(&claim->of_key)) claim->key->waiter_count--;
     if (claim->key->run == claim) claim->key->run = NULL;
     list_remove(&claim->of_key);
@@ -102,30 +103,30 @@ void claim_free(struct idempotency_state *state, struct claim *claim) {
     items_remove(&state->claims, &claim->item);
 }
 
-void claim_wait(struct claim *claim) {
+void idem_claim_wait(struct idem_claim *claim) {
     list_push_back(&claim->key->waiters, &claim->of_key);
     claim->key->waiter_count++;
 }
 
 // ---- who runs
 
-void claim_tell(struct apply *apply, const struct claim *claim, enum idempotency_event_type type) {
-    const struct key *key = claim->key;
+void idem_claim_tell(struct apply *apply, const struct idem_claim *claim, enum idempotency_event_type type) {
+    const struct idem_key *key = claim->key;
     struct idempotency_event event = {.type = type,
                                       .key = item_name(&key->item),
-                                      .owner = claim_owner(claim),
-                                      .session = claim_session(claim),
+                                      .owner = idem_claim_owner(claim),
+                                      .session = idem_claim_session(claim),
                                       .ticket = claim->ticket,
                                       .token = claim->token,
                                       .attempt = key->attempts,
                                       .status = key->status,
                                       .failed = key->failed,
-                                      .body = key_body(key)};
+                                      .body = idem_key_body(key)};
     if (apply->emit) apply->emit(apply->emit_context, MODEL_IDEMPOTENCY, &event);
 }
 
-void claim_run(struct idempotency_state *state, struct apply *apply, struct claim *claim) {
-    struct key *key = claim->key;
+void idem_claim_run(struct idempotency_state *state, struct apply *apply, struct idem_claim *claim) {
+    struct idem_key *key = claim->key;
     ENSURE(key->run == NULL && !key->done);
     if (!list_empty(&claim->of_key)) key->waiter_count--;
     list_remove(&claim->of_key);
@@ -142,12 +143,12 @@ void claim_run(struct idempotency_state *state, struct apply *apply, struct clai
     items_changed(&state->keys, &key->item);
 }
 
-void key_give_on(struct idempotency_state *state, struct apply *apply, struct key *key) {
+void idem_key_give_on(struct idempotency_state *state, struct apply *apply, struct idem_key *key) {
     ENSURE(key->run == NULL);
     if (!list_empty(&key->waiters)) {
-        struct claim *first = CONTAINER_OF(key->waiters.next, struct claim, of_key);
-        claim_run(state, apply, first);
-        claim_tell(apply, first, IDEMPOTENCY_EVENT_RUN);
+        struct idem_claim *first = CONTAINER_OF(key->waiters.next, struct idem_claim, of_key);
+        idem_claim_run(state, apply, first);
+        idem_claim_tell(apply, first, IDEMPOTENCY_EVENT_RUN);
         return;
     }
     key->since_ms = apply->log_time_ms;
@@ -157,11 +158,11 @@ void key_give_on(struct idempotency_state *state, struct apply *apply, struct ke
 
 // A run's lease is over or its session ended. Its token stays the key's: what it stores still counts while nobody else
 // runs.
-static void run_lost(struct idempotency_state *state, struct apply *apply, struct claim *claim) {
-    struct key *key = claim->key;
-    claim_tell(apply, claim, IDEMPOTENCY_EVENT_LOST);
-    claim_free(state, claim);
-    key_give_on(state, apply, key);
+static void run_lost(struct idempotency_state *state, struct apply *apply, struct idem_claim *claim) {
+    struct idem_key *key = claim->key;
+    idem_claim_tell(apply, claim, IDEMPOTENCY_EVENT_LOST);
+    idem_claim_free(state, claim);
+    idem_key_give_on(state, apply, key);
 }
 
 // ---- the model
@@ -169,8 +170,8 @@ static void run_lost(struct idempotency_state *state, struct apply *apply, struc
 static void *idempotency_create(void) {
     struct idempotency_state *state = mem_zalloc(sizeof *state);
     state->sum.domain = MODEL_IDEMPOTENCY;
-    items_init(&state->keys, &key_kind, &state->sum);
-    items_init(&state->claims, &claim_kind, &state->sum);
+    items_init(&state->keys, &idem_key_kind, &state->sum);
+    items_init(&state->claims, &idem_claim_kind, &state->sum);
     hash_init(&state->sessions);
     heap_init(&state->due);
     return state;
@@ -178,8 +179,8 @@ static void *idempotency_create(void) {
 
 static void idempotency_destroy(void *model) {
     struct idempotency_state *state = model;
-    for (struct item *item; (item = items_first(&state->claims)) != NULL;) claim_free(state, claim_of(item));
-    for (struct item *item; (item = items_first(&state->keys)) != NULL;) key_free(state, key_of(item));
+    for (struct item *item; (item = items_first(&state->claims)) != NULL;) idem_claim_free(state, idem_claim_of(item));
+    for (struct item *item; (item = items_first(&state->keys)) != NULL;) idem_key_free(state, idem_key_of(item));
     hash_free(&state->sessions);
     heap_free(&state->due);
     mem_free(state);
@@ -191,18 +192,18 @@ static void idempotency_session_end(void *model, struct apply *apply, uint64_t s
     const struct idempotency_session *of = session_find(state, session);
     uint32_t waiting = 0, running = 0;
     for (const struct list *at = of ? of->claims.next : NULL; of && at != &of->claims; at = at->next) {
-        bool waits = CONTAINER_OF_CONST(at, struct claim, of_session)->token == 0;
+        bool waits = CONTAINER_OF_CONST(at, struct idem_claim, of_session)->token == 0;
         waiting += waits;
         running += !waits;
     }
     for (struct list *at = of ? of->claims.next : NULL, *next; waiting > 0; at = next) {
-        struct claim *claim = CONTAINER_OF(at, struct claim, of_session);
+        struct idem_claim *claim = CONTAINER_OF(at, struct idem_claim, of_session);
         next = at->next;
         if (claim->token != 0) continue;
-        claim_free(state, claim);
+        idem_claim_free(state, claim);
         waiting--;
     }
-    while (running-- > 0) run_lost(state, apply, CONTAINER_OF(of->claims.next, struct claim, of_session));
+    while (running-- > 0) run_lost(state, apply, CONTAINER_OF(of->claims.next, struct idem_claim, of_session));
     items_head_changed(&state->sum, state->words, WORD_COUNT);
 }
 
@@ -215,16 +216,16 @@ static size_t idempotency_expire(void *model, struct apply *apply, size_t max) {
     size_t ended = 0;
     for (struct deadline *due; ended < max && (due = deadline_due(&state->due, apply->log_time_ms)); ended++) {
         if (due->kind == DUE_KEY) {
-            key_free(state, CONTAINER_OF(due, struct key, due));
+            idem_key_free(state, CONTAINER_OF(due, struct idem_key, due));
             continue;
         }
-        struct claim *claim = CONTAINER_OF(due, struct claim, due);
+        struct idem_claim *claim = CONTAINER_OF(due, struct idem_claim, due);
         if (claim->token != 0) {
             run_lost(state, apply, claim);
             continue;
         }
-        claim_tell(apply, claim, IDEMPOTENCY_EVENT_TIMED_OUT);
-        claim_free(state, claim);
+        idem_claim_tell(apply, claim, IDEMPOTENCY_EVENT_TIMED_OUT);
+        idem_claim_free(state, claim);
     }
     items_head_changed(&state->sum, state->words, WORD_COUNT);
     return ended;
@@ -236,10 +237,10 @@ static void idempotency_query_model(const void *model, const void *asked, struct
     const struct item *at = items_page_first(&state->keys, &query->page);
     *result = (struct result){.model = MODEL_IDEMPOTENCY};
     for (size_t left = query->page.max; at && left > 0; at = items_page_next(&query->page, at), left--) {
-        const struct key *key = CONTAINER_OF_CONST(at, struct key, item);
+        const struct idem_key *key = CONTAINER_OF_CONST(at, struct idem_key, item);
         struct idempotency_info info = {.key = item_name(at),
-                                        .fingerprint = key_fingerprint(key),
-                                        .body = key_body(key),
+                                        .fingerprint = idem_key_fingerprint(key),
+                                        .body = idem_key_body(key),
                                         .token = key->token,
                                         .since_ms = key->since_ms,
                                         .ttl_ms = key->ttl_ms,
@@ -250,8 +251,8 @@ static void idempotency_query_model(const void *model, const void *asked, struct
                                         .failed = key->failed};
         if (key->run) {
             info.outcome = IDEMPOTENCY_RUNS;
-            info.holder = claim_owner(key->run);
-            info.session = claim_session(key->run);
+            info.holder = idem_claim_owner(key->run);
+            info.session = idem_claim_session(key->run);
         } else if (key->done) {
             info.outcome = IDEMPOTENCY_STORED;
         }

@@ -12,11 +12,11 @@
 
 enum idempotency_deadline { DUE_KEY, DUE_CLAIM };
 
-struct key {
+struct idem_key {
     struct item item;
     struct deadline due;       // of what is stored, or free; a running one has none
     struct list waiters;       // in the order of their tickets
-    struct claim *run;         // NULL: free or done
+    struct idem_claim *run;    // NULL: free or done
     uint8_t *body;             // done
     struct digest body_digest; // of what is saved
     uint64_t number;           // order of creation
@@ -27,12 +27,12 @@ struct key {
     uint8_t fingerprint[]; // then the name
 };
 
-struct claim { // under its ticket, 8 bytes big-endian
+struct idem_claim { // under its ticket, 8 bytes big-endian
     struct item item;
     struct deadline due; // of its lease, or of its waiting
     struct list of_key;  // a waiter's
     struct list of_session;
-    struct key *key;
+    struct idem_key *key;
     struct idempotency_session *session; // NULL: none
     uint64_t ticket, token, lease_ms, ttl_ms, since_ms;
     uint32_t owner_len;
@@ -57,44 +57,46 @@ struct idempotency_state {
     struct idempotency_result result;
 };
 
-static inline struct key *key_of(struct item *item) {
-    return item ? CONTAINER_OF(item, struct key, item) : NULL;
+static inline struct idem_key *idem_key_of(struct item *item) {
+    return item ? CONTAINER_OF(item, struct idem_key, item) : NULL;
 }
-static inline struct claim *claim_of(struct item *item) {
-    return item ? CONTAINER_OF(item, struct claim, item) : NULL;
+static inline struct idem_claim *idem_claim_of(struct item *item) {
+    return item ? CONTAINER_OF(item, struct idem_claim, item) : NULL;
 }
-static inline struct bytes claim_owner(const struct claim *claim) {
+static inline struct bytes idem_claim_owner(const struct idem_claim *claim) {
     return bytes_of(claim->owner, claim->owner_len);
 }
-static inline uint64_t claim_session(const struct claim *claim) {
+static inline uint64_t idem_claim_session(const struct idem_claim *claim) {
     return claim->session ? claim->session->session : 0;
 }
-static inline struct bytes key_fingerprint(const struct key *key) {
+static inline struct bytes idem_key_fingerprint(const struct idem_key *key) {
     return bytes_of(key->fingerprint, key->fingerprint_len);
 }
-static inline struct bytes key_body(const struct key *key) {
+static inline struct bytes idem_key_body(const struct idem_key *key) {
     return bytes_of(key->body, key->body_len);
 }
 
 // idempotency.c
-struct key *key_find(const struct idempotency_state *state, struct bytes name);
-struct key *key_make(struct idempotency_state *state, struct bytes name, struct bytes fingerprint, uint64_t number);
-void key_free(struct idempotency_state *state, struct key *key);
-void key_store(struct key *key, struct bytes body); // items_changed is due
-struct claim *claim_make(struct idempotency_state *state, struct key *key, uint64_t session, struct bytes owner,
-                         uint64_t ticket); // NULL: the ticket is taken (damaged bytes only)
-void claim_free(struct idempotency_state *state, struct claim *claim);
-void claim_wait(struct claim *claim);
-void claim_run(struct idempotency_state *state, struct apply *apply, struct claim *claim);
-void key_give_on(struct idempotency_state *state, struct apply *apply, struct key *key); // its run has ended
-void claim_tell(struct apply *apply, const struct claim *claim, enum idempotency_event_type type);
-uint32_t session_claims(const struct idempotency_state *state, uint64_t session);
+struct idem_key *idem_key_find(const struct idempotency_state *state, struct bytes name);
+struct idem_key *idem_key_make(struct idempotency_state *state, struct bytes name, struct bytes fingerprint,
+                               uint64_t number);
+void idem_key_free(struct idempotency_state *state, struct idem_key *key);
+void idem_key_store(struct idem_key *key, struct bytes body); // items_changed is due
+struct idem_claim *idem_claim_make(struct idempotency_state *state, struct idem_key *key, uint64_t session,
+                                   struct bytes owner,
+                                   uint64_t ticket); // NULL: the ticket is taken (damaged bytes only)
+void idem_claim_free(struct idempotency_state *state, struct idem_claim *claim);
+void idem_claim_wait(struct idem_claim *claim);
+void idem_claim_run(struct idempotency_state *state, struct apply *apply, struct idem_claim *claim);
+void idem_key_give_on(struct idempotency_state *state, struct apply *apply, struct idem_key *key); // its run has ended
+void idem_claim_tell(struct apply *apply, const struct idem_claim *claim, enum idempotency_event_type type);
+uint32_t idem_session_claims(const struct idempotency_state *state, uint64_t session);
 
 // idempotency_op.c
 void idempotency_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
 
 // idempotency_save.c
-extern const struct item_kind key_kind, claim_kind;
+extern const struct item_kind idem_key_kind, idem_claim_kind;
 size_t idempotency_save(const void *state, struct save_cursor *cursor, uint8_t *out, size_t capacity);
 int idempotency_load(void *state, const uint8_t *data, size_t len);
 struct digest idempotency_digest_recount(const void *state);

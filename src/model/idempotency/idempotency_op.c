@@ -13,28 +13,29 @@ static bool request_good(const struct idempotency_request *q, uint64_t session) 
     return q->wait_ms <= IDEMPOTENCY_WAIT_MS_MAX;
 }
 
-static bool claim_is(const struct claim *claim, uint64_t session, struct bytes owner) {
-    return claim && owner.len > 0 && claim_session(claim) == session && bytes_equal(claim_owner(claim), owner);
+static bool claim_is(const struct idem_claim *claim, uint64_t session, struct bytes owner) {
+    return claim && owner.len > 0 && idem_claim_session(claim) == session &&
+           bytes_equal(idem_claim_owner(claim), owner);
 }
 
-static struct claim *waiter_of(const struct key *key, uint64_t session, struct bytes owner) {
+static struct idem_claim *waiter_of(const struct idem_key *key, uint64_t session, struct bytes owner) {
     for (struct list *at = key->waiters.next; owner.len > 0 && at != &key->waiters; at = at->next) {
-        struct claim *claim = CONTAINER_OF(at, struct claim, of_key);
+        struct idem_claim *claim = CONTAINER_OF(at, struct idem_claim, of_key);
         if (claim_is(claim, session, owner)) return claim;
     }
     return NULL;
 }
 
-static struct claim *new_claim(struct idempotency_state *state, struct apply *apply, struct key *key, uint64_t session,
-                               const struct idempotency_request *q) {
-    struct claim *claim = claim_make(state, key, session, q->owner, ++state->words[WORD_NUMBER]);
+static struct idem_claim *new_claim(struct idempotency_state *state, struct apply *apply, struct idem_key *key,
+                                    uint64_t session, const struct idempotency_request *q) {
+    struct idem_claim *claim = idem_claim_make(state, key, session, q->owner, ++state->words[WORD_NUMBER]);
     claim->lease_ms = q->lease_ms;
     claim->ttl_ms = q->ttl_ms;
     claim->since_ms = apply->log_time_ms;
     return claim;
 }
 
-static int show_run(const struct claim *claim, struct idempotency_result *out) {
+static int show_run(const struct idem_claim *claim, struct idempotency_result *out) {
     out->outcome = IDEMPOTENCY_RUNS;
     out->token = claim->token;
     out->ticket = claim->ticket;
@@ -42,33 +43,33 @@ static int show_run(const struct claim *claim, struct idempotency_result *out) {
     return 0;
 }
 
-static int show_waiter(const struct claim *claim, struct idempotency_result *out) {
+static int show_waiter(const struct idem_claim *claim, struct idempotency_result *out) {
     out->outcome = IDEMPOTENCY_WAITS;
     out->ticket = claim->ticket;
     return 0;
 }
 
-static int show_stored(const struct key *key, struct idempotency_result *out) {
+static int show_stored(const struct idem_key *key, struct idempotency_result *out) {
     out->outcome = IDEMPOTENCY_STORED;
     out->status = key->status;
     out->failed = key->failed;
-    out->body = key_body(key);
+    out->body = idem_key_body(key);
     return 0;
 }
 
-static int in_progress(const struct key *key, struct idempotency_result *out) {
+static int in_progress(const struct idem_key *key, struct idempotency_result *out) {
     out->token = key->token;
-    out->holder = claim_owner(key->run);
+    out->holder = idem_claim_owner(key->run);
     out->since_ms = key->run->since_ms;
     out->due_ms = deadline_of(&key->run->due);
     return IDEMPOTENCY_IN_PROGRESS;
 }
 
 // The same call's retry: its run begins its lease anew, its place in the queue is kept.
-static struct claim *again(struct idempotency_state *state, struct apply *apply, struct key *key, uint64_t session,
-                           const struct idempotency_request *q) {
+static struct idem_claim *again(struct idempotency_state *state, struct apply *apply, struct idem_key *key,
+                                uint64_t session, const struct idempotency_request *q) {
     if (!claim_is(key->run, session, q->owner)) return waiter_of(key, session, q->owner);
-    struct claim *run = key->run;
+    struct idem_claim *run = key->run;
     run->lease_ms = q->lease_ms;
     uint64_t due_ms = q->lease_ms > 0 ? time_after(apply->log_time_ms, q->lease_ms) : NO_DEADLINE;
     deadline_set(&state->due, &run->due, due_ms, run->ticket);
@@ -78,22 +79,22 @@ static struct claim *again(struct idempotency_state *state, struct apply *apply,
 
 static int begin(struct idempotency_state *state, struct apply *apply, uint64_t session,
                  const struct idempotency_request *q, struct idempotency_result *out) {
-    struct key *key = key_find(state, q->key);
-    if (key && !bytes_equal(key_fingerprint(key), q->fingerprint)) return IDEMPOTENCY_MISMATCH;
+    struct idem_key *key = idem_key_find(state, q->key);
+    if (key && !bytes_equal(idem_key_fingerprint(key), q->fingerprint)) return IDEMPOTENCY_MISMATCH;
     if (key && key->done) return show_stored(key, out);
-    struct claim *mine = key && key->run ? again(state, apply, key, session, q) : NULL;
+    struct idem_claim *mine = key && key->run ? again(state, apply, key, session, q) : NULL;
     if (mine) return mine->token != 0 ? show_run(mine, out) : show_waiter(mine, out);
     if (key && key->run && q->wait_ms == 0) return in_progress(key, out);
-    if (session != 0 && session_claims(state, session) >= IDEMPOTENCY_SESSION_MAX) return IDEMPOTENCY_LIMIT;
+    if (session != 0 && idem_session_claims(state, session) >= IDEMPOTENCY_SESSION_MAX) return IDEMPOTENCY_LIMIT;
     if (key && key->run && key->waiter_count >= IDEMPOTENCY_WAITERS_MAX) return IDEMPOTENCY_LIMIT;
-    if (key == NULL) key = key_make(state, q->key, q->fingerprint, ++state->words[WORD_NUMBER]);
-    struct claim *claim = new_claim(state, apply, key, session, q);
+    if (key == NULL) key = idem_key_make(state, q->key, q->fingerprint, ++state->words[WORD_NUMBER]);
+    struct idem_claim *claim = new_claim(state, apply, key, session, q);
     if (key->run == NULL) {
-        claim_run(state, apply, claim);
+        idem_claim_run(state, apply, claim);
         return show_run(claim, out);
     }
     deadline_set(&state->due, &claim->due, time_after(apply->log_time_ms, q->wait_ms), claim->ticket);
-    claim_wait(claim);
+    idem_claim_wait(claim);
     items_changed(&state->claims, &claim->item);
     return show_waiter(claim, out);
 }
@@ -112,16 +113,16 @@ static int apply_begin(struct idempotency_state *state, struct apply *apply, uin
 }
 
 // Stores what the newest run gave, and tells all who wait for it.
-static void store(struct idempotency_state *state, struct apply *apply, struct key *key, bool failed, uint32_t status,
-                  struct bytes body) {
-    if (key->run) claim_free(state, key->run);
-    key_store(key, body);
+static void store(struct idempotency_state *state, struct apply *apply, struct idem_key *key, bool failed,
+                  uint32_t status, struct bytes body) {
+    if (key->run) idem_claim_free(state, key->run);
+    idem_key_store(key, body);
     key->status = status;
     key->failed = failed;
     while (!list_empty(&key->waiters)) {
-        struct claim *waiter = CONTAINER_OF(key->waiters.next, struct claim, of_key);
-        claim_tell(apply, waiter, IDEMPOTENCY_EVENT_DONE);
-        claim_free(state, waiter);
+        struct idem_claim *waiter = CONTAINER_OF(key->waiters.next, struct idem_claim, of_key);
+        idem_claim_tell(apply, waiter, IDEMPOTENCY_EVENT_DONE);
+        idem_claim_free(state, waiter);
     }
     key->since_ms = apply->log_time_ms;
     deadline_set(&state->due, &key->due, time_after(apply->log_time_ms, key->ttl_ms), key->number);
@@ -129,10 +130,10 @@ static void store(struct idempotency_state *state, struct apply *apply, struct k
 }
 
 // 0: under this token may be stored; 1: it was, alike.
-static int may_store(const struct key *key, uint64_t token, bool failed, uint32_t status, struct bytes body) {
+static int may_store(const struct idem_key *key, uint64_t token, bool failed, uint32_t status, struct bytes body) {
     if (key == NULL || token == 0 || key->token != token) return IDEMPOTENCY_NOT_HELD;
     if (!key->done) return 0;
-    bool alike = key->failed == failed && key->status == status && bytes_equal(key_body(key), body);
+    bool alike = key->failed == failed && key->status == status && bytes_equal(idem_key_body(key), body);
     return alike ? 1 : IDEMPOTENCY_ALREADY;
 }
 
@@ -143,7 +144,7 @@ static int apply_complete(struct idempotency_state *state, struct apply *apply, 
     struct bytes body = read_blob(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (status > UINT32_MAX || body.len > IDEMPOTENCY_BODY_BYTES_MAX) return IDEMPOTENCY_BAD_ARGUMENTS;
-    struct key *key = key_find(state, name);
+    struct idem_key *key = idem_key_find(state, name);
     int may = may_store(key, token, false, (uint32_t)status, body);
     if (may < 0) return may;
     out->repeated = may == 1;
@@ -160,7 +161,7 @@ static int apply_fail(struct idempotency_state *state, struct apply *apply, stru
     struct bytes body = read_blob(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (status > UINT32_MAX || body.len > IDEMPOTENCY_BODY_BYTES_MAX) return IDEMPOTENCY_BAD_ARGUMENTS;
-    struct key *key = key_find(state, name);
+    struct idem_key *key = idem_key_find(state, name);
     int may = may_store(key, token, true, (uint32_t)status, body);
     if (may < 0) return may;
     out->repeated = may == 1;
@@ -174,8 +175,8 @@ static int apply_fail(struct idempotency_state *state, struct apply *apply, stru
         items_changed(&state->keys, &key->item);
         return 0;
     }
-    claim_free(state, key->run);
-    key_give_on(state, apply, key);
+    idem_claim_free(state, key->run);
+    idem_key_give_on(state, apply, key);
     return 0;
 }
 
@@ -185,9 +186,9 @@ static int apply_extend(struct idempotency_state *state, struct apply *apply, st
     uint64_t token = read_varint(r), lease_ms = read_varint(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (lease_ms == 0 || lease_ms > IDEMPOTENCY_LEASE_MS_MAX) return IDEMPOTENCY_BAD_ARGUMENTS;
-    const struct key *key = key_find(state, name);
+    const struct idem_key *key = idem_key_find(state, name);
     if (key == NULL || key->run == NULL || token == 0 || key->token != token) return IDEMPOTENCY_NOT_HELD;
-    struct claim *run = key->run;
+    struct idem_claim *run = key->run;
     run->lease_ms = lease_ms;
     deadline_set(&state->due, &run->due, time_after(apply->log_time_ms, lease_ms), run->ticket);
     items_changed(&state->claims, &run->item);
@@ -200,20 +201,20 @@ static int apply_cancel(struct idempotency_state *state, struct reader *r, struc
     uint64_t ticket = read_varint(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     put_u64_be(ticket_name, ticket);
-    struct claim *claim = claim_of(items_find(&state->claims, bytes_of(ticket_name, 8)));
+    struct idem_claim *claim = idem_claim_of(items_find(&state->claims, bytes_of(ticket_name, 8)));
     if (claim == NULL || !bytes_equal(item_name(&claim->key->item), name)) return IDEMPOTENCY_NOT_FOUND;
     if (claim->token != 0) return show_run(claim, out); // too late: it runs
-    claim_free(state, claim);
+    idem_claim_free(state, claim);
     return 0;
 }
 
 static int apply_forget(struct idempotency_state *state, struct reader *r, struct idempotency_result *out) {
     struct bytes name = read_blob(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
-    struct key *key = key_find(state, name);
+    struct idem_key *key = idem_key_find(state, name);
     if (key == NULL) return IDEMPOTENCY_NOT_FOUND;
     if (key->run) return in_progress(key, out);
-    key_free(state, key);
+    idem_key_free(state, key);
     return 0;
 }
 

@@ -15,7 +15,7 @@ static void *sequence_create(void) {
     state->sum.domain = MODEL_SEQUENCE;
     heap_init(&state->due);
     items_init(&state->sequences, &sequence_kind, &state->sum);
-    items_init(&state->workers, &worker_kind, &state->sum);
+    items_init(&state->workers, &sequence_worker_kind, &state->sum);
     remember_init(&state->keys, &state->sum, &state->due, DUE_KEY);
     return state;
 }
@@ -31,8 +31,8 @@ static void sequence_destroy(void *model) {
 
 static void end_workers(struct sequence_state *state, bool all, uint64_t session) {
     for (struct item *item = items_first(&state->workers); item; item = items_next(item)) {
-        struct worker *worker = worker_of(item);
-        if (worker->token != 0 && (all || worker->session == session)) worker_end(state, worker);
+        struct sequence_worker *worker = sequence_worker_of(item);
+        if (worker->token != 0 && (all || worker->session == session)) sequence_worker_end(state, worker);
     }
 }
 
@@ -65,16 +65,16 @@ static void sequence_apply(void *model, struct apply *apply, const struct comman
         result->error = sequence_apply_set(state, &r);
         break;
     case SEQUENCE_IDS:
-        result->error = worker_apply_ids(state, apply, &r, out);
+        result->error = sequence_worker_apply_ids(state, apply, &r, out);
         break;
     case SEQUENCE_LEASE:
-        result->error = worker_apply_lease(state, apply, command->session, &r, out);
+        result->error = sequence_worker_apply_lease(state, apply, command->session, &r, out);
         break;
     case SEQUENCE_RENEW:
-        result->error = worker_apply_renew(state, apply, command->session, &r, out);
+        result->error = sequence_worker_apply_renew(state, apply, command->session, &r, out);
         break;
     case SEQUENCE_RELEASE:
-        result->error = worker_apply_release(state, command->session, &r);
+        result->error = sequence_worker_apply_release(state, command->session, &r);
         break;
     default:
         result->error = COMMAND_BAD_COMMAND;
@@ -107,7 +107,7 @@ static size_t sequence_expire(void *model, struct apply *apply, size_t max) {
         if (due->kind == DUE_KEY)
             remember_drop(&state->keys, remembered_of(due));
         else
-            worker_end(state, CONTAINER_OF(due, struct worker, due));
+            sequence_worker_end(state, CONTAINER_OF(due, struct sequence_worker, due));
     }
     items_head_changed(&state->sum, state->words, WORD_COUNT);
     return ended;
@@ -127,7 +127,7 @@ static void show_sequence(const struct sequence_state *state, const struct seque
     query->sequence(query->context, &info);
 }
 
-static void show_worker(const struct worker *w, const struct sequence_query *query) {
+static void show_worker(const struct sequence_worker *w, const struct sequence_query *query) {
     struct sequence_worker_info info = {.worker = w->number,
                                         .owner = bytes_of(w->owner, w->owner_len),
                                         .session = w->session,
@@ -149,7 +149,7 @@ static void sequence_query_model(const void *model, const void *asked, struct re
         if (query->sequence)
             show_sequence(state, CONTAINER_OF_CONST(at, struct sequence, item), query);
         else
-            show_worker(CONTAINER_OF_CONST(at, struct worker, item), query);
+            show_worker(CONTAINER_OF_CONST(at, struct sequence_worker, item), query);
     }
 }
 
@@ -171,11 +171,11 @@ static int sequence_load_model(void *model, const uint8_t *data, size_t len) {
     struct reader r = reader_of(data, len);
     while (reader_left(&r) > 0) {
         uint8_t tag = read_u8(&r);
-        bool good = tag == 0                   ? items_load_head(&state->sum, &r, state->words, WORD_COUNT)
-                    : tag == sequence_kind.tag ? sequence_load(state, &r)
-                    : tag == worker_kind.tag   ? worker_load(state, &r)
-                    : tag == 'r'               ? load_key(state, &r)
-                                               : false;
+        bool good = tag == 0                          ? items_load_head(&state->sum, &r, state->words, WORD_COUNT)
+                    : tag == sequence_kind.tag        ? sequence_load(state, &r)
+                    : tag == sequence_worker_kind.tag ? sequence_worker_load(state, &r)
+                    : tag == 'r'                      ? load_key(state, &r)
+                                                      : false;
         if (!good) return -EBADMSG;
     }
     return r.failed ? -EBADMSG : 0;

@@ -17,7 +17,7 @@ struct sequence {
     bool gapless;
 };
 
-struct worker { // under its number, 2 bytes big-endian. Made at its first lease, then kept for its until_ms
+struct sequence_worker { // under its number, 2 bytes big-endian. Made at its first lease, then kept for its until_ms
     struct item item;
     struct deadline due;
     uint32_t number, owner_len;
@@ -50,8 +50,8 @@ struct sequence_state {
 static inline struct sequence *sequence_of(struct item *item) {
     return item ? CONTAINER_OF(item, struct sequence, item) : NULL;
 }
-static inline struct worker *worker_of(struct item *item) {
-    return item ? CONTAINER_OF(item, struct worker, item) : NULL;
+static inline struct sequence_worker *sequence_worker_of(struct item *item) {
+    return item ? CONTAINER_OF(item, struct sequence_worker, item) : NULL;
 }
 
 // sequence_next.c
@@ -63,12 +63,13 @@ bool sequence_load(struct sequence_state *state, struct reader *r);
 extern const struct item_kind sequence_kind;
 
 // sequence_worker.c
-int worker_apply_ids(struct sequence_state *state, struct apply *apply, struct reader *r, struct sequence_result *out);
-int worker_apply_lease(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
-                       struct sequence_result *out);
-int worker_apply_renew(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
-                       struct sequence_result *out);
-int worker_apply_release(struct sequence_state *state, uint64_t session, struct reader *r);
-void worker_end(struct sequence_state *state, struct worker *worker);
-bool worker_load(struct sequence_state *state, struct reader *r);
-extern const struct item_kind worker_kind;
+int sequence_worker_apply_ids(struct sequence_state *state, struct apply *apply, struct reader *r,
+                              struct sequence_result *out);
+int sequence_worker_apply_lease(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                                struct sequence_result *out);
+int sequence_worker_apply_renew(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                                struct sequence_result *out);
+int sequence_worker_apply_release(struct sequence_state *state, uint64_t session, struct reader *r);
+void sequence_worker_end(struct sequence_state *state, struct sequence_worker *worker);
+bool sequence_worker_load(struct sequence_state *state, struct reader *r);
+extern const struct item_kind sequence_worker_kind;

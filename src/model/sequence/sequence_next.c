@@ -5,15 +5,15 @@
 #include "base/assert.h"
 #include "model/sequence/sequence_internal.h"
 
-static void record(const struct item *item, struct record *to) {
+static void record(const struct item *item, struct item_record *to) {
     const struct sequence *sequence = CONTAINER_OF_CONST(item, struct sequence, item);
-    record_u64(to, sequence->next);
-    record_u64(to, sequence->step);
-    record_u64(to, sequence->ceiling);
-    record_u64(to, sequence->number);
-    record_u64(to, sequence->distance);
-    record_u64(to, sequence->block_max);
-    record_u64(to, sequence->gapless);
+    item_record_u64(to, sequence->next);
+    item_record_u64(to, sequence->step);
+    item_record_u64(to, sequence->ceiling);
+    item_record_u64(to, sequence->number);
+    item_record_u64(to, sequence->distance);
+    item_record_u64(to, sequence->block_max);
+    item_record_u64(to, sequence->gapless);
 }
 
 const struct item_kind sequence_kind = {.tag = 's', .record = record};
@@ -148,7 +148,7 @@ int sequence_apply_set(struct sequence_state *state, struct reader *r) {
 }
 
 bool sequence_load(struct sequence_state *state, struct reader *r) {
-    struct sequence_settings s = {.name = record_read_text(r)};
+    struct sequence_settings s = {.name = item_read_text(r)};
     s.start = read_u64_le(r);
     s.step = read_u64_le(r);
     s.ceiling = read_u64_le(r);

@@ -8,21 +8,21 @@
 
 #define TIME_BITS_MS ((1ull << 41) - 1)
 
-static void record(const struct item *item, struct record *to) {
-    const struct worker *worker = CONTAINER_OF_CONST(item, struct worker, item);
-    record_u64(to, worker->token);
-    record_u64(to, worker->session);
-    record_u64(to, worker->since_ms);
-    record_u64(to, worker->from_ms);
-    record_u64(to, worker->until_ms);
-    record_u64(to, deadline_of(&worker->due));
-    record_text(to, bytes_of(worker->owner, worker->owner_len));
+static void record(const struct item *item, struct item_record *to) {
+    const struct sequence_worker *worker = CONTAINER_OF_CONST(item, struct sequence_worker, item);
+    item_record_u64(to, worker->token);
+    item_record_u64(to, worker->session);
+    item_record_u64(to, worker->since_ms);
+    item_record_u64(to, worker->from_ms);
+    item_record_u64(to, worker->until_ms);
+    item_record_u64(to, deadline_of(&worker->due));
+    item_record_text(to, bytes_of(worker->owner, worker->owner_len));
 }
 
-const struct item_kind worker_kind = {.tag = 'w', .record = record};
+const struct item_kind sequence_worker_kind = {.tag = 'w', .record = record};
 
 // Behind all keys that end at the same time: the ties of a heap must differ, or its order would hang on its history.
-static void set_due(struct sequence_state *state, struct worker *worker, uint64_t at_ms) {
+static void set_due(struct sequence_state *state, struct sequence_worker *worker, uint64_t at_ms) {
     deadline_set(&state->due, &worker->due, at_ms, 1ull << 63 | worker->number);
 }
 
@@ -31,17 +31,17 @@ static void number_name(uint32_t number, uint8_t name[2]) {
     name[1] = (uint8_t)number;
 }
 
-static struct worker *worker_find(const struct sequence_state *state, uint64_t number) {
+static struct sequence_worker *worker_find(const struct sequence_state *state, uint64_t number) {
     uint8_t name[2];
     if (number == 0 || number >= SEQUENCE_WORKERS) return NULL;
     number_name((uint32_t)number, name);
-    return worker_of(items_find(&state->workers, bytes_of(name, 2)));
+    return sequence_worker_of(items_find(&state->workers, bytes_of(name, 2)));
 }
 
-static struct worker *worker_make(struct sequence_state *state, uint32_t number) {
+static struct sequence_worker *worker_make(struct sequence_state *state, uint32_t number) {
     uint8_t name[2];
     number_name(number, name);
-    struct worker *worker = item_make(sizeof *worker, bytes_of(name, 2));
+    struct sequence_worker *worker = item_make(sizeof *worker, bytes_of(name, 2));
     worker->number = number;
     worker->due.kind = DUE_WORKER;
     ENSURE(items_insert(&state->workers, &worker->item));
@@ -62,7 +62,8 @@ static int not_ready(const struct sequence_state *state, const struct apply *app
     return SEQUENCE_BUSY;
 }
 
-int worker_apply_ids(struct sequence_state *state, struct apply *apply, struct reader *r, struct sequence_result *out) {
+int sequence_worker_apply_ids(struct sequence_state *state, struct apply *apply, struct reader *r,
+                              struct sequence_result *out) {
     uint64_t count = read_varint(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (count == 0) return SEQUENCE_BAD_ARGUMENTS;
@@ -83,11 +84,12 @@ int worker_apply_ids(struct sequence_state *state, struct apply *apply, struct r
 }
 
 // A number that was never leased, or whose last range is over: the one that is over longest.
-static struct worker *free_worker(struct sequence_state *state, uint64_t unix_ms, struct sequence_result *out) {
+static struct sequence_worker *free_worker(struct sequence_state *state, uint64_t unix_ms,
+                                           struct sequence_result *out) {
     uint32_t number = 1;
-    struct worker *best = NULL;
+    struct sequence_worker *best = NULL;
     for (struct item *item = items_first(&state->workers); item; item = items_next(item), number++) {
-        struct worker *worker = worker_of(item);
+        struct sequence_worker *worker = sequence_worker_of(item);
         if (worker->number != number) break; // numbers are taken into use in their order, so only a gap's end
         if (worker->token == 0 && (best == NULL || worker->until_ms < best->until_ms)) best = worker;
     }
@@ -97,7 +99,7 @@ static struct worker *free_worker(struct sequence_state *state, uint64_t unix_ms
     return NULL;
 }
 
-static void set_range(struct sequence_state *state, const struct apply *apply, struct worker *worker,
+static void set_range(struct sequence_state *state, const struct apply *apply, struct sequence_worker *worker,
                       uint64_t window_ms, struct sequence_result *out) {
     uint64_t until_ms = (uint64_t)apply->unix_ms + window_ms;
     if (worker->until_ms < until_ms) worker->until_ms = until_ms;
@@ -109,8 +111,8 @@ static void set_range(struct sequence_state *state, const struct apply *apply, s
     out->until_ms = worker->until_ms;
 }
 
-int worker_apply_lease(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
-                       struct sequence_result *out) {
+int sequence_worker_apply_lease(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                                struct sequence_result *out) {
     struct bytes owner = read_blob(r);
     uint64_t window_ms = read_varint(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
@@ -119,7 +121,7 @@ int worker_apply_lease(struct sequence_state *state, struct apply *apply, uint64
     int error = not_ready(state, apply, out);
     if (error) return error;
     uint64_t unix_ms = (uint64_t)apply->unix_ms;
-    struct worker *worker = free_worker(state, unix_ms, out);
+    struct sequence_worker *worker = free_worker(state, unix_ms, out);
     if (worker == NULL) return SEQUENCE_BUSY;
     uint64_t token = state->words[WORD_TOKEN] + 1;
     worker->token = state->words[WORD_TOKEN] = token > apply->index ? token : apply->index;
@@ -132,49 +134,50 @@ int worker_apply_lease(struct sequence_state *state, struct apply *apply, uint64
     return 0;
 }
 
-static struct worker *held(const struct sequence_state *state, uint64_t session, uint64_t number, uint64_t token) {
-    struct worker *worker = worker_find(state, number);
+static struct sequence_worker *held(const struct sequence_state *state, uint64_t session, uint64_t number,
+                                    uint64_t token) {
+    struct sequence_worker *worker = worker_find(state, number);
     return worker && token != 0 && worker->token == token && worker->session == session ? worker : NULL;
 }
 
-int worker_apply_renew(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
-                       struct sequence_result *out) {
+int sequence_worker_apply_renew(struct sequence_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                                struct sequence_result *out) {
     uint64_t number = read_varint(r), token = read_varint(r), window_ms = read_varint(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (window_ms == 0 || window_ms > SEQUENCE_WINDOW_MS_MAX) return SEQUENCE_BAD_ARGUMENTS;
-    struct worker *worker = held(state, session, number, token);
+    struct sequence_worker *worker = held(state, session, number, token);
     if (worker == NULL) return SEQUENCE_NOT_HELD;
     if (!clock_good(apply)) return SEQUENCE_CLOCK;
     set_range(state, apply, worker, window_ms, out);
     return 0;
 }
 
-int worker_apply_release(struct sequence_state *state, uint64_t session, struct reader *r) {
+int sequence_worker_apply_release(struct sequence_state *state, uint64_t session, struct reader *r) {
     uint64_t number = read_varint(r), token = read_varint(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
-    struct worker *worker = held(state, session, number, token);
+    struct sequence_worker *worker = held(state, session, number, token);
     if (worker == NULL) return SEQUENCE_NOT_HELD;
-    worker_end(state, worker);
+    sequence_worker_end(state, worker);
     return 0;
 }
 
-void worker_end(struct sequence_state *state, struct worker *worker) {
+void sequence_worker_end(struct sequence_state *state, struct sequence_worker *worker) {
     set_due(state, worker, NO_DEADLINE);
     worker->token = worker->session = 0;
     worker->owner_len = 0;
     items_changed(&state->workers, &worker->item);
 }
 
-bool worker_load(struct sequence_state *state, struct reader *r) {
-    struct bytes name = record_read_text(r);
+bool sequence_worker_load(struct sequence_state *state, struct reader *r) {
+    struct bytes name = item_read_text(r);
     uint64_t token = read_u64_le(r), session = read_u64_le(r), since_ms = read_u64_le(r), from_ms = read_u64_le(r);
     uint64_t until_ms = read_u64_le(r), due_ms = read_u64_le(r);
-    struct bytes owner = record_read_text(r);
+    struct bytes owner = item_read_text(r);
     if (r->failed || name.len != 2 || owner.len > SEQUENCE_OWNER_BYTES_MAX) return false;
     uint32_t number = (uint32_t)(name.data[0] << 8 | name.data[1]);
     if (number == 0 || number >= SEQUENCE_WORKERS || worker_find(state, number)) return false;
     if (token > state->words[WORD_TOKEN] || (due_ms != NO_DEADLINE && token == 0)) return false;
-    struct worker *worker = worker_make(state, number);
+    struct sequence_worker *worker = worker_make(state, number);
     worker->token = token;
     worker->session = session;
     worker->since_ms = since_ms;
