@@ -9,7 +9,7 @@ enum model_id {
     MODEL_LEASE = 1,
     MODEL_TREE = 2,
     MODEL_COUNT,
-    MODEL_LOCK = 3, // model/lock: no row in the table yet, so no command of it is ever applied (docs/roadmap.md)
+    MODEL_LOCK = 3,    // model/lock: no row in the table yet, so no command of it is ever applied (docs/roadmap.md)
     MODEL_LIMITER = 6, // as MODEL_LOCK
     MODEL_QUEUE = 7,   // as MODEL_LOCK
 };
