@@ -133,7 +133,8 @@ struct queue_state {
     uint64_t bytes;         // of everything, as memory() gives it
     struct list loading;    // messages whose key's record comes next
     uint32_t loading_count;
-    struct arena arena; // of the newest result or event
+    uint64_t loading_key; // the number that they name
+    struct arena arena;   // of the newest result or event
     struct queue_result result;
 };
 

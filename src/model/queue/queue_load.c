@@ -75,9 +75,11 @@ static struct queue_message *load_message(struct queue_state *state, struct read
     return message;
 }
 
-// Of the key that comes next; its digest is added with the key, whose number stands in it.
+// Of the key that comes next.
 static bool load_of_key(struct queue_state *state, struct reader *r) {
     uint64_t key_number = read_u64_le(r);
+    if (state->loading_count > 0 && key_number != state->loading_key) return false;
+    state->loading_key = key_number;
     struct queue_message *message = load_message(state, r);
     if (message == NULL) return false;
     list_push_back(&state->loading, &message->of_key);
@@ -89,7 +91,7 @@ static bool load_of_key(struct queue_state *state, struct reader *r) {
 // The messages that came before the key, in the order that they had.
 static bool take_messages(struct queue_state *state, struct queue_key *key, uint32_t depth) {
     uint64_t order = 0;
-    if (state->loading_count != depth) return false;
+    if (state->loading_count != depth || (depth > 0 && state->loading_key != key->number)) return false;
     for (; depth > 0; depth--) {
         struct queue_message *message = CONTAINER_OF(state->loading.next, struct queue_message, of_key);
         if (message->order <= order) return false;
@@ -106,7 +108,7 @@ static bool take_messages(struct queue_state *state, struct queue_key *key, uint
 
 static bool place_key(struct queue_state *state, struct queue_key *key, uint64_t kind, uint64_t session,
                       uint64_t number, uint64_t due) {
-    if (number > state->number && number > state->token) return false;
+    if (number > (kind == KEY_CLAIMED ? state->token : state->number)) return false;
     if ((kind == KEY_EMPTY) != (key->depth == 0) || (session != 0 && kind != KEY_CLAIMED)) return false;
     switch (kind) {
     case KEY_READY:
@@ -120,6 +122,7 @@ static bool place_key(struct queue_state *state, struct queue_key *key, uint64_t
         return true;
     case KEY_CLAIMED:
         if (session == 0 && due == UINT64_MAX) return false; // nothing would ever end it
+        if (owned_count(&state->owned, session) >= QUEUE_SESSION_MAX) return false;
         return key->tries > 0 && queue_key_claim(state, key, session, number, due);
     case KEY_DELAYED:
         key->queue->delayed++;
@@ -212,6 +215,7 @@ static bool load_waiter(struct queue_state *state, struct reader *r) {
     if (max == 0 || max > QUEUE_CLAIM_MAX || due == UINT64_MAX) return false;
     if (claim.visibility_ms > QUEUE_TIME_MS_MAX || (claim.visibility_ms == 0 && claim.session == 0)) return false;
     claim.max = (uint32_t)max;
+    if (owned_count(&state->owned, claim.session) >= QUEUE_SESSION_MAX) return false;
     struct queue_waiter *waiter = queue_waiter_make(state, queue, &claim, ticket, due);
     if (waiter == NULL) return false;
     digest_add(&state->digest, queue_waiter_digest(waiter));
