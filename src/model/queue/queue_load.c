@@ -99,10 +99,9 @@ static bool take_messages(struct queue_state *state, struct queue_key *key, uint
         list_remove(&message->of_key);
         state->loading_count--;
         list_push_back(&key->messages, &message->of_key);
-        key->depth++;
+        queue_key_deepen(key, 1);
         key->queue->messages++;
     }
-    if (key->depth >= 2) omap_insert(&key->queue->by_depth, &key->of_depth);
     return true;
 }
 
