@@ -683,6 +683,31 @@ static void random_commands_are_answered_as_foreseen(void **state) {
     }
 }
 
+// Few removals an entry: a copy by save and load ends the same things first.
+static void copy_ends_the_same_ones_first(void **state) {
+    static uint8_t chunk[SAVE_RECORD_BYTES_MAX];
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct prng prng;
+        prng_seed(&prng, seed + 100);
+        open_run(seed);
+        for (int i = 0; i < 300; i++) step(&prng);
+        struct save_cursor cursor = {0};
+        void *copy = queue_model.create();
+        for (size_t len; (len = queue_model.save(k->state, &cursor, chunk, sizeof chunk)) > 0;)
+            assert_int_equal(queue_model.load(copy, chunk, len), 0);
+        k->delivered = NULL;
+        k->apply.log_time_ms += 30000;
+        struct apply silent = k->apply;
+        silent.emit = NULL;
+        for (k->log[0] = '\0'; queue_model.expire(k->state, &k->apply, 1) > 0; k->log[0] = '\0') {
+            assert_int_equal(queue_model.expire(copy, &silent, 1), 1);
+            assert_true(digest_equal(queue_model.digest(k->state), queue_model.digest(copy)));
+        }
+        queue_model.destroy(copy);
+        close_run();
+    }
+}
+
 static void damaged_records_are_refused_or_load_whole(void **state) {
     static uint8_t saved[SAVE_RECORD_BYTES_MAX], bad[SAVE_RECORD_BYTES_MAX];
     struct prng prng;
@@ -740,6 +765,7 @@ static void damaged_commands_do_no_harm(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_commands_are_answered_as_foreseen),
+        cmocka_unit_test(copy_ends_the_same_ones_first),
         cmocka_unit_test(damaged_records_are_refused_or_load_whole),
         cmocka_unit_test(damaged_commands_do_no_harm),
     };

@@ -56,8 +56,8 @@ struct limiter_state {
     struct owned owned;
     struct heap due;
     struct digest digest;
-    uint64_t number, token; // the newest given out
-    uint64_t sliding;       // limits that have slots, for memory()
+    uint64_t number;  // the newest given out. Limits and tokens share it, so that no two deadlines have one tie
+    uint64_t sliding; // limits that have slots, for memory()
     struct limiter_result result;
 };
 

@@ -57,12 +57,12 @@ static void refuse(const struct limit *limit, uint64_t cost, uint64_t now_ms, st
 
 static void hold_new(struct limiter_state *state, struct apply *apply, struct limit *limit, const struct request *q,
                      uint32_t units, struct limiter_result *out) {
-    state->token = state->token + 1 > apply->index ? state->token + 1 : apply->index;
+    uint64_t token = state->number = state->number + 1 > apply->index ? state->number + 1 : apply->index;
     uint64_t until_ms = q->ttl_ms > 0 ? limiter_time_after(apply->log_time_ms, q->ttl_ms) : UINT64_MAX;
-    struct hold *hold = hold_make(state, limit, q->session, state->token, units, until_ms);
+    struct hold *hold = hold_make(state, limit, q->session, token, units, until_ms);
     hold->since_ms = apply->log_time_ms;
     digest_add(&state->digest, hold_digest_of(hold));
-    out->token = state->token;
+    out->token = token;
     out->until_ms = until_ms;
     out->units = units;
 }

@@ -17,7 +17,6 @@ static size_t counters_record(const struct limiter_state *state, uint8_t *to) {
     uint8_t *at = to;
     *at++ = RECORD_COUNTERS;
     at = out_u64(at, state->number);
-    at = out_u64(at, state->token);
     return (size_t)(at - to);
 }
 
@@ -53,6 +52,7 @@ static size_t hold_record(const struct hold *hold, uint8_t *to) {
 
 struct digest limiter_counters_digest(const struct limiter_state *state) {
     uint8_t record[RECORD_BYTES_MAX];
+    if (state->number == 0) return (struct digest){0}; // never used: as on a node that does not know the model
     return digest_hash(record, counters_record(state, record), DIGEST_DOMAIN);
 }
 struct digest limit_digest_of(const struct limit *limit) {
@@ -87,7 +87,7 @@ static void next_limit(struct save_cursor *cursor, const struct limiter_state *s
 static size_t save_one(const struct limiter_state *state, struct save_cursor *cursor, uint8_t *out) {
     if (cursor->words[0] == AT_COUNTERS) {
         next_limit(cursor, state, state->all.next);
-        return counters_record(state, out);
+        return state->number == 0 ? 0 : counters_record(state, out);
     }
     const struct list *place = (const struct list *)(uintptr_t)cursor->words[1];
     const struct limit *limit = CONTAINER_OF_CONST(place, struct limit, all);
@@ -116,7 +116,6 @@ size_t limiter_save(const void *model, struct save_cursor *cursor, uint8_t *out,
 static bool load_counters(struct limiter_state *state, struct reader *r) {
     digest_sub(&state->digest, limiter_counters_digest(state));
     state->number = read_u64_le(r);
-    state->token = read_u64_le(r);
     digest_add(&state->digest, limiter_counters_digest(state));
     return !r->failed && list_empty(&state->all);
 }
@@ -153,7 +152,7 @@ static bool load_hold(struct limiter_state *state, struct reader *r) {
     struct limit *limit = last_limit(state);
     uint64_t number = read_u64_le(r), session = read_u64_le(r), token = read_u64_le(r);
     uint64_t since_ms = read_u64_le(r), until_ms = read_u64_le(r), units = read_u64_le(r);
-    if (r->failed || limit == NULL || limit->number != number || token > state->token) return false;
+    if (r->failed || limit == NULL || limit->number != number || token > state->number) return false;
     if (units == 0 || units > LIMITER_UNITS_MAX || limit->held + units > LIMITER_UNITS_MAX) return false;
     if (limit->idle.item.at != 0 || (until_ms == UINT64_MAX && session == 0)) return false;
     struct hold *hold = hold_make(state, limit, session, token, (uint32_t)units, until_ms);

@@ -139,6 +139,7 @@ static struct digest digest_of(const struct record *record) {
 
 struct digest queue_counters_digest(const struct queue_state *state) {
     struct record record;
+    if (state->number == 0) return (struct digest){0}; // never used: as on a node that does not know the model
     counters_record(state, &record);
     return digest_of(&record);
 }
@@ -258,7 +259,7 @@ static bool next_record(const struct queue_state *state, struct cursor *at, stru
     if (at->stage == AT_COUNTERS) {
         to_queue(state, at, state->all.next);
         counters_record(state, record);
-        return true;
+        return state->number > 0;
     }
     const struct queue *queue = CONTAINER_OF_CONST(at->queue, struct queue, all);
     if (at->stage == AT_QUEUE) {
