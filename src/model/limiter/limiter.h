@@ -34,7 +34,7 @@
 #define LIMITER_SESSION_MAX 10000u                       // permits and leases of one session: its end is one entry
 #define LIMITER_LIMITS_MAX 10000000u                     // names are often chosen by strangers (an address each)
 #define LIMITER_SLOTS 64u                                // sub-windows of a sliding window
-#define LIMITER_IDLE_GRID_MS 10000u // unused limits are dropped together: a time entry each 10 s, not one a limit
+#define LIMITER_IDLE_GRID_MS 1000u // unused limits are dropped together: a time entry a second, not one a limit
 
 #define LIMITER_OPS(X)                                                                                                 \
     X(TAKE, 1)    /* name, definition, cost varint, ttl_ms varint. CONCURRENCY: a permit (ttl_ms 0: of the session) */ \
