@@ -240,6 +240,24 @@ static void lease_counts_until_it_ends_and_then_from_its_end(void **state) {
     kit_close(&k);
 }
 
+static void lease_outlives_its_session(void **state) { // its holder may not know yet, and go on using it
+    struct kit k;
+    kit_open(&k);
+    struct limiter_definition def = {LIMITER_SLIDING_WINDOW, 10, 0, 60};
+    assert_int_equal(lease(&k, 3, "x", def, 10, 10, 100), 0);
+    limiter_model.session_end(k.state, &k.apply, 3);
+    assert_string_equal(k.events, "");
+    pass(&k, 99);
+    assert_false(allowed(&k, "x", def, 1));
+    pass(&k, 1); // it ends here, and may have been used up to here
+    assert_string_equal(k.events, "x lease 10 expired\n");
+    pass(&k, 59);
+    assert_false(allowed(&k, "x", def, 1));
+    pass(&k, 1);
+    assert_true(allowed(&k, "x", def, 10));
+    kit_close(&k);
+}
+
 static void changed_definition_keeps_what_is_used(void **state) {
     struct kit k;
     kit_open(&k);
@@ -549,7 +567,8 @@ static void random_step(struct kit *k, struct naive *n, struct prng *prng) {
         k->lost.count = 0;
         limiter_model.session_end(k->state, &k->apply, 1);
         naive_lost(k, n);
-        for (size_t i = 0; i < n->hold_count; i++) assert_true(n->holds[i].session != 1);
+        for (size_t i = 0; i < n->hold_count; i++)
+            assert_true(n->holds[i].session != 1 || n->def[n->holds[i].name].algorithm != LIMITER_CONCURRENCY);
         break;
     case 4:
     case 5:
@@ -753,6 +772,7 @@ int main(void) {
         cmocka_unit_test(leaky_bucket_tells_each_its_turn),
         cmocka_unit_test(permits_end_by_release_time_or_session),
         cmocka_unit_test(lease_counts_until_it_ends_and_then_from_its_end),
+        cmocka_unit_test(lease_outlives_its_session),
         cmocka_unit_test(changed_definition_keeps_what_is_used),
         cmocka_unit_test(idle_limits_drop_out_together),
         cmocka_unit_test(bad_arguments_are_refused),

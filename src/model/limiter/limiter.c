@@ -168,10 +168,12 @@ static void limiter_destroy(void *model) {
 static void limiter_session_end(void *model, struct apply *apply, uint64_t session) {
     struct limiter_state *state = model;
     struct hold_key first = {session, 0};
-    for (struct omap_node *node; (node = omap_lower_bound(&state->by_session, session_key, &first)) != NULL;) {
+    struct omap_node *node = omap_lower_bound(&state->by_session, session_key, &first);
+    while (node != NULL) {
         struct hold *hold = CONTAINER_OF(node, struct hold, of_session);
         if (hold->session != session) break;
-        hold_lost(state, apply, hold, false);
+        node = omap_next(node);
+        if (!hold_is_lease(hold)) hold_lost(state, apply, hold, false); // a lease's holder may still use it
     }
 }
 

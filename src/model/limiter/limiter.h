@@ -85,7 +85,7 @@ struct limiter_result { // value of every operation
     uint64_t until_ms;       // of the permit or lease, log time; UINT64_MAX: until its session ends
 };
 
-// A permit or lease ended by its time or with its session.
+// A permit or lease ended by its time, or a permit with its session.
 struct limiter_event {
     struct bytes name;
     uint64_t session, token;
