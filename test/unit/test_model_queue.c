@@ -488,6 +488,37 @@ static void session_owns_so_much_at_most(void **state) {
     test_free(k);
 }
 
+static void claim_gives_so_many_bytes_at_most(void **state) {
+    struct queue_kit *k = test_malloc(sizeof *k);
+    kit_open(k);
+    char *big = test_malloc(QUEUE_BODY_BYTES_MAX + 1);
+    memset(big, 'b', QUEUE_BODY_BYTES_MAX);
+    big[QUEUE_BODY_BYTES_MAX] = '\0';
+    for (int i = 0; i < 10; i++) put(k, "", big);
+    assert_int_equal(claim(k, 0, 20, 1000, 0), 0);
+    assert_int_equal(k->out.delivery_count, QUEUE_CLAIM_BYTES_MAX / QUEUE_BODY_BYTES_MAX);
+    assert_int_equal(claim(k, 0, 20, 1000, 0), 0);
+    assert_int_equal(k->out.delivery_count, 2);
+    kit_close(k);
+    test_free(big);
+    test_free(k);
+}
+
+static void many_waits_cost_little(void **state) {
+    struct queue_kit *k = test_malloc(sizeof *k);
+    kit_open(k);
+    for (uint32_t i = 0; i < QUEUE_WAITERS_MAX; i++) assert_int_equal(claim(k, 0, 1, 1000, 60000), 0);
+    assert_int_equal(claim(k, 0, 1, 1000, 60000), QUEUE_LIMIT);
+    assert_true(queue_model.memory(k->state) < 50u << 20);
+    put(k, "a", "a1");
+    assert_int_equal(strncmp(k->log, "delivered 2 to 0: [", 19), 0); // the first that came
+    assert_int_equal(queue_kit_pass(k, 0), 0);
+    look(k);
+    assert_int_equal(info.waiters, QUEUE_WAITERS_MAX - 1);
+    kit_close(k);
+    test_free(k);
+}
+
 static void unused_state_is_nothing(void **state) { // so the model can be added to a group that lives
     struct queue_kit *k = test_malloc(sizeof *k);
     struct save_cursor cursor = {0};
@@ -540,6 +571,8 @@ int main(void) {
         cmocka_unit_test(length_deletion_and_the_largest_body),
         cmocka_unit_test(acknowledged_together_or_not_at_all),
         cmocka_unit_test(session_owns_so_much_at_most),
+        cmocka_unit_test(claim_gives_so_many_bytes_at_most),
+        cmocka_unit_test(many_waits_cost_little),
         cmocka_unit_test(unused_state_is_nothing),
         cmocka_unit_test(bad_arguments_are_refused),
     };
