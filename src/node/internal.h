@@ -228,7 +228,7 @@ void node_replication_done(struct node *node); // the very end: calls `stopped`
 bool node_recover(struct node *node, char error[1024]);
 struct machine *node_machine_new(struct node *node, uint64_t boot, const struct machine_sink *sink);
 int node_load_snapshot(struct node *node, struct io *io, struct machine *machine, uint64_t index, uint64_t term,
-                       char error[512]);
+                       uint8_t cluster_id[16], char error[512]); // cluster_id: what the file says; may be NULL
 int node_save_genesis(struct node *node, const struct raft_membership *membership, uint64_t index, uint64_t term,
                       const uint8_t cluster_id[16]); // calls node_fatal on errors
 // Leases and streams of a machine's whole state, as core_applied takes them; free with core_applied_free.
