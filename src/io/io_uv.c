@@ -91,6 +91,7 @@ static void fire_timers(struct uv_io *io) {
         struct io_timer *timer = slot->timer;
         timer_stop(&io->io, timer);
         timer->fire(timer);
+        if (uv_now_us(&io->io) - now >= UV_TIMERS_TURN_US) break;
         first = heap_first(&io->timers);
     }
 }

@@ -134,6 +134,7 @@ void client_accepted(struct io_listener *listener, struct io_conn *conn, void *c
     client->reading = true;
     list_init(&client->work);
     list_init(&client->bound_link);
+    list_init(&client->talking);
     list_init(&client->reads);
     list_push_back(&service->clients, &client->all);
     door->connections++;
@@ -293,7 +294,7 @@ uint64_t client_attach_number(const struct client *client) {
 }
 
 void client_touch(struct client *client) {
-    client->activity_ms = client->service->now_ms;
+    sessions_touch(client);
 }
 
 void client_query(struct client *client, uint8_t model, const void *query, struct result *result) {

@@ -76,7 +76,7 @@ struct waiting_read {
 };
 
 struct client {
-    struct list all, work, bound_link;
+    struct list all, work, bound_link, talking;
     struct hash_node by_session;
     struct service *service;
     struct door *door;
@@ -126,6 +126,8 @@ struct service {
     struct door *doors;
     size_t door_count;
     struct list clients, bound, reads;
+    struct list
+        talking; // clients with activity, or a round under way, that the leader has not acknowledged (sessions.c)
     struct list work,
         urgent; // clients to be fed, flushed, closed; urgent: a reply waits, so not behind a crowd of watchers
     struct hash by_session;
@@ -156,6 +158,7 @@ struct service {
     uint64_t clock_us; // the newest look at the clock: at a read, a turn's begin, a batch; for the metrics of commands
     uint64_t turn, now_ms, last_tick_ms, no_leader_since_ms, keepalive_round, start_unix_ms, start_ms;
     bool keepalive_due;
+    uint64_t silent_at_ms; // no session is silent for its time-out before then: nobody need be looked at
     // snapshots
     struct taking *taking;
     size_t children; // forked and not yet ended
@@ -270,6 +273,7 @@ void sessions_init(struct service *service);
 void sessions_free(struct service *service);
 void sessions_attached(struct client *client, const struct lease_result *lease);
 void sessions_unbind(struct client *client);
+void sessions_touch(struct client *client); // bytes of it were read
 void sessions_event(struct service *service, const struct lease_event *event);
 void sessions_tick(struct service *service);
 void sessions_send_round(struct service *service);
