@@ -393,8 +393,9 @@ static bool begin_disk_fault(struct sim *sim, enum fault fault, struct sim_node 
     case FAULT_FAIL_SYNC:
         disk->fail_sync = true;
         return true;
-    case FAULT_READ_ERROR:
-        node->rotten = disk_make_unreadable(node->host->disk, what);
+    case FAULT_READ_ERROR: // somewhere, or in what the running node reads next
+        disk->fail_read = node->node != NULL && draw(sim, 2) == 0;
+        node->rotten = disk->fail_read || disk_make_unreadable(node->host->disk, what);
         return node->rotten;
     case FAULT_LOST_WRITE:
     case FAULT_MISDIRECTED:

@@ -217,6 +217,7 @@ static int replay(const struct run *wanted, struct pool *pool, struct tally *tal
         fprintf(stderr, "sim: cannot open %s\n", wanted->replay);
         return 2;
     }
+    setvbuf(file, NULL, _IONBF, 0); // else a child's exit sets the place that it shares with us back
     while (fgets(line, sizeof line, file) != NULL) {
         char *hash = strchr(line, '#'), *words[32], *save = NULL;
         int found = 0;
