@@ -108,9 +108,6 @@ bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_nod
         if (not_counted_on(sim, node)) return true; // wiped again, before it was a voter
         // fall through
     case FAULT_ROT:
-        // A start that cut a torn tail also cut what vouched for the batch before it, until the node vouches anew.
-        if (node->node == NULL || sim->world.now_us < node->started_us + 500000) return false;
-        // fall through
     case FAULT_READ_ERROR:
     case FAULT_LOST_WRITE: // in the last synced batch nothing tells: it counts as a lost disk from the beginning
     case FAULT_MISDIRECTED:

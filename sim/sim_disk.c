@@ -125,7 +125,8 @@ static void inode_write(struct inode *inode, uint64_t offset, const void *data, 
 }
 
 static void inode_sync(struct inode *inode, uint64_t now_us, uint64_t begun_us) {
-    bool given_up = false;
+    static const uint8_t zeros[SECTOR];
+    bool given_up = false, vouches = false; // zeros vouch for nothing
     for (size_t s = inode->dirty_low; s < inode->dirty_high; s++) {
         if (inode->dirty[s] != 1) {
             given_up = given_up || inode->dirty[s] != 0;
@@ -134,10 +135,11 @@ static void inode_sync(struct inode *inode, uint64_t now_us, uint64_t begun_us) 
         memcpy(inode->durable + s * SECTOR, inode->data + s * SECTOR, SECTOR);
         inode->dirty[s] = 0;
         inode->synced_us[s] = now_us;
+        vouches = vouches || memcmp(inode->data + s * SECTOR, zeros, SECTOR) != 0;
     }
     if (!given_up) inode->dirty_low = inode->dirty_high = 0;
     inode->durable_len = inode->len;
-    inode->vouched_us = begun_us;
+    if (vouches) inode->vouched_us = begun_us;
 }
 
 static void inode_truncate(struct inode *inode, size_t len) {
