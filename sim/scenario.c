@@ -93,7 +93,6 @@ static void on_admin(void *context, int error, const char *text) {
 
 static uint64_t fall_behind(struct sim *sim, struct scenario *s) {
     struct sim_node *leader = sim_leader(sim);
-    char what[256];
     bool leads = leader != NULL && leader != s->node && serves(leader);
     if (s->step == 0) { // longer than its leader waits with cutting, shorter than its clients wait for a leader
         s->steps = (uint32_t)between(sim, 2, 5);
@@ -109,7 +108,7 @@ static uint64_t fall_behind(struct sim *sim, struct scenario *s) {
     if (leads) node_snapshot(leader->node, on_snapshot, NULL);
     if (s->step < s->steps) return between(sim, 200000, 450000);
     if (leads && draw(sim, 3) == 0 && fault_allowed(sim, FAULT_READ_ERROR, leader))
-        leader->rotten = disk_make_unreadable(leader->host->disk, what); // it reads what it sends
+        leader->rotten = disk_faults(leader->host->disk)->fail_read = true; // in what it reads to send it
     cut(sim, s->node, false);
     return 0;
 }

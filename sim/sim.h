@@ -19,7 +19,6 @@ struct sim_node {
     bool rotten;       // its disk holds a flipped bit: it is replaced at the next chance
     bool stopping;
     uint32_t starts;
-    uint64_t started_us;
     bool away; // left out of the healed core
     uint64_t turns, turns_since_start;
     uint64_t persisted; // what Raft took for durable when the process ended

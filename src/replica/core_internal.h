@@ -162,7 +162,8 @@ struct sample_slot {
 struct transfer { // leader: a snapshot on its way to this peer
     bool wanted, active, rebuild;
     bool asked_maker;
-    uint64_t above; // rebuild: only one above this index
+    bool unreadable; // the newest one of this node
+    uint64_t above;  // rebuild: only one above this index
     uint64_t index, term, bytes;
     uint64_t sent, written;
     uint64_t progress_ms;
@@ -428,6 +429,7 @@ void core_snapshot_leader_changed(struct core *core);
 void core_snapshot_frame(struct core *core, uint32_t peer, enum core_channel channel, const struct core_frame *frame);
 void core_snapshot_link(struct core *core, uint32_t peer);
 void core_snapshot_tick(struct core *core);
+void core_snapshot_renewed(struct core *core); // this node has a new one of its own
 void core_install(struct core *core, uint64_t index, uint64_t term, const struct raft_membership *membership,
                   const uint8_t cluster_id[16]);
 

@@ -25,12 +25,21 @@ static void offer(struct core *core, struct peer_state *peer) {
     core_send_frame(core, peer->id, CORE_CONTROL, &frame, NULL, 0);
 }
 
-// The newest one, if the log goes on behind it (and, to rebuild from, if it is newer than what the peer distrusts).
+// Does it bring the peer further? To rebuild from, it must be newer than what the peer distrusts; else it must reach
+// the entries that the peer needs: the log may lack them in its middle, where the disk cannot read.
+static bool reaches(const struct core *core, const struct peer_state *peer, uint64_t index) {
+    struct raft_progress progress;
+    if (peer->transfer.rebuild) return index > peer->transfer.above;
+    return !raft_progress(core->raft, peer->id, &progress) || index >= progress.next;
+}
+
+// The newest one, if the log goes on behind it.
 static void start(struct core *core, struct peer_state *peer) {
     struct transfer *t = &peer->transfer;
     uint64_t index = 0, term = 0, bytes = 0, own_term = 0;
     bool usable = core->ops.snapshot_newest(core->ops.context, &index, &term, &bytes) && bytes > 0 &&
-                  raft_term_at(core->raft, index, &own_term) && own_term == term && (!t->rebuild || index > t->above);
+                  raft_term_at(core->raft, index, &own_term) && own_term == term && !t->unreadable &&
+                  reaches(core, peer, index);
     if (!usable) {
         if (t->asked_maker && core->now_ms < t->progress_ms + 10 * REOFFER_MS) return;
         t->asked_maker = true;
@@ -70,6 +79,21 @@ static void ended(struct core *core, struct peer_state *peer, bool ok) {
     core_step(core, &event);
 }
 
+// Superseded meanwhile: the next tick takes the newest. If it is the newest itself, another must be made first.
+static void cannot_read(struct core *core, struct transfer *t, int64_t result) {
+    uint64_t index = 0, term = 0, bytes = 0;
+    LOG_WARN(core->options.log, "snapshot cannot be read index=%llu offset=%llu result=%lld",
+             (unsigned long long)t->index, (unsigned long long)t->sent, (long long)result);
+    t->active = false;
+    t->unreadable = core->ops.snapshot_newest(core->ops.context, &index, &term, &bytes) && index == t->index;
+}
+
+void core_snapshot_renewed(struct core *core) {
+    for (uint32_t id = 1; id < CORE_MEMBER_IDS; id++)
+        if (core->peers[id] != NULL) core->peers[id]->transfer.unreadable = false;
+    core_snapshot_tick(core);
+}
+
 static void send_chunks(struct core *core, struct peer_state *peer) {
     struct transfer *t = &peer->transfer;
     while (t->active && t->sent < t->bytes &&
@@ -79,10 +103,8 @@ static void send_chunks(struct core *core, struct peer_state *peer) {
         struct buf *data = buf_new(len);
         int64_t got = core->ops.snapshot_read(core->ops.context, t->index, t->term, t->sent, data->data, len);
         if (got != (int64_t)len) {
-            LOG_WARN(core->options.log, "snapshot cannot be read index=%llu offset=%llu result=%lld",
-                     (unsigned long long)t->index, (unsigned long long)t->sent, (long long)got);
             buf_unref(data);
-            t->active = false; // superseded meanwhile: the next tick takes the newest
+            cannot_read(core, t, got);
             return;
         }
         struct core_frame frame = {.type = FRAME_SNAPSHOT_CHUNK,
