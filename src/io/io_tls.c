@@ -32,7 +32,7 @@ struct conn_tls {
     struct io_conn *conn;
     struct io_tls *tls;
     SSL *ssl;
-    struct list waiting; // io->handshakes
+    struct list waiting; // io->handshakes_begun, io->handshakes
     const uint8_t *in;   // bytes from the network that SSL has not taken yet
     size_t in_len;
     uint8_t *kept; // such bytes, copied because the owner stopped reading
@@ -313,7 +313,8 @@ void conn_tls_ready(struct io_conn *conn) {
     struct conn_tls *tls = conn->tls;
     ENSURE(conn->state == CONN_HANDSHAKE);
     if (!list_empty(&tls->waiting)) return;
-    list_push_back(&conn->io->handshakes, &tls->waiting);
+    // Those that have begun go first, or a crowd that needs longer than their time-out would throw all its work away.
+    list_push_back(tls->ssl != NULL ? &conn->io->handshakes_begun : &conn->io->handshakes, &tls->waiting);
     conn->io->handshake_count++;
     conn_arm(conn); // not watched while it waits: each look at the sockets would report it again
 }
@@ -373,10 +374,11 @@ static void handshake_step(struct io_conn *conn) {
 }
 
 void tls_handshakes(struct uv_io *io) {
-    if (list_empty(&io->handshakes)) return;
+    if (io->handshake_count == 0) return;
     uint64_t until = uv_now_us(&io->io) + UV_HANDSHAKE_TURN_US;
-    for (unsigned i = 0; i < UV_HANDSHAKE_TURN_MAX && !list_empty(&io->handshakes); i++) {
-        struct conn_tls *tls = CONTAINER_OF(io->handshakes.next, struct conn_tls, waiting);
+    for (unsigned i = 0; i < UV_HANDSHAKE_TURN_MAX && io->handshake_count > 0; i++) {
+        const struct list *from = list_empty(&io->handshakes_begun) ? &io->handshakes : &io->handshakes_begun;
+        struct conn_tls *tls = CONTAINER_OF(from->next, struct conn_tls, waiting);
         leave_queue(tls);
         handshake_step(tls->conn);
         if (uv_now_us(&io->io) >= until) break;

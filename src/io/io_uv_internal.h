@@ -236,8 +236,8 @@ struct uv_io {
     struct heap timers;
     struct pool timer_pool;
     uint64_t timer_serial;    // equal times fire in the order of their start
-    unsigned handshake_count; // in `handshakes`
-    struct list conns, dirty, handshakes, listeners, connects, wakes, children;
+    unsigned handshake_count; // in `handshakes_begun` and `handshakes`
+    struct list conns, dirty, handshakes_begun, handshakes, listeners, connects, wakes, children;
     struct out_stock stock;
     struct pool requests; // disk_request
     size_t jobs;          // disk jobs under way

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -542,6 +543,53 @@ static void a_crowd_waits_in_the_kernels_queue(void **state) {
     bed_close(&c.b);
 }
 
+// Who has begun goes first: else a crowd that needs longer than a handshake's time-out would begin, be thrown out and
+// begin again.
+#define BEHIND 60
+struct shake {
+    int fd;
+    SSL *ssl;
+};
+static void shake_open(struct shake *s, SSL_CTX *ctx, const char *address) {
+    s->fd = raw_client(address);
+    s->ssl = SSL_new(ctx);
+    assert_int_equal(SSL_set_fd(s->ssl, s->fd), 1);
+    assert_int_equal(fcntl(s->fd, F_SETFL, O_NONBLOCK), 0);
+}
+static int shake_step(struct shake *s) {
+    return SSL_get_error(s->ssl, SSL_connect(s->ssl));
+}
+static bool shake_heard(void *context) {
+    char byte;
+    return recv(((struct shake *)context)->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+static void who_has_begun_goes_first(void **state) {
+    struct bed b;
+    struct shake first, behind[BEHIND];
+    bed_open(&b, tls_of(true, "server", NULL, false), tls_of(false, NULL, NULL, false));
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    shake_open(&first, ctx, b.a.address);
+    assert_int_equal(shake_step(&first), SSL_ERROR_WANT_READ);
+    assert_true(run_until(&b.f, shake_heard, &first));
+    for (int i = 0; i < BEHIND; i++) shake_open(&behind[i], ctx, b.a.address);
+    run_turns(&b.f, 5); // accepted
+    for (int i = 0; i < BEHIND; i++) assert_int_equal(shake_step(&behind[i]), SSL_ERROR_WANT_READ);
+    assert_int_equal(shake_step(&first), SSL_ERROR_NONE);
+    assert_true(run_until_count(&b.f, &b.a.count, 1));
+    int heard = 0;
+    for (int i = 0; i < BEHIND; i++) heard += shake_heard(&behind[i]);
+    assert_in_range(heard, 0, UV_HANDSHAKE_TURN_MAX - 1); // at most what the first one's own turn still did
+    assert_true(run_until(&b.f, shake_heard, &behind[BEHIND - 1]));
+    for (int i = 0; i < BEHIND; i++) {
+        SSL_free(behind[i].ssl);
+        close(behind[i].fd);
+    }
+    SSL_free(first.ssl);
+    close(first.fd);
+    SSL_CTX_free(ctx);
+    bed_close(&b);
+}
+
 static void the_listener_closes_during_handshakes(void **state) {
     struct bed b;
     bed_open(&b, tls_of(true, "server", NULL, false), tls_of(false, NULL, NULL, false));
@@ -569,6 +617,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_does_not_speak_tls),
         cmocka_unit_test(many_handshakes_do_not_stop_the_others),
         cmocka_unit_test(a_crowd_waits_in_the_kernels_queue),
+        cmocka_unit_test(who_has_begun_goes_first),
         cmocka_unit_test(the_listener_closes_during_handshakes),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
