@@ -509,6 +509,13 @@ static void snapshot_that_cannot_be_read_is_made_anew(void **state) {
     caught_up_by_a_new_snapshot(c, follower);
 }
 
+static void snapshot_that_rotted_is_made_anew(void **state) {
+    struct cluster *c = cluster_new(3, 412);
+    uint32_t follower = left_behind(c, true);
+    c->nodes[cluster_leader(c)].snapshot_rotten = true;
+    caught_up_by_a_new_snapshot(c, follower);
+}
+
 static void differing_node_stops_serving_and_rebuilds(void **state) {
     struct cluster *c = cluster_new(3, 406);
     cluster_form(c);
@@ -647,6 +654,7 @@ int main(void) {
         cmocka_unit_test(snapshot_transfer_resumes),
         cmocka_unit_test(entries_that_cannot_be_read_are_passed_by_a_newer_snapshot),
         cmocka_unit_test(snapshot_that_cannot_be_read_is_made_anew),
+        cmocka_unit_test(snapshot_that_rotted_is_made_anew),
         cmocka_unit_test(differing_node_stops_serving_and_rebuilds),
         cmocka_unit_test(orderly_end_hands_over),
         cmocka_unit_test(node_whose_stall_has_passed_stands_again),

@@ -204,6 +204,7 @@ static int64_t op_snapshot_read(void *context, uint64_t index, uint64_t term, ui
     if (n->snapshot_unreadable) return -EIO;
     if (len > n->snapshot.bytes.len - offset) len = n->snapshot.bytes.len - offset;
     memcpy(data, n->snapshot.bytes.data + offset, len);
+    if (n->snapshot_rotten && len > 0) ((uint8_t *)data)[len / 2] ^= 1;
     return (int64_t)len;
 }
 
@@ -211,7 +212,7 @@ static int64_t op_snapshot_read(void *context, uint64_t index, uint64_t term, ui
 static void save(struct cluster_node *n) {
     struct cluster_snapshot *s = &n->snapshot;
     writer_clear(&s->bytes);
-    n->snapshot_unreadable = false;
+    n->snapshot_unreadable = n->snapshot_rotten = false;
     s->index = machine_applied(n->machine);
     s->term = machine_applied_term(n->machine);
     struct digest digest = machine_digest(n->machine);

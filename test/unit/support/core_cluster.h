@@ -24,8 +24,8 @@ struct cluster_node {
     uint32_t id;
     uint32_t apply_level_max; // of its binary: taken at a start; 0: this one's
     bool up, paused, service_paused, disk_full, loop_stands;
-    bool snapshot_unreadable; // on its disk, until the next one is made
-    uint64_t unreadable_upto; // entries of its log on disk, for other nodes
+    bool snapshot_unreadable, snapshot_rotten; // on its disk, until the next one is made
+    uint64_t unreadable_upto;                  // entries of its log on disk, for other nodes
     struct core *core;
     struct machine *machine;
     struct core_ops ops;
