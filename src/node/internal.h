@@ -223,7 +223,7 @@ struct node {
     // shared by both loops
     _Atomic uint64_t service_turn_ms; // the last turn that read its sockets
     _Atomic uint64_t log_time_ms;     // newest heartbeat's
-    _Atomic bool stop_asked, dead;
+    _Atomic bool stop_asked, dead, disk_failed;
 };
 void node_fatal(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void node_replication_done(struct node *node); // the very end: calls `stopped`

@@ -224,7 +224,9 @@ static void begin_behind_snapshot(struct replication *replication, uint64_t inde
 }
 
 static void on_journal_fatal(void *context, const char *text) {
-    node_fatal(context, "%s", text);
+    struct node *node = context;
+    node->disk_failed = true;
+    node_fatal(node, "%s", text);
 }
 
 static bool open_folder(struct node *node, char error[1024]) {
