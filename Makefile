@@ -39,7 +39,7 @@ CHECK_MAIN := sim/check_main.c
 SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out $(CHECK_MAIN),$(wildcard sim/*.c sim/check/*.c))))
 # Checkers over recorded histories know nothing of the simulator: unit tests and build/release/check link them alone.
 CHECK_ARCHIVE := $(OUT)/sim/check.a
-CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/keys.c,$(wildcard sim/check/*.c))))
+CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/oracle.c %/oracle_ops.c %/probe.c,$(wildcard sim/check/*.c))))
 
 .DEFAULT_GOAL := build/parley
 .PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps

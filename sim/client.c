@@ -347,6 +347,11 @@ void client_pause_for(struct sim *sim, size_t which, uint64_t us) {
     host_pause(sim->clients[which]->host, sim->world.now_us + us);
 }
 
+void client_quiet_for(struct sim *sim, size_t which, uint64_t us) {
+    sim->clients[which]->quiet_until_us = sim->world.now_us + us;
+    sim->clients[which]->quiet_watches = 8;
+}
+
 bool client_is_at(const struct sim *sim, size_t which, uint32_t node) {
     const struct sim_client *client = sim->clients[which];
     return !client->dead && client->attached && client->server == node;
@@ -394,7 +399,7 @@ void clients_free(struct sim *sim) {
 void clients_calm(struct sim *sim) {
     for (size_t i = 0; i < sim->client_count; i++) {
         struct sim_client *client = sim->clients[i];
-        client->calm_done = 0;
+        client->calm_done = client->quiet_until_us = 0;
         host_go_on(client->host);
         if (client->dead) {
             world_cancel(&sim->world, &client->reborn);

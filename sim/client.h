@@ -37,7 +37,7 @@ struct op {
 #define WORK_NONE UINT8_MAX        // the connection's own
 #define WORK_SETUP (UINT8_MAX - 1) // what all need
 // Rows of `works` that client_record.c makes histories of.
-enum { WORK_REGISTER, WORK_SET, WORK_LOCK, WORK_RECIPE, WORK_QUEUE };
+enum { WORK_REGISTER, WORK_SET, WORK_LOCK, WORK_RECIPE, WORK_QUEUE, WORK_WATCH = 10 };
 
 struct lock_told { // an owner that was told so
     uint64_t czxid;
@@ -131,6 +131,8 @@ struct sim_client {
     int32_t versions[64];              // of registers, as last read
     uint32_t queued;                   // as last read
     uint64_t deaf_until_us, deaf_most; // 0: it reads
+    uint64_t quiet_until_us;           // it only sets this many watches, and pings
+    uint32_t quiet_watches;
     struct event reborn;
     uint32_t server;
 };

@@ -11,6 +11,7 @@
 void deaf_begin(struct sim_client *client, uint8_t work) {
     struct sim *sim = client->sim;
     if (sim->checks->deaf == 3 || client->read_only) return; // it costs much
+    if (sim->calming) return;                                // each client must get on then
     sim->checks->deaf++;
     bool writes = client_draw(client, 4) == 0;
     client->deaf_most = (writes ? ZOOKEEPER_OUTPUT_MAX : ZOOKEEPER_OUTPUT_PAUSE) + SLACK_BYTES;
@@ -50,5 +51,5 @@ bool deaf_goes_on(struct sim_client *client) {
     if (held > client->deaf_most)
         world_fail(&sim->world, "node %u holds %llu bytes for client %u, which does not read", client->server + 1,
                    (unsigned long long)held, client->number);
-    return sim->world.now_us < client->deaf_until_us;
+    return sim->world.now_us < client->deaf_until_us && !sim->calming;
 }

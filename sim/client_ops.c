@@ -138,6 +138,10 @@ void client_send_next(struct sim_client *client) {
         return;
     }
     if (client->stopped) return;
+    if (now_us < client->quiet_until_us) {
+        for (; client->quiet_watches > 0; client->quiet_watches--) watch_step(client, WORK_WATCH);
+        return;
+    }
     // In bursts: that is what makes requests wait behind each other in the server.
     while (client->attached && !client->closing && !client->broken && client->deaf_until_us == 0 &&
            now_us >= client->next_op_us) {

@@ -34,14 +34,16 @@
 // Sequences of faults that single ones hardly ever hit (scenario.c). Not drawn with the others: what those do in a
 // recorded seed stays as it was.
 #define SCENARIOS(X)                                                                                                   \
-    X(FALL_BEHIND, "fall-behind") /* a follower loses the others, not its clients, while its leader's log is cut */    \
-    X(RETURN_LATE, "return-late") /* clients return when their sessions expire, and disks are slow */                  \
-    X(DEPOSED, "deposed")         /* a leader loses the others and keeps its clients, or stands still */               \
-    X(FROZEN, "frozen")           /* a node stands still, then its clients; their sessions end, and all go on */       \
-    X(HAND_OVERS, "hand-overs")   /* to named heirs, some slow, one behind the other */                                \
-    X(BREAKS, "breaks")           /* connections of a follower and its leader end, again and again */                  \
-    X(WIPED_LAG, "wiped-lag")     /* a wiped node is taken in while another voter lags */                              \
-    X(WIPED_ALONE, "wiped-alone") /* without the wiped node there is no majority, perhaps no leader */
+    X(FALL_BEHIND, "fall-behind")   /* a follower loses the others, not its clients, while its leader's log is cut */  \
+    X(RETURN_LATE, "return-late")   /* clients return when their sessions expire, and disks are slow */                \
+    X(DEPOSED, "deposed")           /* a leader loses the others and keeps its clients, or stands still */             \
+    X(FROZEN, "frozen")             /* a node stands still, then its clients; their sessions end, and all go on */     \
+    X(HAND_OVERS, "hand-overs")     /* to named heirs, some slow, one behind the other */                              \
+    X(BREAKS, "breaks")             /* connections of a follower and its leader end, again and again */                \
+    X(WIPED_LAG, "wiped-lag")       /* a wiped node is taken in while another voter lags */                            \
+    X(WIPED_ALONE, "wiped-alone")   /* without the wiped node there is no majority, perhaps no leader */               \
+    X(QUIET_BEHIND, "quiet-behind") /* as fall-behind, with idle clients that stay, and much that is written */        \
+    X(LATE_ANSWERS, "late-answers") /* a leader that others have left still reads what they said before */
 
 enum fault {
 #define X(name, text) FAULT_##name,
@@ -52,6 +54,8 @@ enum fault {
 #define X(name, text) FAULT_##name,
     SCENARIOS(X)
 #undef X
-        FAULT_COUNT
+        FAULT_COUNT,
+    FAULT_NEWER =
+        FAULT_QUIET_BEHIND // these and those behind it: only in seeds of their own, the others stay as they were
 };
 extern const char *const fault_names[FAULT_COUNT];

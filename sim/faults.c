@@ -108,9 +108,6 @@ bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_nod
         if (not_counted_on(sim, node)) return true; // wiped again, before it was a voter
         // fall through
     case FAULT_ROT:
-        // A start that cut a torn tail also cut what vouched for the batch before it, until the node vouches anew.
-        if (node->node == NULL || sim->world.now_us < node->started_us + 500000) return false;
-        // fall through
     case FAULT_READ_ERROR:
     case FAULT_LOST_WRITE: // in the last synced batch nothing tells: it counts as a lost disk from the beginning
     case FAULT_MISDIRECTED:
@@ -393,8 +390,9 @@ static bool begin_disk_fault(struct sim *sim, enum fault fault, struct sim_node 
     case FAULT_FAIL_SYNC:
         disk->fail_sync = true;
         return true;
-    case FAULT_READ_ERROR:
-        node->rotten = disk_make_unreadable(node->host->disk, what);
+    case FAULT_READ_ERROR: // somewhere, or in what the running node reads next
+        disk->fail_read = node->node != NULL && draw(sim, 2) == 0;
+        node->rotten = disk->fail_read || disk_make_unreadable(node->host->disk, what);
         return node->rotten;
     case FAULT_LOST_WRITE:
     case FAULT_MISDIRECTED:

@@ -126,6 +126,7 @@ struct disk_faults {
     bool lose_write;   // the next write of the journal or of a snapshot is acknowledged, and never reaches the medium
     bool misdirect;    // and lands elsewhere in its file
     bool lied;         // one of both has happened, and the cache hides it
+    bool fail_read;    // of what is read next of the journal or a snapshot, a sector cannot be read, for good
     uint64_t capacity; // UINT64_MAX: no limit
     uint32_t slow;     // times slower; 1: not
     uint64_t stalled_until_us;

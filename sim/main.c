@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+
 #define SHRINK_SECONDS 60u
 #define SHRINKS_MAX 3u // of the first failures of a run
 
@@ -209,15 +211,19 @@ static void take_one(struct pool *pool, struct tally *tally, const struct run *r
     if (!result->ok && run->shrink_seconds > 0 && tally->failed <= SHRINKS_MAX) shrink(result, run->shrink_seconds);
 }
 
-// sim/seeds.txt: a line each: options as on the command line, then # and what it once showed.
-static int replay(const struct run *wanted, struct pool *pool, struct tally *tally) {
-    FILE *file = fopen(wanted->replay, "r");
+#define SEEDS_MAX 1024u
+
+// sim/seeds.txt: a line each: options as on the command line, then # and what it once showed. Gives how many; -1:
+// error.
+static int read_seeds(const char *path, struct sim_options *out) {
+    FILE *file = fopen(path, "r");
     char line[4096];
+    int count = 0;
     if (file == NULL) {
-        fprintf(stderr, "sim: cannot open %s\n", wanted->replay);
-        return 2;
+        fprintf(stderr, "sim: cannot open %s\n", path);
+        return -1;
     }
-    while (fgets(line, sizeof line, file) != NULL) {
+    while (count >= 0 && fgets(line, sizeof line, file) != NULL) {
         char *hash = strchr(line, '#'), *words[32], *save = NULL;
         int found = 0;
         if (hash != NULL) *hash = 0;
@@ -226,18 +232,29 @@ static int replay(const struct run *wanted, struct pool *pool, struct tally *tal
             words[found++] = word;
         if (found == 0) continue;
         struct run run = {.options = {.seconds = 60, .faults = true}};
-        if (!parse(&run, found, words)) {
-            fprintf(stderr, "sim: %s: cannot read a line\n", wanted->replay);
-            fclose(file);
-            return 2;
+        if (count == SEEDS_MAX || !parse(&run, found, words)) {
+            fprintf(stderr, "sim: %s: cannot read line %d of the seeds\n", path, count + 1);
+            count = -1;
+            break;
         }
         run.options.seed = run.first;
-        if (pool->running == pool->count) take_one(pool, tally, wanted);
-        pool_start(pool, &run.options);
+        out[count++] = run.options;
     }
     fclose(file);
+    return count;
+}
+
+static int replay(const struct run *wanted, struct pool *pool, struct tally *tally) {
+    // All are read before the first one runs: a process that ends moves the place in a file that it shares.
+    struct sim_options *seeds = mem_zalloc(SEEDS_MAX * sizeof *seeds);
+    int count = read_seeds(wanted->replay, seeds);
+    for (int i = 0; i < count; i++) {
+        while (pool->running == pool->count) take_one(pool, tally, wanted);
+        pool_start(pool, &seeds[i]);
+    }
     while (pool->running > 0) take_one(pool, tally, wanted);
-    return 0;
+    mem_free(seeds);
+    return count < 0 ? 2 : 0;
 }
 
 static void run_seeds(struct run *run, struct pool *pool, struct tally *tally) {

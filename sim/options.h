@@ -42,8 +42,8 @@ struct swarm { // drawn by the seed
     uint32_t journal_align;
     uint64_t segment_bytes, snapshot_every_entries, snapshot_every_bytes, journal_keep_entries, log_tail_bytes,
         snapshot_chunk_bytes;
-    uint64_t fault_every_us;     // mean time between faults; 0: none
-    uint32_t weight[FAULTS_MAX]; // of each enum fault; 0: not in this seed
-    bool scenarios;              // sequences of faults too
-    bool from_start;             // faults come while the cluster forms
+    uint64_t fault_every_us;         // mean time between faults; 0: none
+    uint32_t weight[FAULTS_MAX];     // of each enum fault; 0: not in this seed
+    bool scenarios, newer_scenarios; // sequences of faults too
+    bool from_start;                 // faults come while the cluster forms
 };

@@ -1,6 +1,7 @@
 // What a leader counts, votes and copies, looked at from above: what the nodes' disks hold is known here, so one that
 // counts what is not there yet, or what does not count, is found at that moment, not only when the crash comes that
-// loses the entry or lets a second leader in.
+// loses the entry or lets a second leader in. Disks are what their nodes' Raft takes for durable: that it is on the
+// medium is invariants.c's to see, which in turn knows no leader, no votes, and of a joint change the new voters only.
 #include "sim/sim.h"
 
 #include <string.h>

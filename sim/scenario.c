@@ -25,9 +25,10 @@ void scenario_swarm(struct sim *sim) {
     uint64_t bits = hash_u64(sim->world.options.seed ^ SALT);
     s->scenarios = sim->world.options.faults && sim->cluster_count >= 3 && (bits & 1) == 0;
     if (!s->scenarios) return;
+    s->newer_scenarios = (bits >> 1 & 1) == 0; // the others stay what they were
     prng_seed(&prng, bits);
     if (prng_below(&prng, 2) == 0) s->fault_every_us *= 8; // undisturbed
-    if (prng_below(&prng, 2) == 0) return;
+    if (prng_below(&prng, 2) == 0 && !s->newer_scenarios) return;
     // Logs are cut behind followers that were away for a second.
     s->segment_bytes = 64u << 10;
     s->snapshot_every_entries = 50 + prng_below(&prng, 250);
@@ -93,7 +94,6 @@ static void on_admin(void *context, int error, const char *text) {
 
 static uint64_t fall_behind(struct sim *sim, struct scenario *s) {
     struct sim_node *leader = sim_leader(sim);
-    char what[256];
     bool leads = leader != NULL && leader != s->node && serves(leader);
     if (s->step == 0) { // longer than its leader waits with cutting, shorter than its clients wait for a leader
         s->steps = (uint32_t)between(sim, 2, 5);
@@ -109,7 +109,7 @@ static uint64_t fall_behind(struct sim *sim, struct scenario *s) {
     if (leads) node_snapshot(leader->node, on_snapshot, NULL);
     if (s->step < s->steps) return between(sim, 200000, 450000);
     if (leads && draw(sim, 3) == 0 && fault_allowed(sim, FAULT_READ_ERROR, leader))
-        leader->rotten = disk_make_unreadable(leader->host->disk, what); // it reads what it sends
+        leader->rotten = disk_faults(leader->host->disk)->fail_read = true; // in what it reads to send it
     cut(sim, s->node, false);
     return 0;
 }
@@ -220,20 +220,89 @@ static uint64_t wiped_alone(struct sim *sim, struct scenario *s) {
     return between(sim, 2000000, 8000000);
 }
 
+// ---- with idle clients: no request of theirs would fail, so nothing but the node itself makes them leave
+
+static void clients_quiet(struct sim *sim, const struct sim_node *node, uint64_t us) {
+    for (size_t i = 0; i < sim->client_count; i++)
+        if (client_is_at(sim, i, node->id - 1) && draw(sim, 3) != 0) client_quiet_for(sim, i, us);
+}
+
+static struct sim_node *most_clients(struct sim *sim, const struct sim_node *but) {
+    struct sim_node *best = another(sim, but, NULL);
+    size_t most = 0;
+    for (size_t i = 0; best != NULL && i < sim->node_count; i++) {
+        struct sim_node *node = &sim->nodes[i];
+        size_t count = 0;
+        for (size_t j = 0; j < sim->client_count; j++) count += client_is_at(sim, j, (uint32_t)i);
+        if (count <= most || node == but || !serves(node) || !node_is_voter(sim, node)) continue;
+        most = count;
+        best = node;
+    }
+    return best;
+}
+
+static uint64_t quiet_behind(struct sim *sim, struct scenario *s) {
+    struct sim_node *leader = sim_leader(sim);
+    if (s->step == 0) {
+        struct sim_node *node = most_clients(sim, s->leader);
+        if (node != NULL) s->node = node;
+        s->steps = (uint32_t)between(sim, 3, 6);
+        clients_quiet(sim, s->node, 12000000); // past the snapshot's way
+        s->think_us = sim->swarm.think_us;
+        sim->swarm.think_us = s->think_us / 8 + 1; // the log must outgrow its tail and a segment before they give up
+        return between(sim, 100000, 400000);
+    }
+    if (s->step == 1) {
+        for (uint32_t i = 0; i < sim->node_count; i++) // refused: what a silent connection holds would arrive later
+            if (i != s->node->id - 1) net_reject(&sim->world, s->node->id - 1, i);
+        return between(sim, 550000, 800000);
+    }
+    if (leader != NULL && leader != s->node && serves(leader)) node_snapshot(leader->node, on_snapshot, NULL);
+    if (s->step < s->steps) return between(sim, 200000, 300000);
+    sim->swarm.think_us = s->think_us;
+    net_heal(&sim->world);
+    return 0;
+}
+
+// What the leader reads was said ever longer ago, so that it misses nobody while the others elect another one. A round
+// that it begins now would show it: its messages arrive nowhere.
+static uint64_t late_answers(struct sim *sim, struct scenario *s) {
+    uint64_t session_us = sim->swarm.session_ms * 1000ull;
+    if (s->step == 0) {
+        s->steps = (uint32_t)between(sim, 10, 25);
+        clients_quiet(sim, s->leader, 3 * session_us + 10000000);
+        return between(sim, 200000, 600000);
+    }
+    bool late = s->step <= s->steps;
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if (i != s->leader->id - 1) net_slow(&sim->world, i, s->leader->id - 1, late ? s->step * 250000 : 0);
+    if (s->step < s->steps) return 100000;
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if (i != s->leader->id - 1) net_block(&sim->world, s->leader->id - 1, i, late);
+    return late ? session_us + grace_ms(sim) * 1000 + between(sim, 1500000, 4000000) : 0;
+}
+
 static uint64_t (*const scenarios[])(struct sim *sim, struct scenario *s) = {
-    [FAULT_FALL_BEHIND - FAULT_DRAWN] = fall_behind, [FAULT_RETURN_LATE - FAULT_DRAWN] = return_late,
-    [FAULT_DEPOSED - FAULT_DRAWN] = deposed,         [FAULT_FROZEN - FAULT_DRAWN] = frozen,
-    [FAULT_HAND_OVERS - FAULT_DRAWN] = hand_overs,   [FAULT_BREAKS - FAULT_DRAWN] = breaks,
-    [FAULT_WIPED_LAG - FAULT_DRAWN] = wiped_lag,     [FAULT_WIPED_ALONE - FAULT_DRAWN] = wiped_alone,
+    [FAULT_FALL_BEHIND - FAULT_DRAWN] = fall_behind,   [FAULT_RETURN_LATE - FAULT_DRAWN] = return_late,
+    [FAULT_DEPOSED - FAULT_DRAWN] = deposed,           [FAULT_FROZEN - FAULT_DRAWN] = frozen,
+    [FAULT_HAND_OVERS - FAULT_DRAWN] = hand_overs,     [FAULT_BREAKS - FAULT_DRAWN] = breaks,
+    [FAULT_WIPED_LAG - FAULT_DRAWN] = wiped_lag,       [FAULT_WIPED_ALONE - FAULT_DRAWN] = wiped_alone,
+    [FAULT_QUIET_BEHIND - FAULT_DRAWN] = quiet_behind, [FAULT_LATE_ANSWERS - FAULT_DRAWN] = late_answers,
 };
 
 // ---- one behind the other
+
+static enum fault draw_kind(struct sim *sim) {
+    if (sim->swarm.newer_scenarios && draw(sim, 2) == 0)
+        return (enum fault)(FAULT_NEWER + draw(sim, FAULT_COUNT - FAULT_NEWER));
+    return (enum fault)(FAULT_DRAWN + draw(sim, FAULT_NEWER - FAULT_DRAWN));
+}
 
 static bool begin(struct sim *sim, struct scenario *s) {
     s->kind = FAULT_KILL;
     s->step = 0;
     prng_seed(&sim->world.prng[PRNG_FAULT], hash_u64(hash_u64(sim->world.seed ^ SALT) + ++s->ordinal));
-    enum fault kind = (enum fault)(FAULT_DRAWN + draw(sim, FAULT_COUNT - FAULT_DRAWN));
+    enum fault kind = draw_kind(sim);
     s->leader = sim_leader(sim);
     if (s->leader == NULL || !serves(s->leader) || sim->history.machine == NULL) return false;
     s->node = another(sim, s->leader, NULL);
@@ -269,4 +338,6 @@ void scenario_start(struct sim *sim) {
 
 void scenario_stop(struct sim *sim) {
     world_cancel(&sim->world, &sim->scenario.event);
+    if (sim->scenario.kind == FAULT_QUIET_BEHIND && sim->scenario.step > 0)
+        sim->swarm.think_us = sim->scenario.think_us;
 }

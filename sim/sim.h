@@ -20,7 +20,6 @@ struct sim_node {
     bool rotten;       // its disk holds a flipped bit: it is replaced at the next chance
     bool stopping;
     uint32_t starts;
-    uint64_t started_us;
     bool away; // left out of the healed core
     uint64_t turns, turns_since_start;
     uint64_t persisted; // what Raft took for durable when the process ended
@@ -63,6 +62,7 @@ struct scenario { // the one under way
     enum fault kind;  // below FAULT_DRAWN: none
     uint32_t step, steps;
     uint64_t ordinal;
+    uint32_t think_us; // what clients had before it
     struct sim_node *leader, *node, *other;
 };
 
@@ -169,6 +169,7 @@ size_t clients_waiting(const struct sim *sim);  // how many have not since
 void clients_stop(struct sim *sim);             // no new operations
 void client_die(struct sim *sim, size_t which); // its process ends; another starts
 void client_pause_for(struct sim *sim, size_t which, uint64_t us);
+void client_quiet_for(struct sim *sim, size_t which, uint64_t us);     // only watches, as most clients do
 bool client_is_at(const struct sim *sim, size_t which, uint32_t node); // its server, by place
 uint32_t client_host_index(const struct sim *sim, size_t which);
 

@@ -125,7 +125,8 @@ static void inode_write(struct inode *inode, uint64_t offset, const void *data, 
 }
 
 static void inode_sync(struct inode *inode, uint64_t now_us, uint64_t begun_us) {
-    bool given_up = false;
+    static const uint8_t zeros[SECTOR];
+    bool given_up = false, vouches = false; // zeros vouch for nothing
     for (size_t s = inode->dirty_low; s < inode->dirty_high; s++) {
         if (inode->dirty[s] != 1) {
             given_up = given_up || inode->dirty[s] != 0;
@@ -134,10 +135,11 @@ static void inode_sync(struct inode *inode, uint64_t now_us, uint64_t begun_us) 
         memcpy(inode->durable + s * SECTOR, inode->data + s * SECTOR, SECTOR);
         inode->dirty[s] = 0;
         inode->synced_us[s] = now_us;
+        vouches = vouches || memcmp(inode->data + s * SECTOR, zeros, SECTOR) != 0;
     }
     if (!given_up) inode->dirty_low = inode->dirty_high = 0;
     inode->durable_len = inode->len;
-    inode->vouched_us = begun_us;
+    if (vouches) inode->vouched_us = begun_us;
 }
 
 static void inode_truncate(struct inode *inode, size_t len) {
@@ -368,9 +370,32 @@ void sim_file_close(struct io_file *file) {
     mem_free(file);
 }
 
+static bool of_log(const char *path, const char *part) {
+    return (strstr(path, "/journal/") != NULL || strstr(path, "/snapshots/") != NULL) && strstr(path, part) != NULL;
+}
+
+static bool holds_synced(const struct inode *inode, size_t s) { // something, on the medium
+    if (inode->dirty[s] || inode->synced_us[s] == 0 || s * SECTOR >= inode->durable_len) return false;
+    for (size_t i = 0; i < SECTOR; i++)
+        if (inode->durable[s * SECTOR + i] != 0) return true;
+    return false;
+}
+
+// One of the synced sectors that hold something, in [offset, offset + len), cannot be read from now on.
+static void take_read_fault(struct sim_disk *d, struct inode *inode, uint64_t offset, size_t len) {
+    size_t low = (size_t)(offset / SECTOR), high = (size_t)((offset + len) / SECTOR), fit = 0;
+    for (size_t s = low; s < high; s++) fit += holds_synced(inode, s);
+    if (fit == 0) return;
+    d->faults.fail_read = false;
+    size_t chosen = (size_t)world_draw(d->world, PRNG_DISK, fit);
+    for (size_t s = low; s < high; s++)
+        if (holds_synced(inode, s) && chosen-- == 0) inode->bad = s;
+}
+
 int64_t sim_file_read(struct io_file *file, void *data, size_t len, uint64_t offset) {
     if (offset >= file->inode->len) return 0;
     if (len > file->inode->len - offset) len = (size_t)(file->inode->len - offset);
+    if (file->disk->faults.fail_read && of_log(file->path, "/")) take_read_fault(file->disk, file->inode, offset, len);
     size_t bad = file->inode->bad;
     if (bad != NONE_BAD && offset < (bad + 1) * SECTOR && offset + len > bad * SECTOR) {
         file->disk->read_errors++;
@@ -635,7 +660,7 @@ void disk_wipe(struct sim_disk *d) {
     while (d->names.count > 0) names_remove(&d->names, d->names.at[0].path);
     while (d->durable.count > 0) names_remove(&d->durable, d->durable.at[0].path);
     d->lie = DISK_LIE_NONE;
-    d->faults.lose_write = d->faults.misdirect = d->faults.lied = false;
+    d->faults.lose_write = d->faults.misdirect = d->faults.lied = d->faults.fail_read = false;
 }
 
 void disk_free(struct sim_disk *d) {
@@ -701,17 +726,10 @@ void disk_crash(struct host *host, bool power) {
 
 static bool may_rot(const struct name *name, size_t s) {
     const struct inode *inode = name->inode;
-    if (inode->dirty[s] || inode->synced_us[s] == 0 || s * SECTOR >= inode->durable_len) return false;
+    if (!holds_synced(inode, s)) return false;
     // docs/faults.md: what no later write vouches for yet counts as a lost disk, and no disk can tell. The first sector
     // is the header.
-    if (strstr(name->path, "/journal/") != NULL && inode->synced_us[s] >= inode->vouched_us) return false;
-    for (size_t i = 0; i < SECTOR; i++)
-        if (inode->durable[s * SECTOR + i] != 0) return true;
-    return false;
-}
-
-static bool of_log(const char *path, const char *part) {
-    return (strstr(path, "/journal/") != NULL || strstr(path, "/snapshots/") != NULL) && strstr(path, part) != NULL;
+    return strstr(name->path, "/journal/") == NULL || inode->synced_us[s] < inode->vouched_us;
 }
 
 // A sector of a journal's or a snapshot's file that may rot. NULL: there is none.

@@ -187,7 +187,6 @@ void node_begin(struct sim_node *node) {
     host->call_us_max = sim->swarm.call_us_max;
     host->child_step_us = sim->swarm.child_step_us;
     node->starts++;
-    node->started_us = sim->world.now_us;
     struct sim_loop *service = host_start_loop(host), *replication = host_start_loop(host);
     static const struct http_settings http; // native operations ask for nothing of it
     const struct node_listener listeners[] = {

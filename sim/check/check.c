@@ -1,5 +1,6 @@
 #include "sim/check/check.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "sim/check/guarantees.h"
 #include "sim/check/linear.h"
 #include "sim/check/locks.h"
+#include "sim/check/order.h"
 #include "sim/check/sequences.h"
 #include "sim/check/sets.h"
 #include "sim/check/watches.h"
@@ -56,6 +58,22 @@ void check_report(struct check_result *result, const struct check_limits *limits
     va_start(arguments, format);
     vsnprintf(finding->reason, sizeof finding->reason, format, arguments);
     va_end(arguments);
+}
+
+void check_convict(struct check_result *result, const struct check_limits *limits, const struct record *record,
+                   const struct record_operation *first, const struct record_operation *second, const char *format,
+                   ...) {
+    char text[CHECK_REASON_BYTES / 2];
+    size_t both[2], count = 0;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (first != NULL) both[count++] = order_index(record, first);
+    both[count++] = order_index(record, second);
+    bool keyed = second->key != RECORD_NULL;
+    check_report(result, limits, CHECK_VIOLATION, both, count, "client %" PRIu64 "%s%s: %s", second->client,
+                 keyed ? ", " : "", keyed ? record_string(record, second->key) : "", text);
 }
 
 void check_run(const struct checker *checker, const struct record *record, const struct check_limits *limits,

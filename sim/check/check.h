@@ -47,3 +47,7 @@ const char *check_verdict_name(enum check_verdict verdict);
 __attribute__((format(printf, 6, 7))) void check_report(struct check_result *result, const struct check_limits *limits,
                                                         enum check_verdict verdict, const size_t *operations,
                                                         size_t count, const char *format, ...);
+// A violation that two operations show, or (first NULL) one: of this client and, if it names one, this key.
+__attribute__((format(printf, 6, 7))) void
+check_convict(struct check_result *result, const struct check_limits *limits, const struct record *record,
+              const struct record_operation *first, const struct record_operation *second, const char *format, ...);

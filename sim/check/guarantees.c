@@ -1,7 +1,6 @@
 #include "sim/check/guarantees.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -13,20 +12,6 @@ struct guarantees {
     struct check_result *result;
     struct places places;
 };
-
-__attribute__((format(printf, 4, 5))) static void convict(struct guarantees *g, const struct record_operation *first,
-                                                          const struct record_operation *second, const char *format,
-                                                          ...) {
-    char text[CHECK_REASON_BYTES / 2];
-    size_t both[2], count = 0;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (first != NULL) both[count++] = order_index(g->record, first);
-    both[count++] = order_index(g->record, second);
-    check_report(g->result, g->limits, CHECK_VIOLATION, both, count, "client %" PRIu64 ": %s", second->client, text);
-}
 
 static bool is_answered(const struct record_operation *o) {
     return o->op != RECORD_EVENT && o->outcome != RECORD_UNKNOWN;
@@ -57,12 +42,13 @@ static void check_order(struct guarantees *g) {
         const struct record_operation *o = order.at[i], *before = i == 0 ? o : order.at[i - 1];
         if (before->client != o->client) change = NULL;
         if (before->client == o->client && answered_before(o, before))
-            convict(g, before, o, "answered out of the order of sending");
+            check_convict(g->result, g->limits, g->record, before, o, "answered out of the order of sending");
         if (!has_own_zxid(o)) continue;
         bool one = change != NULL && change->multi != 0 && change->multi == o->multi;
         if (change != NULL && (one ? o->zxid != change->zxid : o->zxid <= change->zxid))
-            convict(g, change, o, "effects out of the order of sending: zxid 0x%" PRIx64 " behind 0x%" PRIx64, o->zxid,
-                    change->zxid);
+            check_convict(g->result, g->limits, g->record, change, o,
+                          "effects out of the order of sending: zxid 0x%" PRIx64 " behind 0x%" PRIx64, o->zxid,
+                          change->zxid);
         change = o;
     }
     g->result->checked += order.count;
@@ -82,7 +68,8 @@ static void check_zxids(struct guarantees *g) {
         // The same moment without a number: nobody knows which came first.
         bool tie = before->return_us == o->return_us && (before->received == 0 || o->received == 0);
         if (before->client == o->client && o->zxid < before->zxid && !tie)
-            convict(g, before, o, "zxid went back from 0x%" PRIx64 " to 0x%" PRIx64, before->zxid, o->zxid);
+            check_convict(g->result, g->limits, g->record, before, o, "zxid went back from 0x%" PRIx64 " to 0x%" PRIx64,
+                          before->zxid, o->zxid);
     }
     order_free(&order);
 }
@@ -107,8 +94,9 @@ static void check_views(struct guarantees *g) {
         struct place place = places_of(&g->places, o);
         if (place_older(&place, &newest)) {
             bool own = order_is_change(newest.operation);
-            convict(g, newest.operation, o, "%s: %s", record_string(g->record, o->key),
-                    own ? "does not see its own write" : "went back to something older than it has read");
+            check_convict(g->result, g->limits, g->record, newest.operation, o, "%s: %s",
+                          record_string(g->record, o->key),
+                          own ? "does not see its own write" : "went back to something older than it has read");
         } else if (place.known) {
             newest = place;
         }
@@ -124,11 +112,12 @@ static void check_origin(struct guarantees *g, const struct record_operation *o)
     if (o->value == g->record->initial || g->record->initial == RECORD_ANY) return;
     const struct places_writer *writer = places_writer(&g->places, o->key, o->value);
     if (writer == NULL)
-        convict(g, NULL, o, "%s: read what nobody wrote", key);
+        check_convict(g->result, g->limits, g->record, NULL, o, "%s: read what nobody wrote", key);
     else if (writer->first == NULL)
-        convict(g, writer->failed, o, "%s: read what a failed operation would have written", key);
+        check_convict(g->result, g->limits, g->record, writer->failed, o,
+                      "%s: read what a failed operation would have written", key);
     else if (writer->first->call_us > o->return_us)
-        convict(g, writer->first, o, "%s: read what was only written later", key);
+        check_convict(g->result, g->limits, g->record, writer->first, o, "%s: read what was only written later", key);
 }
 
 // The reply's zxid names the state that the read shows.
@@ -136,16 +125,17 @@ static void check_header(struct guarantees *g, const struct record_operation *o)
     struct place place = places_of(&g->places, o);
     if (o->zxid == 0 || !place.known) return;
     if (place.zxid > o->zxid) {
-        convict(g, places_writer(&g->places, o->key, o->value)->operation, o,
-                "%s: read a change that lies behind the zxid of the reply", record_string(g->record, o->key));
+        check_convict(g->result, g->limits, g->record, places_writer(&g->places, o->key, o->value)->operation, o,
+                      "%s: read a change that lies behind the zxid of the reply", record_string(g->record, o->key));
         return;
     }
     const struct record_operation *last = places_upto(&g->places, o->key, o->zxid);
     if (last == NULL) return;
     struct place newer = places_of(&g->places, last);
     if (place_older(&place, &newer))
-        convict(g, last, o, "%s: the reply's zxid lies behind a change that the read does not show",
-                record_string(g->record, o->key));
+        check_convict(g->result, g->limits, g->record, last, o,
+                      "%s: the reply's zxid lies behind a change that the read does not show",
+                      record_string(g->record, o->key));
 }
 
 static void check_reads(struct guarantees *g) {
@@ -218,8 +208,9 @@ static void check_sync_values(struct guarantees *g, struct synced *synced, size_
         }
         struct place place = places_of(&g->places, read);
         if (place_older(&place, &newest))
-            convict(g, newest.operation, read, "%s: a read behind sync is older than what was known before it",
-                    record_string(g->record, read->key));
+            check_convict(g->result, g->limits, g->record, newest.operation, read,
+                          "%s: a read behind sync is older than what was known before it",
+                          record_string(g->record, read->key));
     }
     order_free(&shown);
 }
@@ -235,8 +226,9 @@ static void check_sync_zxids(struct guarantees *g, struct synced *synced, size_t
             if (greatest == NULL || told.at[at]->zxid > greatest->zxid) greatest = told.at[at];
         const struct record_operation *read = synced[i].read;
         if (greatest != NULL && read->zxid != 0 && read->zxid < greatest->zxid)
-            convict(g, greatest, read, "a read behind sync has zxid 0x%" PRIx64 ", though 0x%" PRIx64 " was known",
-                    read->zxid, greatest->zxid);
+            check_convict(g->result, g->limits, g->record, greatest, read,
+                          "a read behind sync has zxid 0x%" PRIx64 ", though 0x%" PRIx64 " was known", read->zxid,
+                          greatest->zxid);
     }
     order_free(&told);
 }

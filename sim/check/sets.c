@@ -1,6 +1,5 @@
 #include "sim/check/sets.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -87,21 +86,6 @@ static struct element *find(const struct sets *sets, record_text key, record_tex
 
 // ---- one read
 
-__attribute__((format(printf, 4, 5))) static void convict(const struct sets *sets, const struct record_operation *other,
-                                                          const struct record_operation *read, const char *format,
-                                                          ...) {
-    char text[CHECK_REASON_BYTES / 2];
-    size_t both[2], count = 0;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    if (other != NULL) both[count++] = order_index(sets->record, other);
-    both[count++] = order_index(sets->record, read);
-    check_report(sets->result, sets->limits, CHECK_VIOLATION, both, count, "%s: %s",
-                 record_string(sets->record, read->key), text);
-}
-
 // The names in a read's value; those that were never interned by an add are RECORD_NULL.
 static size_t names_of(struct sets *sets, const struct record_operation *read) {
     if (read->value == RECORD_NULL) return 0;
@@ -126,18 +110,22 @@ static void check_shown(struct sets *sets, const struct record_operation *read) 
         struct element *element = sets->scratch[i] == RECORD_NULL ? NULL : find(sets, read->key, sets->scratch[i]);
         if (element == NULL || element->tried == NULL) {
             if (sets->record->initial != RECORD_ANY)
-                convict(sets, NULL, read, "an element that nobody added, number %zu in the read", i + 1);
+                check_convict(sets->result, sets->limits, sets->record, NULL, read,
+                              "an element that nobody added, number %zu in the read", i + 1);
             continue;
         }
         const char *name = record_string(sets->record, element->name);
-        if (element->read == sets->reads) convict(sets, element->tried, read, "%s is in it twice", name);
+        if (element->read == sets->reads)
+            check_convict(sets->result, sets->limits, sets->record, element->tried, read, "%s is in it twice", name);
         element->read = sets->reads;
         if (element->tried->call_us > read->return_us)
-            convict(sets, element->tried, read, "%s was read before it was added", name);
+            check_convict(sets->result, sets->limits, sets->record, element->tried, read,
+                          "%s was read before it was added", name);
         const struct record_operation *gone = element->removed;
         bool over = gone != NULL && element->adds == 1 && element->added != NULL &&
                     element->added->return_us < gone->call_us && gone->return_us < read->call_us;
-        if (over && read->consistency == RECORD_LINEARIZABLE) convict(sets, gone, read, "%s came back", name);
+        if (over && read->consistency == RECORD_LINEARIZABLE)
+            check_convict(sets->result, sets->limits, sets->record, gone, read, "%s came back", name);
     }
 }
 
@@ -165,8 +153,9 @@ static void check_missing(struct sets *sets, const struct record_operation *read
         if (example == NULL) example = element;
     }
     if (example == NULL) return;
-    convict(sets, example->tried, read, "%zu elements lost, %zu stale (a later read shows them), the first is %s", lost,
-            late, record_string(sets->record, example->name));
+    check_convict(sets->result, sets->limits, sets->record, example->tried, read,
+                  "%zu elements lost, %zu stale (a later read shows them), the first is %s", lost, late,
+                  record_string(sets->record, example->name));
 }
 
 // ---- all of them

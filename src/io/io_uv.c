@@ -91,6 +91,7 @@ static void fire_timers(struct uv_io *io) {
         struct io_timer *timer = slot->timer;
         timer_stop(&io->io, timer);
         timer->fire(timer);
+        if (uv_now_us(&io->io) - now >= UV_TIMERS_TURN_US) break;
         first = heap_first(&io->timers);
     }
 }
@@ -201,7 +202,7 @@ static void on_tick(uv_timer_t *tick) {} // it only ends the sleep
 static uint64_t sleep_ms(struct uv_io *io) {
     uint64_t ms = UV_SLEEP_MS_MAX;
     const struct heap_item *first = heap_first(&io->timers);
-    if (!list_empty(&io->dirty) || !list_empty(&io->handshakes)) {
+    if (!list_empty(&io->dirty) || io->handshake_count > 0) {
         ms = 0;
     } else if (first != NULL) {
         uint64_t now = uv_now_us(&io->io);
@@ -244,8 +245,8 @@ static bool timer_due(const struct uv_io *io) {
 // What a turn left behind that only the loop's thread can do.
 static bool thread_needed(const struct uv_io *io) {
     const struct heap_item *first = heap_first(&io->timers);
-    return io->stopped || !list_empty(&io->dirty) || !list_empty(&io->handshakes) ||
-           uv_backend_timeout(&io->loop) == 0 || (first != NULL && first->time + 1000u < io->sleeps_until_us);
+    return io->stopped || !list_empty(&io->dirty) || io->handshake_count > 0 || uv_backend_timeout(&io->loop) == 0 ||
+           (first != NULL && first->time + 1000u < io->sleeps_until_us);
 }
 
 // The caller has the claim; with false it still has it.
@@ -362,8 +363,8 @@ struct io *io_uv_new(const struct io_uv_options *options) {
     heap_init(&io->timers);
     pool_init(&io->timer_pool, sizeof(struct timer_slot), 128);
     pool_init(&io->requests, sizeof(struct disk_request), 16);
-    struct list *lists[] = {&io->conns, &io->dirty,    &io->handshakes, &io->listeners,
-                            &io->wakes, &io->connects, &io->children};
+    struct list *lists[] = {&io->conns,     &io->dirty, &io->handshakes, &io->handshakes_begun,
+                            &io->listeners, &io->wakes, &io->connects,   &io->children};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) list_init(lists[i]);
     io->read_buf = mem_alloc(UV_READ_BYTES);
     io->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

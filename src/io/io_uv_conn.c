@@ -85,7 +85,7 @@ static int wanted_events(const struct io_conn *conn) {
     UNREACHABLE();
 }
 
-static void arm(struct io_conn *conn) {
+void conn_arm(struct io_conn *conn) {
     int events = wanted_events(conn);
     if (events == conn->armed) return;
     int error = events == 0 ? uv_poll_stop(&conn->poll) : uv_poll_start(&conn->poll, events, on_poll);
@@ -117,6 +117,7 @@ void conn_fail(struct io_conn *conn, int error) {
     out_clear(&conn->io->stock, &conn->out);
     if (conn->tls != NULL) out_clear(&conn->io->stock, conn_tls_clear(conn));
     conn_dirty(conn);
+    conn_arm(conn);
     tell_closed(conn, conn->error); // last: the owner may close it
 }
 
@@ -124,6 +125,9 @@ void conn_end(struct io_conn *conn) {
     ENSURE(conn->state == CONN_OPEN);
     conn->ended = true;
     conn_dirty(conn);
+    // At once: a thousand that ended and are still watched make libuv look 48 times in a turn, and see the same each
+    // time.
+    conn_arm(conn);
     tell_closed(conn, 0);
 }
 
@@ -250,7 +254,7 @@ static void flush_done(struct io_conn *conn) {
     }
     conn->state = CONN_LINGER;
     uv_timer_begin(conn->io, &conn->timer, conn->timer.fire, conn, UV_LINGER_US);
-    arm(conn);
+    conn_arm(conn);
 }
 
 // What is to be done with a connection at the end of the turn.
@@ -271,7 +275,7 @@ static void conn_service(struct io_conn *conn) {
         if (conn->error == 0 && conn->handler != NULL && conn->handler->drained != NULL) conn->handler->drained(conn);
         if (conn->state == CONN_DEAD) return;
     }
-    arm(conn);
+    conn_arm(conn);
 }
 
 // Moves all nodes of `from` to the front of `to`.

@@ -30,10 +30,12 @@
     256u                  // connections flushed in a turn, about 2 ms: ten thousand watchers are told in many turns
 #define UV_COPY_MAX 1024u // a shorter io_conn_write_buf is copied: an iovec and a reference cost more
 #define UV_IOV_MAX 64     // pieces in one sendmsg
-#define UV_ACCEPT_TURN_MAX 128u   // connections accepted per listener and turn
+#define UV_ACCEPT_TURN_MAX 64u    // connections accepted per listener and turn
 #define UV_HANDSHAKE_TURN_MAX 32u // TLS handshake steps in a turn, and the time after which the rest wait for the next:
 #define UV_HANDSHAKE_TURN_US                                                                                           \
     2000u // a step with an RSA-4096 key is 6 ms, with P-256 it is 0.1 ms; a write passes several turns
+#define UV_TIMERS_TURN_US                                                                                              \
+    2000u // a crowd whose time-outs are due at once: the rest in the next turn, which does not wait
 #define UV_HANDSHAKE_QUEUE_MAX                                                                                         \
     256u // so many wait for a step: others stay in the kernel's queue, where their time-out does not run yet
 #define UV_HANDSHAKE_US 10000000u  // a TLS client that is not done by then is closed
@@ -134,6 +136,7 @@ _Static_assert(sizeof(struct io_conn) <= 512, "an idle plain connection is small
 struct io_conn *conn_new(struct uv_io *io, int fd); // takes fd, also when it fails (NULL)
 void conn_destroy(struct io_conn *conn);            // no callbacks
 void conn_dirty(struct io_conn *conn);
+void conn_arm(struct io_conn *conn);             // watches for what its state wants
 void conn_fail(struct io_conn *conn, int error); // tells the owner; destroys what has no owner
 void conn_send(struct io_conn *conn);            // what the kernel takes now; no callbacks
 void conn_end(struct io_conn *conn);             // the other side's orderly end
@@ -233,8 +236,8 @@ struct uv_io {
     struct heap timers;
     struct pool timer_pool;
     uint64_t timer_serial;    // equal times fire in the order of their start
-    unsigned handshake_count; // in `handshakes`
-    struct list conns, dirty, handshakes, listeners, connects, wakes, children;
+    unsigned handshake_count; // in `handshakes_begun` and `handshakes`
+    struct list conns, dirty, handshakes_begun, handshakes, listeners, connects, wakes, children;
     struct out_stock stock;
     struct pool requests; // disk_request
     size_t jobs;          // disk jobs under way

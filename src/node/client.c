@@ -124,6 +124,7 @@ static struct client *client_new(struct service *service, const struct protocol 
     client->activity_ms = service->now_ms;
     list_init(&client->work);
     list_init(&client->bound_link);
+    list_init(&client->talking);
     list_init(&client->reads);
     list_push_back(&service->clients, &client->all);
     return client;
@@ -310,7 +311,7 @@ uint64_t client_attach_number(const struct client *client) {
 }
 
 void client_touch(struct client *client) {
-    client->activity_ms = client->service->now_ms;
+    sessions_touch(client);
 }
 
 uint64_t client_acked_ms(const struct client *client) {

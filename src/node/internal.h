@@ -76,7 +76,7 @@ struct waiting_read {
 };
 
 struct client {
-    struct list all, work, bound_link;
+    struct list all, work, bound_link, talking;
     struct hash_node by_session;
     struct service *service;
     const struct protocol *protocol;
@@ -128,6 +128,8 @@ struct service {
     struct door *doors;
     size_t door_count;
     struct list clients, bound, reads;
+    struct list
+        talking; // clients with activity, or a round under way, that the leader has not acknowledged (sessions.c)
     struct list work,
         urgent; // clients to be fed, flushed, closed; urgent: a reply waits, so not behind a crowd of watchers
     struct hash by_session;
@@ -158,6 +160,7 @@ struct service {
     uint64_t clock_us; // the newest look at the clock: at a read, a turn's begin, a batch; for the metrics of commands
     uint64_t turn, now_ms, last_tick_ms, no_leader_since_ms, keepalive_round, start_unix_ms, start_ms;
     bool keepalive_due;
+    uint64_t silent_at_ms; // no session is silent for its time-out before then: nobody need be looked at
     // snapshots
     struct taking *taking;
     size_t children; // forked and not yet ended
@@ -222,7 +225,7 @@ struct node {
     // shared by both loops
     _Atomic uint64_t service_turn_ms; // the last turn that read its sockets
     _Atomic uint64_t log_time_ms;     // newest heartbeat's
-    _Atomic bool stop_asked, dead;
+    _Atomic bool stop_asked, dead, disk_failed;
 };
 void node_fatal(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void node_replication_done(struct node *node); // the very end: calls `stopped`
@@ -230,7 +233,7 @@ void node_replication_done(struct node *node); // the very end: calls `stopped`
 bool node_recover(struct node *node, char error[1024]);
 struct machine *node_machine_new(struct node *node, uint64_t boot, const struct machine_sink *sink);
 int node_load_snapshot(struct node *node, struct io *io, struct machine *machine, uint64_t index, uint64_t term,
-                       char error[512]);
+                       uint8_t cluster_id[16], char error[512]); // cluster_id: what the file says; may be NULL
 int node_save_genesis(struct node *node, const struct raft_membership *membership, uint64_t index, uint64_t term,
                       const uint8_t cluster_id[16]); // calls node_fatal on errors
 // Leases and streams of a machine's whole state, as core_applied takes them; free with core_applied_free.
@@ -272,6 +275,7 @@ void sessions_init(struct service *service);
 void sessions_free(struct service *service);
 void sessions_attached(struct client *client, const struct lease_result *lease);
 void sessions_unbind(struct client *client);
+void sessions_touch(struct client *client); // bytes of it were read
 void sessions_event(struct service *service, const struct lease_event *event);
 void sessions_tick(struct service *service);
 void sessions_send_round(struct service *service);

@@ -161,6 +161,10 @@ void node_on_fatal(struct node *node, void (*fatal)(void *context, const char *t
     node->fatal_context = context;
 }
 
+bool node_disk_failed(const struct node *node) {
+    return node->disk_failed;
+}
+
 void node_fatal(struct node *node, const char *format, ...) {
     char text[1024];
     va_list list;

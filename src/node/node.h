@@ -62,6 +62,7 @@ void node_abandon(struct node *node);
 // Called (on some loop) when this node can never go on: failed fsync, unknown apply level, damage. Default: log and
 // exit(1).
 void node_on_fatal(struct node *node, void (*fatal)(void *context, const char *text), void *context);
+bool node_disk_failed(const struct node *node); // behind fatal: the journal could not be written or synced
 
 struct service *node_service(struct node *node);
 bool node_ready(struct node *node); // serves clients now. Service loop

@@ -25,9 +25,9 @@ static int on_chunk(void *context, uint8_t model, const void *data, size_t len) 
 }
 
 int node_load_snapshot(struct node *node, struct io *io, struct machine *machine, uint64_t index, uint64_t term,
-                       char error[512]) {
+                       uint8_t cluster_id[16], char error[512]) {
     char path[4096];
-    struct snapshot_meta meta;
+    struct snapshot_meta meta = {0};
     struct writer membership;
     writer_init(&membership);
     pthread_mutex_lock(&node->store_lock);
@@ -40,6 +40,7 @@ int node_load_snapshot(struct node *node, struct io *io, struct machine *machine
         e = machine_load_finish(machine, meta.index, meta.term, meta.log_time_ms,
                                 bytes_of(membership.data, membership.len), meta.digest);
     writer_free(&membership);
+    if (cluster_id != NULL) memcpy(cluster_id, meta.cluster_id, 16);
     if (machine_level_unknown(machine))
         snprintf(error, 512, "%.400s: it is of apply level %u, which this binary does not know: install a newer one",
                  path, machine_apply_level(machine));
@@ -172,7 +173,7 @@ static void log_found_free(struct log_found *found) {
     mem_free(found->batches);
 }
 
-static bool load_newest(struct node *node, char error[1024]) {
+static bool load_newest(struct node *node, uint8_t cluster_id[16], char error[1024]) {
     struct service *service = &node->service;
     struct snapshot_entry entries[SNAPSHOTS_LISTED];
     size_t count = snapshot_store_list(node->store, entries, SNAPSHOTS_LISTED);
@@ -181,8 +182,8 @@ static bool load_newest(struct node *node, char error[1024]) {
     for (size_t i = 0; i < count; i++) {
         char text[512];
         struct machine *machine = node_machine_new(node, service->boot, service_sink(service, &sink));
-        if (node_load_snapshot(node, node->options.replication_io, machine, entries[i].index, entries[i].term, text) ==
-            0) {
+        if (node_load_snapshot(node, node->options.replication_io, machine, entries[i].index, entries[i].term,
+                               cluster_id, text) == 0) {
             service->machine = machine;
             service->snapshot_index = entries[i].index;
             return true;
@@ -223,16 +224,14 @@ static void begin_behind_snapshot(struct replication *replication, uint64_t inde
 }
 
 static void on_journal_fatal(void *context, const char *text) {
-    node_fatal(context, "%s", text);
+    struct node *node = context;
+    node->disk_failed = true;
+    node_fatal(node, "%s", text);
 }
 
-bool node_recover(struct node *node, char error[1024]) {
-    struct service *service = &node->service;
-    struct replication *replication = &node->replication;
-    struct io *io = node->options.replication_io;
-    char text[512] = "", path[4096], torn[4096];
-
-    int e = folder_open(io, node->options.data_folder, node->options.id, &node->folder, text);
+static bool open_folder(struct node *node, char error[1024]) {
+    char text[512] = "";
+    int e = folder_open(node->options.replication_io, node->options.data_folder, node->options.id, &node->folder, text);
     if (e != 0) {
         snprintf(error, 1024, "%s", text[0] != 0 ? text : strerror(-e));
         return false;
@@ -247,19 +246,55 @@ bool node_recover(struct node *node, char error[1024]) {
         snprintf(error, 1024, "cannot write %s/identity: %s", folder_path(node->folder), strerror(-e));
         return false;
     }
-    const struct folder_identity *identity = folder_identity(node->folder);
-    service->boot = identity->boot;
-    memcpy(service->cluster_id, identity->cluster_id, 16);
-    static const uint8_t zero[16];
-    bool formed = memcmp(identity->cluster_id, zero, 16) != 0;
+    return true;
+}
 
+// The state, and whether this node belongs to a cluster. One that has the first snapshot does: it ended between that
+// and the note of it in its identity (op_form, op_set_cluster), which is made up for.
+static bool load_state(struct node *node, bool *formed, char error[1024]) {
+    static const uint8_t zero[16];
+    struct service *service = &node->service;
+    const struct folder_identity *identity = folder_identity(node->folder);
+    uint8_t cluster_id[16] = {0};
+    service->boot = identity->boot;
+    if (!load_newest(node, cluster_id, error)) return false;
+    *formed = memcmp(identity->cluster_id, zero, 16) != 0;
+    if (!*formed && machine_applied(service->machine) > 0 && memcmp(cluster_id, zero, 16) != 0) {
+        int e = folder_set_cluster(node->folder, cluster_id);
+        if (e != 0) {
+            snprintf(error, 1024, "cannot write %s/identity: %s", folder_path(node->folder), strerror(-e));
+            return false;
+        }
+        *formed = true;
+    }
+    if (machine_applied(service->machine) > 0 && memcmp(cluster_id, identity->cluster_id, 16) != 0) {
+        snprintf(
+            error, 1024,
+            "the newest snapshot in %s is of another cluster than its identity: if `parley recover` was broken off "
+            "here, run it again; else put this member's own snapshots back",
+            folder_path(node->folder));
+        return false;
+    }
+    memcpy(service->cluster_id, identity->cluster_id, 16);
+    return true;
+}
+
+bool node_recover(struct node *node, char error[1024]) {
+    struct service *service = &node->service;
+    struct replication *replication = &node->replication;
+    struct io *io = node->options.replication_io;
+    char text[512] = "", path[4096], torn[4096];
+    bool formed;
+
+    if (!open_folder(node, error)) return false;
     snprintf(path, sizeof path, "%s/snapshots", node->options.data_folder);
-    e = snapshot_store_open(io, node->log, path, &node->store, text);
+    int e = snapshot_store_open(io, node->log, path, &node->store, text);
     if (e != 0) {
         snprintf(error, 1024, "cannot open %.400s: %s", path, text[0] != 0 ? text : strerror(-e));
         return false;
     }
-    if (!load_newest(node, error)) return false;
+    if (!load_state(node, &formed, error)) return false;
+    const struct folder_identity *identity = folder_identity(node->folder);
     uint64_t index = machine_applied(service->machine), term = machine_applied_term(service->machine);
 
     snprintf(path, sizeof path, "%s/journal", node->options.data_folder);

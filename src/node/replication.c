@@ -207,6 +207,11 @@ static void on_log_read(void *context, int result, struct batch_ref *batches, si
         for (size_t i = 0; i < count; i++) batch_ref_release(&batches[i]);
         return;
     }
+    if (need.peer == 0 && result != 0 && result != -ENOENT) { // nobody sends it what it has: its state stands for ever
+        node_fatal(replication->node, "cannot read the journal from index %llu on, to apply it: %s",
+                   (unsigned long long)need.first, strerror(-result));
+        return;
+    }
     core_entries(replication->core, now_of(replication), &need, batches, count);
     replication_fed(replication);
 }

@@ -559,6 +559,7 @@ bool service_init(struct service *service, struct node *node, char error[1024]) 
     list_init(&service->work);
     list_init(&service->urgent);
     list_init(&service->bound);
+    list_init(&service->talking);
     list_init(&service->reads);
     list_init(&service->snapshot_calls);
     list_init(&service->admin_calls);

@@ -4,6 +4,8 @@
 //   activity not yet acknowledged --round every 100 ms--> leader --acknowledged--> v := when that activity was read
 //   output leaves while now - v <= T/3 + G/2; at T the connection is closed        (T: session time-out, G = min(T/3, 2
 //   s))
+//
+// Of ten thousand sessions a few hundred talk in a round: only those are looked at (`talking`).
 #include "base/assert.h"
 #include "base/planted.h"
 #include "node/internal.h"
@@ -61,6 +63,21 @@ void sessions_leader_known(struct service *service) {
     }
 }
 
+static void talks(struct client *client) {
+    if (list_empty(&client->talking)) list_push_back(&client->service->talking, &client->talking);
+}
+
+void sessions_touch(struct client *client) {
+    client->activity_ms = client->service->now_ms;
+    if (!list_empty(&client->bound_link)) talks(client);
+}
+
+static void unlink_bound(struct client *client) {
+    hash_remove(&client->service->by_session, &client->by_session);
+    list_remove(&client->bound_link);
+    list_remove(&client->talking);
+}
+
 // This connection's attach was applied.
 void sessions_attached(struct client *client, const struct lease_result *lease) {
     struct service *service = client->service;
@@ -81,14 +98,14 @@ void sessions_attached(struct client *client, const struct lease_result *lease) 
     if (now == NULL || now->attach != lease->attach) return; // ended or moved in the same batch: not bound
     hash_insert(&service->by_session, &client->by_session, hash_u64(client->session));
     list_push_back(&service->bound, &client->bound_link);
+    if (client->activity_ms > client->acked_ms) talks(client);
+    uint64_t silent_at_ms = client->acked_ms + client->timeout_ms;
+    if (silent_at_ms < service->silent_at_ms) service->silent_at_ms = silent_at_ms;
 }
 
 void sessions_unbind(struct client *client) {
     if (client->session == 0) return;
-    if (!list_empty(&client->bound_link)) {
-        hash_remove(&client->service->by_session, &client->by_session);
-        list_remove(&client->bound_link);
-    }
+    if (!list_empty(&client->bound_link)) unlink_bound(client);
     client->session = 0;
 }
 
@@ -100,10 +117,7 @@ void sessions_event(struct service *service, const struct lease_event *event) {
     } else if (event->type == LEASE_EVENT_ENDED) {
         // The reply of a closeSession follows in this entry, and leaves: its keep-alive no longer matters. Nothing may
         // be told to the client of a session that ended otherwise, but what the gate lets out now.
-        if (event->reason == LEASE_CLOSE) {
-            hash_remove(&service->by_session, &client->by_session);
-            list_remove(&client->bound_link);
-        }
+        if (event->reason == LEASE_CLOSE) unlink_bound(client);
         client_close(client, true);
     }
 }
@@ -132,8 +146,8 @@ void sessions_send_round(struct service *service) {
     uint64_t last = service->keepalive_round;
     service->keepalive_round = service->now_ms > last ? service->now_ms : last + 1;
     mail->keepalive.round = service->keepalive_round;
-    for (struct list *at = service->bound.next; at != &service->bound; at = at->next) {
-        struct client *client = CONTAINER_OF(at, struct client, bound_link);
+    for (struct list *at = service->talking.next; at != &service->talking; at = at->next) {
+        struct client *client = CONTAINER_OF(at, struct client, talking);
         if (client->activity_ms <= client->acked_ms) continue; // the leader knows of all its activity
         if (mail->keepalive.count == capacity) {
             capacity = capacity == 0 ? 64 : capacity * 2;
@@ -146,41 +160,62 @@ void sessions_send_round(struct service *service) {
     mail_post(&service->node->to_replication, mail);
 }
 
-void sessions_acked(struct service *service, uint64_t round, const struct core_keepalive *unknown, size_t count) {
+static void mark_unknown(struct service *service, const struct core_keepalive *unknown, size_t count, bool mark) {
     for (size_t i = 0; i < count; i++) {
         struct client *client = holder(service, unknown[i].session);
-        if (client != NULL && client->attach == unknown[i].attach) client->unknown_now = true;
+        if (client != NULL && client->attach == unknown[i].attach) client->unknown_now = mark;
     }
+}
+
+static void client_acked(struct client *client, uint64_t round) {
+    uint64_t before_ms = client->acked_ms;
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t sent = client->sent[i].round;
+        if (sent == 0 || sent > round) continue;
+        // Of a round that was lost, or that its leader did not take, nothing is known: that activity is in the next
+        // one again.
+        bool told = sent == round && !client->unknown_now;
+        if (told && client->sent[i].activity_ms > client->acked_ms) client->acked_ms = client->sent[i].activity_ms;
+        client->sent[i].round = 0;
+    }
+    if (client->sent[0].round == 0 && client->sent[1].round != 0) {
+        client->sent[0] = client->sent[1];
+        client->sent[1].round = 0;
+    }
+    if (client->gated)
+        client_want_work(client); // only an acknowledgement opens its gate, so it is among those that talk
+    if (client->acked_ms != before_ms && client->protocol->kept_alive != NULL && !client->closing)
+        client->protocol->kept_alive(client->connection);
+}
+
+void sessions_acked(struct service *service, uint64_t round, const struct core_keepalive *unknown, size_t count) {
+    mark_unknown(service, unknown, count, true);
+    for (struct list *at = service->talking.next, *next; at != &service->talking; at = next) {
+        next = at->next;
+        struct client *client = CONTAINER_OF(at, struct client, talking);
+        client_acked(client, round);
+        if (client->activity_ms <= client->acked_ms && client->sent[0].round == 0) list_remove(&client->talking);
+    }
+    mark_unknown(service, unknown, count, false);
+}
+
+static void close_silent(struct service *service) {
+    uint64_t now_ms = service->now_ms;
+    if (now_ms < service->silent_at_ms) return;
+    service->silent_at_ms = UINT64_MAX;
     for (struct list *at = service->bound.next; at != &service->bound; at = at->next) {
         struct client *client = CONTAINER_OF(at, struct client, bound_link);
-        bool unknown_now = client->unknown_now;
-        uint64_t before_ms = client->acked_ms;
-        client->unknown_now = false;
-        for (size_t i = 0; i < 2; i++) {
-            uint64_t sent = client->sent[i].round;
-            if (sent == 0 || sent > round) continue;
-            // Of a round that was lost, or that its leader did not take, nothing is known: that activity is in the next
-            // one again.
-            bool told = sent == round && !unknown_now;
-            if (told && client->sent[i].activity_ms > client->acked_ms) client->acked_ms = client->sent[i].activity_ms;
-            client->sent[i].round = 0;
-        }
-        if (client->sent[0].round == 0 && client->sent[1].round != 0) {
-            client->sent[0] = client->sent[1];
-            client->sent[1].round = 0;
-        }
-        if (client->gated) client_want_work(client);
-        if (client->acked_ms != before_ms && client->protocol->kept_alive != NULL && !client->closing)
-            client->protocol->kept_alive(client->connection);
+        uint64_t silent_at_ms = client->acked_ms + client->timeout_ms;
+        if (now_ms > client->acked_ms && now_ms >= silent_at_ms)
+            client_close(client, false);
+        else if (silent_at_ms < service->silent_at_ms)
+            service->silent_at_ms = silent_at_ms;
     }
 }
 
 void sessions_tick(struct service *service) {
     uint64_t now_ms = service->now_ms;
-    for (struct list *at = service->bound.next; at != &service->bound; at = at->next) {
-        struct client *client = CONTAINER_OF(at, struct client, bound_link);
-        if (now_ms > client->acked_ms && now_ms - client->acked_ms >= client->timeout_ms) client_close(client, false);
-    }
+    close_silent(service);
     if (service->status.leader != 0 || now_ms - service->no_leader_since_ms < NO_LEADER_CLOSE_MS) return;
     for (struct list *at = service->clients.next; at != &service->clients; at = at->next) {
         struct client *client = CONTAINER_OF(at, struct client, all);

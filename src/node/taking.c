@@ -193,7 +193,7 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     struct machine_sink sink;
     struct machine *fresh = node_machine_new(node, service->boot, service_sink(service, &sink));
     char error[512];
-    if (node_load_snapshot(node, service->io, fresh, index, term, error) != 0) {
+    if (node_load_snapshot(node, service->io, fresh, index, term, NULL, error) != 0) {
         node_fatal(node, "cannot load the received snapshot index=%llu: %s", (unsigned long long)index, error);
         machine_free(fresh);
         return;

@@ -599,7 +599,7 @@ void core_snapshot_made(struct core *core, uint64_t now_ms, uint64_t index, uint
     core->now_ms = now_ms;
     struct raft_event event = {.type = RAFT_EVENT_SNAPSHOT_MADE, .index = index, .term = term};
     core_step(core, &event);
-    core_snapshot_tick(core);
+    core_snapshot_renewed(core);
     core_flush(core);
 }
 

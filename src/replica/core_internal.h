@@ -79,7 +79,7 @@ struct core_frame { // one shape for all but RAFT; each type uses the fields tha
     struct bytes tail; // the rest: commands, (session, attach) pairs, chunk bytes, text
 };
 enum { STATE_RESYNC = 1, STATE_FULL = 2 }; // flags of STREAM_STATE
-enum { CHUNK_LAST = 1, OFFER_REBUILD = 1, DONE_OK = 1, ANSWER_OK = 1, DIVERGED_YES = 1 };
+enum { CHUNK_LAST = 1, OFFER_REBUILD = 1, DONE_OK = 1, DONE_DAMAGED = 2, ANSWER_OK = 1, DIVERGED_YES = 1 };
 void core_frame_encode(const struct core_frame *frame, struct writer *w); // all but the tail
 bool core_frame_decode(struct core_frame *frame, struct bytes span);      // the tail points into span
 
@@ -162,6 +162,7 @@ struct sample_slot {
 struct transfer { // leader: a snapshot on its way to this peer
     bool wanted, active, rebuild;
     bool asked_maker;
+    bool unusable;  // the newest one of this node: it cannot be read, or its bytes are damaged
     uint64_t above; // rebuild: only one above this index
     uint64_t index, term, bytes;
     uint64_t sent, written;
@@ -428,6 +429,7 @@ void core_snapshot_leader_changed(struct core *core);
 void core_snapshot_frame(struct core *core, uint32_t peer, enum core_channel channel, const struct core_frame *frame);
 void core_snapshot_link(struct core *core, uint32_t peer);
 void core_snapshot_tick(struct core *core);
+void core_snapshot_renewed(struct core *core); // this node has a new one of its own
 void core_install(struct core *core, uint64_t index, uint64_t term, const struct raft_membership *membership,
                   const uint8_t cluster_id[16]);
 

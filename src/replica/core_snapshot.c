@@ -3,6 +3,7 @@
 //
 //   leader: OFFER(index, term, bytes) -> follower: ASK(written so far) -> leader: CHUNK ... -> ASK(written) -> ... ->
 //   DONE
+#include <errno.h>
 #include <stdio.h>
 
 #include "replica/core_internal.h"
@@ -25,12 +26,21 @@ static void offer(struct core *core, struct peer_state *peer) {
     core_send_frame(core, peer->id, CORE_CONTROL, &frame, NULL, 0);
 }
 
-// The newest one, if the log goes on behind it (and, to rebuild from, if it is newer than what the peer distrusts).
+// Does it bring the peer further? To rebuild from, it must be newer than what the peer distrusts; else it must reach
+// the entries that the peer needs: the log may lack them in its middle, where the disk cannot read.
+static bool reaches(const struct core *core, const struct peer_state *peer, uint64_t index) {
+    struct raft_progress progress;
+    if (peer->transfer.rebuild) return index > peer->transfer.above;
+    return !raft_progress(core->raft, peer->id, &progress) || index >= progress.next;
+}
+
+// The newest one, if the log goes on behind it.
 static void start(struct core *core, struct peer_state *peer) {
     struct transfer *t = &peer->transfer;
     uint64_t index = 0, term = 0, bytes = 0, own_term = 0;
     bool usable = core->ops.snapshot_newest(core->ops.context, &index, &term, &bytes) && bytes > 0 &&
-                  raft_term_at(core->raft, index, &own_term) && own_term == term && (!t->rebuild || index > t->above);
+                  raft_term_at(core->raft, index, &own_term) && own_term == term && !t->unusable &&
+                  reaches(core, peer, index);
     if (!usable) {
         if (t->asked_maker && core->now_ms < t->progress_ms + 10 * REOFFER_MS) return;
         t->asked_maker = true;
@@ -70,6 +80,21 @@ static void ended(struct core *core, struct peer_state *peer, bool ok) {
     core_step(core, &event);
 }
 
+// Superseded meanwhile: the next tick takes the newest. If it is the newest itself, another must be made first.
+static void cannot_use(struct core *core, struct transfer *t, const char *why) {
+    uint64_t index = 0, term = 0, bytes = 0;
+    LOG_WARN(core->options.log, "snapshot %s index=%llu offset=%llu", why, (unsigned long long)t->index,
+             (unsigned long long)t->sent);
+    t->active = false;
+    t->unusable = core->ops.snapshot_newest(core->ops.context, &index, &term, &bytes) && index == t->index;
+}
+
+void core_snapshot_renewed(struct core *core) {
+    for (uint32_t id = 1; id < CORE_MEMBER_IDS; id++)
+        if (core->peers[id] != NULL) core->peers[id]->transfer.unusable = false;
+    core_snapshot_tick(core);
+}
+
 static void send_chunks(struct core *core, struct peer_state *peer) {
     struct transfer *t = &peer->transfer;
     while (t->active && t->sent < t->bytes &&
@@ -79,10 +104,8 @@ static void send_chunks(struct core *core, struct peer_state *peer) {
         struct buf *data = buf_new(len);
         int64_t got = core->ops.snapshot_read(core->ops.context, t->index, t->term, t->sent, data->data, len);
         if (got != (int64_t)len) {
-            LOG_WARN(core->options.log, "snapshot cannot be read index=%llu offset=%llu result=%lld",
-                     (unsigned long long)t->index, (unsigned long long)t->sent, (long long)got);
             buf_unref(data);
-            t->active = false; // superseded meanwhile: the next tick takes the newest
+            cannot_use(core, t, "cannot be read");
             return;
         }
         struct core_frame frame = {.type = FRAME_SNAPSHOT_CHUNK,
@@ -117,9 +140,8 @@ static void send_ask(struct core *core) {
     core_send_frame(core, core->receive_from, CORE_CONTROL, &frame, NULL, 0);
 }
 
-static void send_done(struct core *core, uint32_t to, uint64_t index, uint64_t term, bool ok) {
-    struct core_frame frame = {
-        .type = FRAME_SNAPSHOT_DONE, .term = core->term, .a = index, .b = term, .flags = ok ? DONE_OK : 0};
+static void send_done(struct core *core, uint32_t to, uint64_t index, uint64_t term, uint8_t flags) {
+    struct core_frame frame = {.type = FRAME_SNAPSHOT_DONE, .term = core->term, .a = index, .b = term, .flags = flags};
     core_send_frame(core, to, CORE_CONTROL, &frame, NULL, 0);
 }
 
@@ -153,7 +175,8 @@ static void write_chunk(struct core *core, struct bytes data, bool last) {
         LOG_WARN(core->options.log, "snapshot refused index=%llu offset=%llu error=%d",
                  (unsigned long long)core->receive_index, (unsigned long long)core->receive_written, error);
         core->receiving = false;
-        send_done(core, core->receive_from, core->receive_index, core->receive_term, false);
+        send_done(core, core->receive_from, core->receive_index, core->receive_term,
+                  error == -EBADMSG ? DONE_DAMAGED : 0); // else: this node's disk, which may be full
         return;
     }
     core->receive_written += data.len;
@@ -166,7 +189,7 @@ static void write_chunk(struct core *core, struct bytes data, bool last) {
     if (core->role != RAFT_LEADER)
         core_install(core, core->receive_index, core->receive_term, &membership, core->receive_cluster);
     core->receive_rebuild = false;
-    send_done(core, core->receive_from, core->receive_index, core->receive_term, true);
+    send_done(core, core->receive_from, core->receive_index, core->receive_term, DONE_OK);
     membership_free(&membership);
 }
 
@@ -175,7 +198,7 @@ static void on_offer(struct core *core, uint32_t from, const struct core_frame *
     if (core->formed && memcmp(frame->id16, core->options.cluster_id, 16) != 0) return;
     bool rebuild = (frame->flags & OFFER_REBUILD) != 0 && core->diverged && frame->a > core->rebuild_above;
     if (!rebuild && core->formed && frame->a <= raft_commit(core->raft)) {
-        send_done(core, from, frame->a, frame->b, true); // we have all that it holds
+        send_done(core, from, frame->a, frame->b, DONE_OK); // we have all that it holds
         return;
     }
     core->receiving = true;
@@ -217,8 +240,10 @@ void core_snapshot_frame(struct core *core, uint32_t from, enum core_channel cha
     else if (frame->type == FRAME_SNAPSHOT_ASK)
         on_ask(core, peer, frame);
     else if (frame->type == FRAME_SNAPSHOT_DONE) {
-        if (peer->transfer.active && frame->a == peer->transfer.index && frame->b == peer->transfer.term)
-            ended(core, peer, (frame->flags & DONE_OK) != 0);
+        if (!peer->transfer.active || frame->a != peer->transfer.index || frame->b != peer->transfer.term) return;
+        if ((frame->flags & DONE_DAMAGED) != 0)
+            cannot_use(core, &peer->transfer, "is damaged, by the word of its receiver");
+        ended(core, peer, (frame->flags & DONE_OK) != 0);
     } else if (!core->diverged && !peer->transfer.active) { // WANT: from a leader that agrees with the majority only
         peer->transfer.above = frame->a;
         core_snapshot_wanted(core, from, true);

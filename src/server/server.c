@@ -281,7 +281,7 @@ static void on_fatal(void *context, const char *text) {
     struct server *server = context;
     if (atomic_exchange(&server->fatal, true)) return;
     LOG_ERROR(server->log, "fatal: %s", text);
-    _exit(EXIT_FATAL);
+    _exit(node_disk_failed(server->node) ? EXIT_DISK : EXIT_FATAL);
 }
 
 static void *run_loop(void *io) {

@@ -114,6 +114,39 @@ static int sync_found(struct journal *j, struct journal_error *error) {
     return result < 0 ? result : 0;
 }
 
+static void seal(struct journal *j, const struct frame_header *header) {
+    uint32_t crc = frame_seal(j->scratch.data, header);
+    put_u32_le(j->scratch.data + j->scratch.len - FRAME_FOOTER_BYTES, ~crc);
+}
+
+// The last frame that was found has nothing behind it that vouches for it (what did may have been a torn tail). Before
+// anybody is told what stands in it, an empty frame does. A full disk: later, by the timer.
+static int vouch_for_found(struct journal *j, struct journal_error *error) {
+    const struct io_ops *ops = j->io->ops;
+    struct segment *current = journal_current(j);
+    uint64_t total = frame_total(0, current->align), end = current->end + total;
+    ENSURE(current->end > current->align); // an unvouched frame stands in it
+    struct place place = {.segment = current->number, .offset = current->end};
+    writer_clear(&j->scratch);
+    memset(writer_extend(&j->scratch, (size_t)total), 0, (size_t)total);
+    seal(j, &(struct frame_header){.kind = FRAME_EMPTY, .salt = current->salt, .place = place, .synced = place});
+    int64_t result = ops->file_write(current->file, j->scratch.data, (size_t)total, current->end);
+    bool full = journal_is_full(result);
+    if (full && end <= current->bytes) j->void_bytes = total; // a part of it may stand there
+    if (full) result = end <= current->bytes ? 0 : ops->file_truncate(current->file, current->bytes);
+    if (result >= 0 && !full) result = ops->file_sync(current->file);
+    if (result < 0) {
+        snprintf(error->text, sizeof error->text, "journal: cannot write to %s: %s", j->folder, strerror((int)-result));
+        return (int)result;
+    }
+    if (full) return 0;
+    current->end = end;
+    if (current->bytes < end) current->bytes = end; // a segment that was full grows by it
+    if (current->limit < end) current->limit = end;
+    j->unvouched = false;
+    return 0;
+}
+
 int journal_open(const struct journal_options *options, void (*batch)(void *context, const struct batch_ref *batch),
                  void *context, struct journal_recovered *recovered, struct journal **journal,
                  struct journal_error *error) {
@@ -141,6 +174,7 @@ int journal_open(const struct journal_options *options, void (*batch)(void *cont
     if (result == 0 && j->segment_count == 0 && !options->read_only) result = journal_prepare_first(j, 1, error);
     if (result == 0 && !options->read_only) result = sync_found(j, error);
     if (result == 0) result = journal_replay(j, batch, context, error);
+    if (result == 0 && j->unvouched && !options->read_only) result = vouch_for_found(j, error);
     if (result < 0) {
         release(j);
         return result;
@@ -418,8 +452,7 @@ static void write_frame(struct journal *j, size_t appends, uint64_t body) {
                                   .salt = segment->salt,
                                   .place = j->frame,
                                   .synced = synced};
-    uint32_t crc = frame_seal(j->scratch.data, &header);
-    put_u32_le(j->scratch.data + j->scratch.len - FRAME_FOOTER_BYTES, ~crc);
+    seal(j, &header);
     submit(j, WRITING_FRAME, j->frame.offset, iov_count);
 }
 

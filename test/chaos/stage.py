@@ -13,11 +13,15 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, "..", "interop"))
+from harness import wait_until  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILT = os.path.join(ROOT, "build", "chaos")
 PARLEY = os.environ.get("PARLEY", os.path.join(ROOT, "build", "parley"))
@@ -46,17 +50,6 @@ def do(*words, given=None):
     if done.returncode != 0:
         raise RuntimeError("%s: %s" % (" ".join(words), done.stdout.strip()))
     return done.stdout.strip()
-
-
-def wait_until(what, condition, seconds):
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise TimeoutError("waited %.0f s in vain: %s" % (seconds, what))
-        time.sleep(0.05)
 
 
 def die_with_parent():

@@ -524,6 +524,24 @@ test_peer_tls() {
     wait_until grep -q "its certificate was refused" strange1.log
 }
 
+test_a_failed_fsync_has_its_own_exit_code() {
+    cc -shared -fPIC -O1 -o shim.so "$REPO/test/chaos/shim.c" -ldl || fail "no compiler"
+    printf 0 >order
+    take_ports 4
+    CHAOS_SHIM=$PWD/order LD_PRELOAD=$PWD/shim.so "$PARLEY" server --data data --zookeeper "$PORT" --http "$((PORT + 1))" --peer off \
+        >node.log 2>&1 &
+    PID=$!
+    echo "$PID" >>"$ROOT/pids"
+    wait_until is_ready "$((PORT + 1))"
+    printf 1 >order
+    run zk -s "localhost:$PORT" create /a x
+    [ "$CODE" -ne 0 ] || fail "a write was acknowledged"
+    wait "$PID"
+    CODE=$?
+    [ "$CODE" -eq 4 ] || fail "exit code $CODE instead of 4"
+    grep -q "fatal" node.log || fail "it did not say why"
+}
+
 # ---- all of them
 passed=0 failed=0 skipped=0
 names=${*:-$(declare -F | sed -n 's/^declare -f test_//p')}

@@ -397,6 +397,40 @@ static void closing_inside_closed(void **state) {
     pair_end(&f, &a, &client);
 }
 
+// Whoever ended is not watched any more, even before the turn ends: it would stay ready, and with a thousand of them
+// libuv looks at all of them 48 times in that turn.
+static bool ended_and_unwatched(void *context) {
+    struct acceptor *a = context;
+    int ended = 0;
+    for (int i = 0; i < a->count; i++) {
+        if (!a->peers[i].closed) continue;
+        assert_int_equal(a->peers[i].conn->armed, 0);
+        ended++;
+    }
+    return ended == CLIENTS;
+}
+static void a_crowd_that_ended_is_reported_once(void **state) {
+    struct io_fixture f;
+    struct acceptor a;
+    static int clients[CLIENTS];
+    io_fixture_open(&f, NULL);
+    assert_int_equal(acceptor_open(&a, &f, "127.0.0.1:0", &plain, CLIENTS), 0);
+    for (int i = 0; i < CLIENTS; i++) clients[i] = raw_client(a.address);
+    assert_true(run_until_count(&f, &a.count, CLIENTS));
+    run_turns(&f, 3);
+    for (int i = 0; i < CLIENTS; i++) {
+        if (i % 2 == 0) assert_int_equal(write(clients[i], "last", 4), 4);
+        close(clients[i]);
+    }
+    assert_true(run_until(&f, ended_and_unwatched, &a));
+    for (int i = 0; i < CLIENTS; i++) {
+        assert_int_equal(a.peers[i].got.len, i % 2 == 0 ? 4 : 0);
+        assert_int_equal(a.peers[i].closings, 1);
+    }
+    acceptor_close(&a);
+    io_fixture_close(&f);
+}
+
 // ---- limits and descriptors
 static void over_connections_max_is_closed_at_once(void **state) {
     struct io_fixture f;
@@ -696,6 +730,7 @@ int main(void) {
         cmocka_unit_test(a_closed_flush_gives_up_on_a_client_that_does_not_read),
         cmocka_unit_test(writing_from_callbacks_never_reenters),
         cmocka_unit_test(closing_inside_closed),
+        cmocka_unit_test(a_crowd_that_ended_is_reported_once),
         cmocka_unit_test(over_connections_max_is_closed_at_once),
         cmocka_unit_test(connections_of_one_host_are_limited),
         cmocka_unit_test(without_descriptors_a_client_is_refused_and_the_loop_does_not_spin),

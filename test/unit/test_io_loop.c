@@ -144,6 +144,37 @@ static void many_timers(void **state) {
     io_fixture_close(&f);
 }
 
+// A crowd whose time-outs come at once leaves the loop after a bounded time, so that sockets are read between them.
+#define LONG_SHOTS 6
+struct long_shots {
+    struct io_fixture f;
+    struct io_timer timer[LONG_SHOTS];
+    int fired, before, most;
+};
+static void on_long_shot(struct io_timer *timer) {
+    struct long_shots *s = timer->context;
+    uint64_t begin = io_now_us(s->f.io);
+    while (io_now_us(s->f.io) - begin < UV_TIMERS_TURN_US / 2) continue;
+    s->fired++;
+}
+static bool all_long_shots(void *context) {
+    struct long_shots *s = context;
+    if (s->fired - s->before > s->most) s->most = s->fired - s->before;
+    s->before = s->fired;
+    return s->fired == LONG_SHOTS;
+}
+static void timers_due_at_once_share_the_loop(void **state) {
+    struct long_shots s = {0};
+    io_fixture_open(&s.f, NULL);
+    for (int i = 0; i < LONG_SHOTS; i++) {
+        s.timer[i] = (struct io_timer){.fire = on_long_shot, .context = &s};
+        s.f.io->ops->timer_start(s.f.io, &s.timer[i], 0);
+    }
+    assert_true(run_until(&s.f, all_long_shots, &s));
+    assert_in_range(s.most, 1, 2);
+    io_fixture_close(&s.f);
+}
+
 // ---- wakes
 struct bell {
     struct io_wake wake;
@@ -326,6 +357,7 @@ int main(void) {
         cmocka_unit_test(timer_started_in_its_own_call_waits_for_the_next_turn),
         cmocka_unit_test(the_loop_never_sleeps_over_100_ms),
         cmocka_unit_test(many_timers),
+        cmocka_unit_test(timers_due_at_once_share_the_loop),
         cmocka_unit_test(wakes_from_threads_are_merged_and_none_is_lost),
         cmocka_unit_test(stop_from_another_thread),
         cmocka_unit_test(clocks_and_chance),

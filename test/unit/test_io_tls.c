@@ -7,9 +7,12 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +72,8 @@ static struct identity issue(const char *name, const char *organisation, const s
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0);
     const struct identity *by = issuer != NULL ? issuer : &id;
     X509_set_issuer_name(id.certificate, X509_get_subject_name(by->certificate));
-    if (issuer == NULL) extend(id.certificate, NID_basic_constraints, "critical,CA:TRUE");
+    if (issuer == NULL || strcmp(name, "middle") == 0)
+        extend(id.certificate, NID_basic_constraints, "critical,CA:TRUE");
     if (hosts != NULL) extend(id.certificate, NID_subject_alt_name, hosts);
     assert_true(X509_sign(id.certificate, by->key, EVP_sha256()) > 0);
     save(name, &id);
@@ -93,6 +97,14 @@ static int make_certificates(void **state) {
                               issue("by-number", "Parley", &ca, "IP:127.0.0.1"),
                               issue("elsewhere", "Parley", &ca, "DNS:elsewhere.example,IP:127.0.0.2"),
                               issue("impostor", "Others", &other, "DNS:localhost,IP:127.0.0.1")};
+    struct identity middle = issue("middle", "Parley, Tests", &ca, NULL);
+    struct identity below = issue("below", "Parley", &middle, NULL);
+    FILE *both = fopen(at("authorities.pem"), "w");
+    PEM_write_X509(both, middle.certificate);
+    PEM_write_X509(both, ca.certificate);
+    fclose(both);
+    drop(&middle);
+    drop(&below);
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) drop(&made[i]);
     drop(&ca);
     drop(&other);
@@ -287,6 +299,52 @@ static void a_server_of_another_authority_is_refused(void **state) {
 }
 
 // The certificate is good, but is it of the host that was asked for?
+static int raw_client(const char *address) {
+    const char *colon = strrchr(address, ':');
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+// What stands between our certificate and the root is sent, also when only the authority's file has it; the root is
+// not: who trusts it has it, and the others would parse it in every handshake for nothing.
+struct looker {
+    const char *address;
+    int sent;
+};
+static void *look_at_chain(void *context) {
+    struct looker *looker = context;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_load_verify_locations(ctx, at("ca.pem"), NULL);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL *ssl = SSL_new(ctx);
+    int fd = raw_client(looker->address);
+    SSL_set_fd(ssl, fd);
+    if (SSL_connect(ssl) == 1) looker->sent = sk_X509_num(SSL_get_peer_cert_chain(ssl));
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+    return NULL;
+}
+static int certificates_sent(const char *name, const char *ca) {
+    struct bed b;
+    bed_open(&b, tls_of(true, name, ca, false), tls_of(false, NULL, NULL, false));
+    struct looker looker = {.address = b.a.address};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, look_at_chain, &looker), 0);
+    assert_true(run_until_count(&b.f, &b.a.count, 1));
+    pthread_join(thread, NULL);
+    bed_close(&b);
+    return looker.sent;
+}
+static void the_chain_is_sent_without_its_root(void **state) {
+    assert_int_equal(certificates_sent("server", NULL), 1);
+    assert_int_equal(certificates_sent("server", "ca"), 1);
+    assert_int_equal(certificates_sent("below", "authorities"), 2);
+}
+
 static void the_name_of_a_server_is_verified(void **state) {
     static const struct {
         const char *certificate, *host;
@@ -371,15 +429,6 @@ static void bad_files_are_told(void **state) {
     assert_null(io_tls_new(&options, false, error)); // an authority is needed
 }
 
-static int raw_client(const char *address) {
-    const char *colon = strrchr(address, ':');
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    return fd;
-}
-
 struct raw {
     int fd;
     ssize_t result;
@@ -459,8 +508,16 @@ struct crowd {
 };
 static bool crowd_ended(void *context) {
     struct crowd *c = context;
-    unsigned waiting = uv_io_of(c->b.f.io)->handshake_count;
+    struct uv_io *io = uv_io_of(c->b.f.io);
+    unsigned waiting = io->handshake_count, idle = 0;
     if (waiting > c->most) c->most = waiting;
+    // Who waits for its step is not watched, and is nothing for the turn's end, where replies of others would wait
+    // behind it.
+    for (struct list *at = io->conns.next; at != &io->conns; at = at->next) {
+        const struct io_conn *conn = CONTAINER_OF(at, struct io_conn, link);
+        if (conn->state == CONN_HANDSHAKE && conn->armed == 0 && list_empty(&conn->dirty)) idle++;
+    }
+    assert_int_equal(idle, waiting);
     while (c->ended < CROWD && raw_ended(&c->raw[c->ended])) c->ended++;
     return c->ended == CROWD;
 }
@@ -486,6 +543,53 @@ static void a_crowd_waits_in_the_kernels_queue(void **state) {
     bed_close(&c.b);
 }
 
+// Who has begun goes first: else a crowd that needs longer than a handshake's time-out would begin, be thrown out and
+// begin again.
+#define BEHIND 60
+struct shake {
+    int fd;
+    SSL *ssl;
+};
+static void shake_open(struct shake *s, SSL_CTX *ctx, const char *address) {
+    s->fd = raw_client(address);
+    s->ssl = SSL_new(ctx);
+    assert_int_equal(SSL_set_fd(s->ssl, s->fd), 1);
+    assert_int_equal(fcntl(s->fd, F_SETFL, O_NONBLOCK), 0);
+}
+static int shake_step(struct shake *s) {
+    return SSL_get_error(s->ssl, SSL_connect(s->ssl));
+}
+static bool shake_heard(void *context) {
+    char byte;
+    return recv(((struct shake *)context)->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+static void who_has_begun_goes_first(void **state) {
+    struct bed b;
+    struct shake first, behind[BEHIND];
+    bed_open(&b, tls_of(true, "server", NULL, false), tls_of(false, NULL, NULL, false));
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    shake_open(&first, ctx, b.a.address);
+    assert_int_equal(shake_step(&first), SSL_ERROR_WANT_READ);
+    assert_true(run_until(&b.f, shake_heard, &first));
+    for (int i = 0; i < BEHIND; i++) shake_open(&behind[i], ctx, b.a.address);
+    run_turns(&b.f, 5); // accepted
+    for (int i = 0; i < BEHIND; i++) assert_int_equal(shake_step(&behind[i]), SSL_ERROR_WANT_READ);
+    assert_int_equal(shake_step(&first), SSL_ERROR_NONE);
+    assert_true(run_until_count(&b.f, &b.a.count, 1));
+    int heard = 0;
+    for (int i = 0; i < BEHIND; i++) heard += shake_heard(&behind[i]);
+    assert_in_range(heard, 0, UV_HANDSHAKE_TURN_MAX - 1); // at most what the first one's own turn still did
+    assert_true(run_until(&b.f, shake_heard, &behind[BEHIND - 1]));
+    for (int i = 0; i < BEHIND; i++) {
+        SSL_free(behind[i].ssl);
+        close(behind[i].fd);
+    }
+    SSL_free(first.ssl);
+    close(first.fd);
+    SSL_CTX_free(ctx);
+    bed_close(&b);
+}
+
 static void the_listener_closes_during_handshakes(void **state) {
     struct bed b;
     bed_open(&b, tls_of(true, "server", NULL, false), tls_of(false, NULL, NULL, false));
@@ -505,6 +609,7 @@ int main(void) {
         cmocka_unit_test(clients_with_a_certificate_are_named),
         cmocka_unit_test(clients_without_a_good_certificate_are_refused),
         cmocka_unit_test(a_server_of_another_authority_is_refused),
+        cmocka_unit_test(the_chain_is_sent_without_its_root),
         cmocka_unit_test(the_name_of_a_server_is_verified),
         cmocka_unit_test(reload_is_for_new_connections),
         cmocka_unit_test(bad_files_are_told),
@@ -512,6 +617,7 @@ int main(void) {
         cmocka_unit_test(a_server_that_does_not_speak_tls),
         cmocka_unit_test(many_handshakes_do_not_stop_the_others),
         cmocka_unit_test(a_crowd_waits_in_the_kernels_queue),
+        cmocka_unit_test(who_has_begun_goes_first),
         cmocka_unit_test(the_listener_closes_during_handshakes),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);

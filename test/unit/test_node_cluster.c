@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "storage/folder.h"
 #include "support/line_protocol.h"
 #include "support/node_rig.h"
 
@@ -130,6 +131,37 @@ static void test_formation_and_writes(void **state) {
         }
     }
     assert_int_equal(rig_state(&f->rig[0]).voters, 3);
+}
+
+static void set_cluster(struct fixture *f, int i, const uint8_t cluster_id[16]) { // in the identity of a node at rest
+    struct io *io = io_uv_new(&(struct io_uv_options){.journal_thread_name = NULL});
+    struct folder *folder;
+    char error[512] = "";
+    if (folder_open(io, f->folder[i], (uint32_t)i + 1, &folder, error) != 0) fail_msg("%s", error);
+    assert_int_equal(folder_set_cluster(folder, cluster_id), 0);
+    folder_close(folder);
+    io_uv_free(io);
+}
+
+// A node that ended (its disk was full) behind the first snapshot and before its identity named the cluster belongs to
+// it all the same; it waited for ever to be taken in, while the others counted it as a voter (simulator, seed
+// 1795272138743).
+static void test_first_snapshot_without_identity(void **state) {
+    struct fixture *f = *state;
+    static const uint8_t none[16], other[16] = {1};
+    start_all(f);
+    write_surely(f, 0, "/a", "one");
+    rig_stop(&f->rig[2]);
+    set_cluster(f, 2, none);
+    start_node(f, 2);
+    assert_true(rig_wait_ready(&f->rig[2]));
+    connect_node(f, 2);
+    ASK(f, 2, "SYNCED", "SYNC");
+    ASK(f, 2, "DATA one", "GET /a");
+    rig_stop(&f->rig[2]);
+    set_cluster(f, 2, other);
+    assert_false(rig_start(&f->rig[2]));
+    assert_non_null(strstr(f->rig[2].error, "is of another cluster"));
 }
 
 static void test_pipeline_through_a_follower(void **state) {
@@ -329,6 +361,7 @@ static void test_snapshot_is_installed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_formation_and_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_first_snapshot_without_identity, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pipeline_through_a_follower, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waiting_node_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_leader_stops, setup, teardown),

@@ -466,6 +466,59 @@ static void snapshot_transfer_resumes(void **state) {
     cluster_free(c);
 }
 
+// A follower is 50 entries behind its leader, who holds none of them in memory. snapshot: nor in its log. Gives the
+// follower, which does not run.
+static uint32_t left_behind(struct cluster *c, bool snapshot) {
+    c->log_tail_bytes = 1;
+    for (uint32_t id = 1; id <= 3; id++) cluster_crash(c, id);
+    for (uint32_t id = 1; id <= 3; id++) cluster_start(c, id);
+    cluster_form(c);
+    uint32_t leader = cluster_leader(c), follower = a_follower(c);
+    for (int i = 0; i < 10; i++) cluster_create(c, leader);
+    cluster_run(c, 200);
+    if (!snapshot) cluster_snapshot(c, leader);
+    cluster_crash(c, follower);
+    for (int i = 0; i < 50; i++) cluster_create(c, leader);
+    cluster_run(c, 200);
+    if (snapshot) cluster_snapshot(c, leader);
+    return follower;
+}
+
+static void caught_up_by_a_new_snapshot(struct cluster *c, uint32_t follower) {
+    uint32_t leader = cluster_leader(c);
+    cluster_start(c, follower);
+    cluster_run(c, 3000);
+    assert_int_equal(cluster_leader(c), leader);
+    assert_true(machine_applied(c->nodes[follower].machine) < machine_applied(c->nodes[leader].machine));
+    assert_int_equal(c->nodes[leader].snapshots_wanted, 1); // once, and no offers in a circle
+    cluster_snapshot(c, leader);
+    assert_true(cluster_run_until(c, cluster_settled, 3000));
+    assert_true(c->nodes[follower].epoch > 1);
+    cluster_free(c);
+}
+
+static void entries_that_cannot_be_read_are_passed_by_a_newer_snapshot(void **state) {
+    struct cluster *c = cluster_new(3, 410);
+    uint32_t follower = left_behind(c, false);
+    struct cluster_node *leader = &c->nodes[cluster_leader(c)];
+    leader->unreadable_upto = machine_applied(leader->machine);
+    caught_up_by_a_new_snapshot(c, follower);
+}
+
+static void snapshot_that_cannot_be_read_is_made_anew(void **state) {
+    struct cluster *c = cluster_new(3, 411);
+    uint32_t follower = left_behind(c, true);
+    c->nodes[cluster_leader(c)].snapshot_unreadable = true;
+    caught_up_by_a_new_snapshot(c, follower);
+}
+
+static void snapshot_that_rotted_is_made_anew(void **state) {
+    struct cluster *c = cluster_new(3, 412);
+    uint32_t follower = left_behind(c, true);
+    c->nodes[cluster_leader(c)].snapshot_rotten = true;
+    caught_up_by_a_new_snapshot(c, follower);
+}
+
 static void differing_node_stops_serving_and_rebuilds(void **state) {
     struct cluster *c = cluster_new(3, 406);
     cluster_form(c);
@@ -602,6 +655,9 @@ int main(void) {
         cmocka_unit_test(removed_and_added_again_opens_a_new_stream),
         cmocka_unit_test(other_addresses_reach_the_membership),
         cmocka_unit_test(snapshot_transfer_resumes),
+        cmocka_unit_test(entries_that_cannot_be_read_are_passed_by_a_newer_snapshot),
+        cmocka_unit_test(snapshot_that_cannot_be_read_is_made_anew),
+        cmocka_unit_test(snapshot_that_rotted_is_made_anew),
         cmocka_unit_test(differing_node_stops_serving_and_rebuilds),
         cmocka_unit_test(orderly_end_hands_over),
         cmocka_unit_test(node_whose_stall_has_passed_stands_again),

@@ -113,11 +113,12 @@ static void settles(uint64_t seed) {
         if (i % 100 == 0) {
             c->loss_percent = prng_below(&p, 3) == 0 ? 10 : 0;
             c->repeat_percent = prng_below(&p, 3) == 0 ? 10 : 0;
+            c->disorder_percent = prng_below(&p, 2) == 0 ? 20 : 0;
         }
         act(c, &p, &wiped);
         cluster_run(c, 1 + prng_below(&p, prng_below(&p, 10) == 0 ? 3000 : 60));
     }
-    c->loss_percent = c->repeat_percent = 0;
+    c->loss_percent = c->repeat_percent = c->disorder_percent = 0;
     cluster_heal(c);
     for (uint32_t id = 1; id <= count; id++) {
         c->nodes[id].paused = c->nodes[id].service_paused = false;

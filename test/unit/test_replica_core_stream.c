@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 // cmocka wants these first
 #include <cmocka.h>
 
@@ -315,74 +314,6 @@ static void full_disk_of_the_leader_hands_over(void **state) {
     cluster_free(c);
 }
 
-// Everything at once; then a healed core must settle, with each command applied once and in order.
-static void random_faults_then_settles(void **state) {
-    const char *more = getenv("CORE_SEEDS"); // a longer swarm by hand
-    uint64_t until = 112 + (more != NULL ? strtoull(more, NULL, 10) : 0);
-    for (uint64_t seed = 100; seed < until; seed++) {
-        struct cluster *c = cluster_new(3, seed);
-        cluster_form(c);
-        c->loss_percent = seed % 3 == 0 ? 10 : 0;
-        c->repeat_percent = seed % 4 == 0 ? 10 : 0;
-        c->disorder_percent = seed % 2 == 0 ? 20 : 0;
-        c->disk_ms = 1 + (uint32_t)(seed % 7);
-        struct prng p;
-        prng_seed(&p, seed * 977);
-        for (int i = 0; i < 600; i++) {
-            uint32_t id = 1 + (uint32_t)prng_below(&p, 3);
-            struct cluster_node *n = &c->nodes[id];
-            switch (prng_below(&p, 40)) {
-            case 0:
-                if (n->up) cluster_crash(c, id);
-                break;
-            case 1:
-            case 2:
-            case 3:
-                if (!n->up) cluster_start(c, id);
-                break;
-            case 4:
-                cluster_isolate(c, id);
-                break;
-            case 5:
-            case 6:
-            case 7:
-                cluster_heal(c);
-                break;
-            case 8:
-                n->paused = !n->paused && n->up;
-                break;
-            case 9:
-                n->service_paused = !n->service_paused;
-                break;
-            case 10:
-                n->paused = false;
-                break;
-            case 11:
-                if (n->up && !n->paused && machine_applied(n->machine) > 1 && !n->installing) cluster_snapshot(c, id);
-                break;
-            default:
-                if (n->up && n->next_tag < 1000) cluster_create(c, id);
-                break;
-            }
-            cluster_run(c, 1 + prng_below(&p, 40));
-        }
-        c->loss_percent = c->repeat_percent = c->disorder_percent = 0;
-        cluster_heal(c);
-        for (uint32_t id = 1; id <= 3; id++) {
-            c->nodes[id].paused = c->nodes[id].service_paused = false;
-            if (!c->nodes[id].up) cluster_start(c, id);
-        }
-        if (!cluster_run_until(c, cluster_settled, 20000))
-            fail_msg("seed %llu does not settle", (unsigned long long)seed);
-        uint64_t tags[4];
-        for (uint32_t id = 1; id <= 3; id++) tags[id] = cluster_create(c, id);
-        assert_true(cluster_run_until(c, cluster_settled, 1000));
-        for (uint32_t id = 1; id <= 3; id++) assert_int_equal(c->nodes[id].outcomes[tags[id]], OUTCOME_APPLIED);
-        cluster_check(c);
-        cluster_free(c);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_node_forms_and_applies),
@@ -397,7 +328,6 @@ int main(void) {
         cmocka_unit_test(withdrawn_command_is_void_under_its_number),
         cmocka_unit_test(full_disk_refuses_and_recovers),
         cmocka_unit_test(full_disk_of_the_leader_hands_over),
-        cmocka_unit_test(random_faults_then_settles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

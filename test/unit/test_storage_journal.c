@@ -162,7 +162,70 @@ static void test_vouching_frame(void **state) { // 100 ms of silence: one empty 
     journal_rig_append(&r, 1, 100);
     memory_io_run(r.m);
     restart(&r, 1);
-    memory_io_advance(r.m, 100000); // found unvouched at the start
+    memory_io_advance(r.m, 1000000); // found unvouched, and vouched for at the start
+    journal_stats(r.journal, &stats);
+    assert_int_equal(stats.writes, 0);
+    journal_rig_free(&r);
+}
+
+static void full_segment(struct journal_rig *r) { // one frame, up to its segment's end
+    journal_rig_append(r, 1, SEGMENT - 512 - 512 - 100);
+    memory_io_run(r->m);
+    struct journal_stats stats;
+    journal_stats(r->journal, &stats);
+    assert_int_equal(stats.bytes, SEGMENT - 512);
+}
+
+// What vouched for the newest batch was cut off with a torn tail, or there is no room for it: the start vouches anew.
+static void test_start_vouches(void **state) {
+    for (int full = 0; full < 2; full++) {
+        struct journal_rig r;
+        journal_rig_init(&r, 8, SEGMENT);
+        assert_int_equal(journal_rig_open(&r), 0);
+        if (full) {
+            full_segment(&r);
+        } else {
+            journal_rig_append(&r, 1, 100);
+            memory_io_run(r.m);
+            journal_rig_append(&r, 1, 3000);
+            memory_io_run(r.m);
+        }
+        const struct memory_write *writes;
+        struct memory_write last = {0};
+        size_t n = memory_io_writes(r.m, &writes);
+        last = writes[n - 1];
+        memory_io_kill(r.m);
+        journal_rig_stop(&r);
+        size_t len;
+        if (!full) memory_io_data(r.m, last.path, &len)[last.offset + 1000] ^= 4; // torn
+        assert_int_equal(journal_rig_open(&r), 0);
+        assert_int_equal(journal_rig_match(&r, 1, 1), 1);
+        assert_true(r.recovered.torn == !full);
+        memory_io_crash(r.m); // at once
+        journal_rig_stop(&r);
+        memory_io_data(r.m, last.path, &len)[full ? 600 : last.offset - 500] ^= 4; // rot
+        assert_int_equal(journal_rig_open(&r), -EBADMSG);
+        assert_true(r.error.damage);
+        memory_io_data(r.m, last.path, &len)[full ? 600 : last.offset - 500] ^= 4;
+        assert_int_equal(journal_rig_open(&r), 0); // and it goes on behind it
+        journal_rig_settle(&r, 1);
+        journal_rig_append(&r, 1, 100);
+        memory_io_run(r.m);
+        restart(&r, 1);
+        journal_rig_free(&r);
+    }
+}
+
+static void test_start_on_a_full_disk_vouches_later(void **state) {
+    struct journal_rig r;
+    journal_rig_init(&r, 9, SEGMENT);
+    assert_int_equal(journal_rig_open(&r), 0);
+    full_segment(&r);
+    memory_io_capacity(r.m, 0);
+    restart(&r, 1);
+    memory_io_capacity(r.m, UINT64_MAX);
+    memory_io_advance(r.m, 3000000);
+    struct journal_stats stats;
     journal_stats(r.journal, &stats);
     assert_int_equal(stats.writes, 1);
     journal_rig_free(&r);
@@ -393,6 +456,8 @@ int main(void) {
         cmocka_unit_test(test_larger_than_a_segment),
         cmocka_unit_test(test_truncate_and_start),
         cmocka_unit_test(test_vouching_frame),
+        cmocka_unit_test(test_start_vouches),
+        cmocka_unit_test(test_start_on_a_full_disk_vouches_later),
         cmocka_unit_test(test_prepared_ahead),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_full_disk_keeps_room_for_votes),

@@ -185,7 +185,7 @@ static void op_read_log(void *context, const struct raft_need *need) {
     struct cluster_node *n = context;
     struct batch_ref batches[64];
     size_t count = 0;
-    for (size_t i = 0; i < n->log.count && count < 64; i++) {
+    for (size_t i = 0; i < n->log.count && count < 64 && (need->peer == 0 || need->first > n->unreadable_upto); i++) {
         const struct batch_ref *b = ring_at(&n->log, i);
         if (b->last < need->first || b->first > need->last) continue;
         batches[count] = *b;
@@ -201,8 +201,10 @@ static void op_read_log(void *context, const struct raft_need *need) {
 static int64_t op_snapshot_read(void *context, uint64_t index, uint64_t term, uint64_t offset, void *data, size_t len) {
     const struct cluster_node *n = context;
     if (n->snapshot.index != index || n->snapshot.term != term || offset > n->snapshot.bytes.len) return -ENOENT;
+    if (n->snapshot_unreadable) return -EIO;
     if (len > n->snapshot.bytes.len - offset) len = n->snapshot.bytes.len - offset;
     memcpy(data, n->snapshot.bytes.data + offset, len);
+    if (n->snapshot_rotten && len > 0) ((uint8_t *)data)[len / 2] ^= 1;
     return (int64_t)len;
 }
 
@@ -210,6 +212,7 @@ static int64_t op_snapshot_read(void *context, uint64_t index, uint64_t term, ui
 static void save(struct cluster_node *n) {
     struct cluster_snapshot *s = &n->snapshot;
     writer_clear(&s->bytes);
+    n->snapshot_unreadable = n->snapshot_rotten = false;
     s->index = machine_applied(n->machine);
     s->term = machine_applied_term(n->machine);
     struct digest digest = machine_digest(n->machine);
@@ -515,6 +518,7 @@ void cluster_start(struct cluster *c, uint32_t id) {
                                    .listed_count = c->count,
                                    .seed = prng_next(&c->prng),
                                    .apply_level_max = n->apply_level_max,
+                                   .log_tail_bytes_max = c->log_tail_bytes,
                                    .ops = &n->ops,
                                    .log = c->log};
     memcpy(options.incarnation, n->incarnation, INCARNATION_BYTES);

@@ -24,6 +24,8 @@ struct cluster_node {
     uint32_t id;
     uint32_t apply_level_max; // of its binary: taken at a start; 0: this one's
     bool up, paused, service_paused, disk_full, loop_stands;
+    bool snapshot_unreadable, snapshot_rotten; // on its disk, until the next one is made
+    uint64_t unreadable_upto;                  // entries of its log on disk, for other nodes
     struct core *core;
     struct machine *machine;
     struct core_ops ops;
@@ -71,6 +73,7 @@ struct cluster {
     bool linked[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
     uint32_t loss_percent, repeat_percent, disorder_percent;
     uint32_t disk_ms;
+    uint64_t log_tail_bytes; // of nodes that start from now on; 0: core's default
     uint64_t order;
     // May drop a frame: gives false. type is core's first byte.
     bool (*filter)(struct cluster *cluster, uint32_t from, uint32_t to, uint8_t type, struct bytes frame);
