@@ -56,7 +56,7 @@ CHECKS = (
     (r"held twice", "a lock is held once"),
     (r"expired at \d+ us, though", "no session expires early"),
     (r"was told that .* expired|asked for a new session", "expired is told only of what ended"),
-    (r"ephemeral nodes of it are left|came back to life", "ownership dies with its session, once"),
+    (r"ephemeral nodes of it are left|a claim of it .* is left|came back to life", "ownership dies with its session, once"),
     (r"before the event |got an event|got event|must tell event|tells event|more than it watched|answered before the",
      "watch events: each once, in order, before the new data"),
     (r"out of order|waits for -?\d+|got an answer|ahead of it", "answers in the order of the requests"),
