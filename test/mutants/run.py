@@ -53,7 +53,7 @@ CHECKS = (
     (r"behind a sync|had been told before", "reads behind sync, and writes, see what anyone was told"),
     (r"was acknowledged at zxid|is the entry of something else|has written something else",
      "an acknowledged write stands where it was said"),
-    (r"held twice", "a lock is held once"),
+    (r"held twice|is valid, and \d+ was known", "a lock is held once"),
     (r"expired at \d+ us, though", "no session expires early"),
     (r"was told that .* expired|asked for a new session", "expired is told only of what ended"),
     (r"ephemeral nodes of it are left|a claim of it .* is left|came back to life", "ownership dies with its session, once"),
