@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "model/lock/lock.h"
 #include "protocol/http/http.h"
+#include "support/agent.h"
 #include "support/line_protocol.h"
 #include "support/node_rig.h"
 
@@ -512,44 +513,6 @@ static void test_one_loop(void **state) {
 }
 
 // ---- clients without a socket
-struct agent { // all of it belongs to the service loop
-    struct client *client;
-    uint64_t tag, session;
-    size_t replies, reads, acks, closes;
-    int error;
-};
-
-static void agent_reply(void *connection, uint64_t tag, const struct result *result) {
-    struct agent *agent = connection;
-    agent->replies++;
-    agent->tag = tag;
-    agent->error = result->error;
-    if (result->error == 0 && result->model == MODEL_LEASE && result->op == LEASE_ATTACH)
-        agent->session = ((const struct lease_result *)result->value)->session;
-}
-static void agent_read_ready(void *connection, uint64_t tag, int error) {
-    ((struct agent *)connection)->reads += error == 0;
-}
-static void agent_kept_alive(void *connection) {
-    ((struct agent *)connection)->acks++;
-}
-static void agent_close(void *connection) {
-    struct agent *agent = connection;
-    agent->closes++;
-    agent->client = NULL;
-}
-static const struct protocol agent_protocol = {.name = "agent",
-                                               .reply = agent_reply,
-                                               .read_ready = agent_read_ready,
-                                               .kept_alive = agent_kept_alive,
-                                               .close = agent_close};
-
-static void agent_open(struct rig_node *rig, void *context) {
-    struct agent *agent = context;
-    static const uint8_t password[LEASE_PASSWORD_BYTES] = {1};
-    agent->client = service_client_open(node_service(rig->node), &agent_protocol, agent);
-    if (agent->client != NULL) client_attach(agent->client, 0, password, 1000, LEASE_KIND_NATIVE);
-}
 
 static void agent_write(struct rig_node *rig, void *context) {
     struct agent *agent = context;
@@ -642,6 +605,7 @@ static void test_model_above_the_apply_level(void **state) {
     rig_call(&f->rig, agent_write, &agent);
     assert_int_equal(agent_until(f, &agent, has_answers).error, COMMAND_LEVEL);
     ASK(f, "OK 0", "CREATE /a x");
+    rig_stop(&f->rig); // the agent is this function's
 }
 
 int main(void) {

@@ -5,6 +5,7 @@
 // without a delay does not exist.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/lock/lock_internal.h"
 #include <string.h>
 
@@ -184,7 +185,7 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock) {
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits) {
     if (lock->delay.item.at != 0) return false;
     if (lock->mode == LOCK_PERMITS) return lock->total - lock->taken >= permits;
-    if (lock->holder_count == 0) return true;
+    if (lock->holder_count == 0 || PLANTED(NATIVE_LOCK_HELD_TWICE)) return true;
     const struct claim *holder = CONTAINER_OF_CONST(lock->holders.next, struct claim, of_lock);
     return mode == LOCK_SHARED && holder->mode == LOCK_SHARED;
 }
@@ -315,6 +316,7 @@ static struct claim *next_of(const struct claim *before) {
 
 static void lock_session_end(void *model, struct apply *apply, uint64_t session) {
     struct lock_state *state = model;
+    if (PLANTED(NATIVE_LOCK_OUTLIVES_SESSION)) return;
     digest_sub(&state->digest, counters_digest_of(state));
     for (struct claim *claim = first_of(state, session); claim; claim = next_of(claim)) claim->ending = true;
     for (struct claim *claim; (claim = first_of(state, session)) != NULL;)

@@ -3,6 +3,7 @@
 // it in time, or another state took the place of the one that its calls hang on. What was under way then is "unknown".
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "protocol/http/native_internal.h"
 #include <string.h>
 
@@ -40,7 +41,8 @@ void call_end(struct http_call *call) {
 // Its connection has gone.
 static void call_drop(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
-    if (call->operation->gone == NULL || call->agent->state != AGENT_READY || call->cleans_up) {
+    if (call->operation->gone == NULL || call->agent->state != AGENT_READY || call->cleans_up ||
+        PLANTED(NATIVE_WAIT_OUTLIVES_CONNECTION)) {
         call_free(call);
         return;
     }
