@@ -359,7 +359,8 @@ static void on_tick(struct io_timer *timer) {
         if (late && !leaves) move(native);
     }
     if (native->stopped || now < native->next_us) return;
-    if (now < native->silent_until_us) return;
+    // Silent for longer than its session lives, now and then; when the faults have ended each must get on.
+    if (now < native->silent_until_us && !native->sim->calming) return;
     if (draw(native, 3000) == 0) native->silent_until_us = now + draw(native, 2 * ttl_us);
     if (native->keep.asked == ASKED_NOTHING && native->session[0] == 0 && native->work.asked == ASKED_NOTHING) {
         ask(&native->keep, ASKED_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
