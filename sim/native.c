@@ -362,6 +362,7 @@ static void on_tick(struct io_timer *timer) {
     // Silent for longer than its session lives, now and then; when the faults have ended each must get on.
     if (now < native->silent_until_us && !native->sim->calming) return;
     if (draw(native, 3000) == 0) native->silent_until_us = now + draw(native, 2 * ttl_us);
+    if (draw(native, 3000) == 0 && native->sim->faults_on) host_pause(native->host, now + draw(native, 2 * ttl_us));
     if (native->keep.asked == ASKED_NOTHING && native->session[0] == 0 && native->work.asked == ASKED_NOTHING) {
         ask(&native->keep, ASKED_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
     } else if (native->keep.asked == ASKED_NOTHING && native->session[0] != 0 && now - native->kept_us > ttl_us / 4) {
@@ -422,7 +423,10 @@ void natives_free(struct sim *sim) {
 }
 
 void natives_calm(struct sim *sim) {
-    for (size_t i = 0; i < sim->native_count; i++) sim->natives->natives[i].calm_done = 0;
+    for (size_t i = 0; i < sim->native_count; i++) {
+        sim->natives->natives[i].calm_done = 0;
+        host_go_on(sim->natives->natives[i].host);
+    }
 }
 
 size_t natives_waiting(const struct sim *sim) {

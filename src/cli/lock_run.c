@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define WATCH_MS 20000u
+#define ANSWER_MS_MIN 600u
 #define WAIT_MARGIN_MS 5000u // a server answers so long behind the waiting time at the latest
 
 struct run {
@@ -31,7 +32,7 @@ struct run {
     int lost_fd; // readable once it is lost
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stopping, lost; // keeper ends; the lock is lost
+    bool stopping, holds, lost; // keeper ends; CMD runs, or may; the lock is lost
     uint64_t acknowledged_ms, kill_ms;
     char reason[600];
     pthread_t keeper;
@@ -63,7 +64,7 @@ __attribute__((format(printf, 3, 4))) static void tell(const struct run *run, co
 static void note_loss(struct run *run, const char *reason, uint64_t kill_ms) {
     uint64_t one = 1;
     pthread_mutex_lock(&run->lock);
-    bool first = !run->lost && !run->stopping;
+    bool first = run->holds && !run->lost; // who only waits has nothing to lose
     if (first) {
         run->lost = true;
         run->kill_ms = kill_ms;
@@ -95,24 +96,39 @@ static bool keeper_sleeps(struct run *run, uint64_t ms) {
     return goes_on;
 }
 
+// Of one server, before the next one is asked: there must be time for two.
+static uint64_t answer_ms(const struct run *run) {
+    return run->options->ttl_ms / 6 > ANSWER_MS_MIN ? run->options->ttl_ms / 6 : ANSWER_MS_MIN;
+}
+
+// When the newest activity that is known to have been acknowledged was sent; this one was, if not 0.
+static uint64_t acknowledged_at(struct run *run, uint64_t sent_ms) {
+    pthread_mutex_lock(&run->lock);
+    if (sent_ms > run->acknowledged_ms) run->acknowledged_ms = sent_ms;
+    uint64_t newest_ms = run->acknowledged_ms;
+    pthread_mutex_unlock(&run->lock);
+    return newest_ms;
+}
+
 static void *keep(void *context) {
     struct run *run = context;
     uint64_t ttl_ms = run->options->ttl_ms;
     while (keeper_sleeps(run, ttl_ms / 4)) {
         struct native_answer answer;
-        uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + ttl_ms * 2 / 3;
+        uint64_t sent_ms = native_now_ms(), give_up_ms = acknowledged_at(run, 0) + ttl_ms * 2 / 3;
         if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
-        bool kept = native_call(run->client, "session/keepalive", with_session(run), ttl_ms / 6, give_up_ms, &answer);
+        bool kept =
+            native_call(run->client, "session/keepalive", with_session(run), answer_ms(run), give_up_ms, &answer);
         bool ended = answer.status == 410;
-        if (kept) run->acknowledged_ms = sent_ms;
+        uint64_t acknowledged_ms = acknowledged_at(run, kept ? sent_ms : 0);
         uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
-        uint64_t end_ms = run->acknowledged_ms + ttl_ms;
+        uint64_t end_ms = acknowledged_ms + ttl_ms;
         char reason[600];
         snprintf(reason, sizeof reason, "the session was not acknowledged in time: %.500s", answer.error);
         native_answer_free(&answer);
         if (ended)
             note_loss(run, "its session has ended", grace_ms);
-        else if (!kept && now_ms + 200 >= give_up_ms)
+        else if (!kept && now_ms + 200 >= acknowledged_ms + ttl_ms * 2 / 3)
             note_loss(run, reason, end_ms < grace_ms ? end_ms : grace_ms);
         if (ended) break;
     }
@@ -148,7 +164,7 @@ static bool make_session(struct run *run, uint64_t until_ms, struct native_answe
     snprintf(run->session, sizeof run->session, "%s", session != NULL ? session : "");
     native_answer_free(answer);
     run->acknowledged_ms = sent_ms;
-    run->stopping = run->lost = false;
+    run->stopping = run->holds = run->lost = false;
     start_thread(&run->keeper, keep, run);
     return true;
 }
@@ -192,26 +208,57 @@ static bool acquire(struct run *run, uint64_t begin_ms, struct native_answer *an
     }
 }
 
+static void tell_not_got(const struct run *run, const struct native_answer *answer) {
+    const char *holder = json_string_value(json_object_get(answer->json, "holder"));
+    bool held = holder != NULL && holder[0] != 0;
+    tell(run, "not-got", "%s%s%s%s", answer->error, held ? " (" : "", held ? holder : "", held ? ")" : "");
+}
+
+// The grant may be old news: CMD begins only when the session is known to live. From now on a loss counts.
+static bool confirm(struct run *run, struct native_answer *answer) {
+    uint64_t sent_ms = native_now_ms(), until_ms = sent_ms + run->options->ttl_ms / 3;
+    if (!native_call(run->client, "session/keepalive", with_session(run), answer_ms(run), until_ms, answer))
+        return false;
+    native_answer_free(answer);
+    pthread_mutex_lock(&run->lock);
+    run->acknowledged_ms = sent_ms;
+    run->holds = true;
+    pthread_mutex_unlock(&run->lock);
+    return true;
+}
+
+// false: the answer says why; again: another session may get it.
+static bool try_session(struct run *run, uint64_t begin_ms, uint64_t until_ms, bool *again,
+                        struct native_answer *answer) {
+    *again = false;
+    if (!make_session(run, until_ms, answer)) return false;
+    if (acquire(run, begin_ms, answer)) {
+        run->token = json_integer_value(json_object_get(answer->json, "token"));
+        native_answer_free(answer);
+        if (confirm(run, answer)) return true;
+        *again = true;
+    }
+    *again = *again || answer->status == 410; // it ended while the servers were away
+    close_session(run);
+    run->token = 0;
+    return false;
+}
+
 static bool obtain(struct run *run) {
     struct native_answer answer;
     uint64_t begin_ms = native_now_ms(), wait_ms = run->options->wait_ms;
     uint64_t until_ms = begin_ms + (wait_ms > NATIVE_TIMEOUT_MS ? wait_ms : NATIVE_TIMEOUT_MS);
-    for (;;) {
-        if (!make_session(run, until_ms, &answer)) break;
-        if (acquire(run, begin_ms, &answer)) {
-            run->token = json_integer_value(json_object_get(answer.json, "token"));
+    bool again;
+    while (!try_session(run, begin_ms, until_ms, &again, &answer)) {
+        if (again && native_now_ms() < until_ms) {
             native_answer_free(&answer);
-            return true;
+            continue;
         }
-        close_session(run);
-        if (answer.status != 410 || native_now_ms() >= until_ms) break; // it ended while the servers were away
+        tell_not_got(run, &answer);
         native_answer_free(&answer);
+        return false;
     }
-    const char *holder = json_string_value(json_object_get(answer.json, "holder"));
-    bool held = holder != NULL && holder[0] != 0;
-    tell(run, "not-got", "%s%s%s%s", answer.error, held ? " (" : "", held ? holder : "", held ? ")" : "");
-    native_answer_free(&answer);
-    return false;
+    return true;
 }
 
 // ---- while it is held
