@@ -186,7 +186,7 @@ def session(port, ttl_ms=4000):
 class KeptAlive:
     """Sends keepalives until it is closed."""
 
-    def __init__(self, port, ttl_ms=4000):
+    def __init__(self, port, ttl_ms=10000):
         self.session, self.port, self.ttl_ms = session(port, ttl_ms), port, ttl_ms
         self.ends = threading.Event()
         self.thread = threading.Thread(target=self.run)
@@ -215,7 +215,7 @@ def try_is_answered_at_once(c):
     assert first["token"] > 0 and first["holds"] == 1
     began = time.monotonic()
     busy = refused(409, "busy", c.http(), "lock/acquire", name="try", owner="b", ttl_ms=60000)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert busy["holder"] == "a" and busy["token"] == first["token"]
     good(c.http(), "lock/release", name="try", owner="a", token=first["token"])
     good(c.http(), "lock/acquire", name="try", owner="b", ttl_ms=60000)
@@ -230,7 +230,7 @@ def waiter_is_granted_by_the_release(c):
     began = time.monotonic()
     second = waiting.answer()
     assert second.status == 200 and second["token"] > first["token"]
-    assert time.monotonic() - began < 1, "a grant is an event, not a poll"
+    assert time.monotonic() - began < 5, "a grant is an event: nothing else would come for 30 s"
 
 
 @test(1)
@@ -356,9 +356,9 @@ def sessions_that_nobody_keeps_alive_free_their_locks(c):
 
 @test(1)
 def keepalives_keep_a_session(c):
-    with KeptAlive(c.http(), 2000) as s:
+    with KeptAlive(c.http(), 3000) as s:
         token = good(c.http(), "lock/acquire", name="kept", session=s.session)["token"]
-        refused(409, "timed-out", c.http(), "lock/acquire", name="kept", owner="x", ttl_ms=1000, wait_ms=6000)
+        refused(409, "timed-out", c.http(), "lock/acquire", name="kept", owner="x", ttl_ms=1000, wait_ms=8000)
         assert good(c.http(), "lock/verify", name="kept", token=token)["valid"]
         good(c.http(), "session/close", session=s.session)
     assert not good(c.http(), "lock/verify", name="kept", token=token)["valid"]
@@ -366,11 +366,11 @@ def keepalives_keep_a_session(c):
 
 @test(1)
 def time_to_live_ends_unless_renewed(c):
-    token = good(c.http(), "lock/acquire", name="ttl", owner="a", ttl_ms=1500)["token"]
-    good(c.http(), "lock/renew", name="ttl", owner="a", token=token, ttl_ms=4000)
+    token = good(c.http(), "lock/acquire", name="ttl", owner="a", ttl_ms=3000)["token"]
+    good(c.http(), "lock/renew", name="ttl", owner="a", token=token, ttl_ms=4500)
     began = time.monotonic()
     assert good(c.http(), "lock/acquire", name="ttl", owner="b", ttl_ms=60000, wait_ms=30000)["token"] > token
-    assert 3.5 < time.monotonic() - began < 12
+    assert 4 < time.monotonic() - began < 15
     refused(409, "not-held", c.http(), "lock/renew", name="ttl", owner="a", token=token, ttl_ms=4000)
 
 
@@ -570,7 +570,7 @@ def pause_while_a_command_waits(c):
 
 @test(1)
 def killed_command_loses_the_lock(c):
-    process = c.command("lock", "dies", "--server", c.servers(), "--ttl", "2000", "--", "sh", "-c",
+    process = c.command("lock", "dies", "--server", c.servers(), "--ttl", "4000", "--", "sh", "-c",
                         "echo $$ $PARLEY_LOCK_TOKEN; exec sleep 600")
     pid, token = map(int, process.stdout.readline().split())
     assert good(c.http(), "lock/verify", name="dies", token=token)["valid"]
@@ -584,7 +584,7 @@ def killed_command_loses_the_lock(c):
 
 @test(1)
 def paused_command_is_fenced(c):
-    process = c.command("lock", "paused", "--server", c.servers(), "--ttl", "2000", "--", "sh", "-c",
+    process = c.command("lock", "paused", "--server", c.servers(), "--ttl", "4000", "--", "sh", "-c",
                         "echo $$ $PARLEY_LOCK_TOKEN; exec sleep 600")
     pid, token = map(int, process.stdout.readline().split())
     process.send_signal(signal.SIGSTOP)
@@ -641,7 +641,7 @@ def sessions_move_between_nodes(c):
 def sessions_outlive_the_leader(c):
     leader = c.leader()
     follower = (leader + 1) % 3
-    with KeptAlive(c.http(follower), 6000) as s:
+    with KeptAlive(c.http(follower), 10000) as s:
         token = good(c.http(follower), "lock/acquire", name="outlive", session=s.session)["token"]
         waiting = Asking(c.http(follower), "lock/acquire", name="outlive", owner="w", ttl_ms=60000, wait_ms=60000)
         waiters(c.http(follower), "outlive", 1)

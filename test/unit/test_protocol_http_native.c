@@ -376,6 +376,22 @@ static void cancelled_by_its_ticket(void **state) {
     assert_true(json_is_true(json_object_get(room->seen, "granted"))); // too late
 }
 
+// Found by reading: who waited here was never told when another node took the cancellation.
+static void cancelled_at_another_node(void **state) {
+    struct room *room = *state;
+    struct writer w = {0};
+    struct result result = {0};
+    ask(room, room->one, "lock/acquire", TRY, "x");
+    expect(room, room->one, 200, NULL);
+    json_int_t ticket = number(room, "ticket");
+    ask(room, room->two, "lock/acquire", WAIT, "y");
+    fake_step(room->fake);
+    lock_write_cancel(&w, 0, 0, bytes_of_text("a"), bytes_of_text("y"), (uint64_t)ticket + 1);
+    apply_command(room->fake, bytes_of(w.data, w.len), &result);
+    writer_free(&w);
+    expect(room, room->two, 409, "cancelled");
+}
+
 static void holders_are_told_of_their_loss(void **state) {
     struct room *room = *state;
     ask(room, room->one, "lock/acquire", TRY, "x");
@@ -580,6 +596,7 @@ int main(void) {
         TEST(granted_while_the_cancellation_is_on_its_way),
         TEST(one_place_in_line_for_two_connections),
         TEST(cancelled_by_its_ticket),
+        TEST(cancelled_at_another_node),
         TEST(holders_are_told_of_their_loss),
         TEST(circles_are_refused),
         TEST(sessions_are_bound_to_no_connection),

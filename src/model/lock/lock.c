@@ -238,6 +238,11 @@ void claim_end(struct lock_state *state, struct apply *apply, struct claim *clai
     lock_advance(state, apply, lock);
 }
 
+void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim) {
+    tell(state, apply, claim, LOCK_EVENT_CANCELLED, 0, bytes_of("", 0));
+    claim_end(state, apply, claim);
+}
+
 void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,
                 struct bytes reason) {
     struct lock *lock = claim->lock;

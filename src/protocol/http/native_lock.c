@@ -207,9 +207,6 @@ void lock_cancel_reply(struct http_call *call, const struct result *result) {
         fail(call, result->error, lock);
         return;
     }
-    struct http_call *waiting;
-    while (!lock->granted && (waiting = call_waiting_for(call->agent->instance, lock->ticket)) != NULL)
-        call_fail(waiting, "cancelled", NULL, NULL);
     json_t *json = json_object();
     json_object_set_new(json, "granted", json_boolean(lock->granted));
     if (lock->granted) json_object_set_new(json, "token", number(lock->token));
@@ -369,6 +366,8 @@ void lock_event(struct http_instance *instance, const struct lock_event *event) 
             granted(call, event->token, event->ticket, 1);
         else if (event->type == LOCK_EVENT_TIMED_OUT)
             call_fail(call, "timed-out", NULL, NULL);
+        else if (event->type == LOCK_EVENT_CANCELLED)
+            call_fail(call, "cancelled", NULL, NULL);
         else
             watched(call, losses[event->loss], event->reason);
     }
