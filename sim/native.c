@@ -44,7 +44,7 @@ struct native {
     char session[64];
     uint64_t told_us, kept_us, next_us, silent_until_us; // kept_us: when the newest keepalive was sent
     struct {
-        bool held;
+        bool held, releasing; // releasing: asked for, and not known to be done
         uint64_t token, until_us;
         size_t at;
     } locks[LOCKS];
@@ -74,7 +74,7 @@ static uint64_t draw(struct native *native, uint64_t bound) {
 
 static void session_over(struct native *native) {
     native->session[0] = 0;
-    for (size_t i = 0; i < LOCKS; i++) native->locks[i].held = false;
+    for (size_t i = 0; i < LOCKS; i++) native->locks[i].held = native->locks[i].releasing = false;
 }
 
 static bool both_may(const struct grant *a, const struct grant *b) {
@@ -175,6 +175,7 @@ static void move(struct native *native) {
 static void good(struct native *native, struct line *line, enum asked asked, const char *body) {
     struct sim *sim = native->sim;
     uint64_t sent_us = net_read_sent_us(line->conn), token = number_in(body, "\"token\":");
+    world_trace_line(&sim->world, "h%u is told: %s", native->number, body);
     sim->operations++;
     native->calm_done++;
     if (asked == ASKED_CREATE) {
@@ -188,6 +189,7 @@ static void good(struct native *native, struct line *line, enum asked asked, con
     if (asked != ASKED_VERIFY && session != NULL && sent_us > session->told_us) session->told_us = sent_us;
     if (asked == ASKED_KEEPALIVE || asked == ASKED_ACQUIRE) heard(native, sent_us);
     if (asked == ASKED_ACQUIRE) granted(native, line, token);
+    if (asked == ASKED_RELEASE) native->locks[line->lock].releasing = false;
     if (asked == ASKED_VERIFY && strstr(body, "\"valid\":true") != NULL && line->floor != 0)
         world_fail(&sim->world, "native lock %u: token %llu is valid, and %llu was known when it was asked", line->lock,
                    (unsigned long long)line->token, (unsigned long long)line->floor);
@@ -213,6 +215,7 @@ static void refused(struct native *native, enum asked asked, const char *body) {
     } else if (names(body, "busy") || names(body, "timed-out") || names(body, "level") || names(body, "not-held") ||
                names(body, "deadlock")) {
         native->calm_done++;
+        if (asked == ASKED_RELEASE) native->locks[native->work.lock].releasing = false; // not held any more
     } else if (names(body, "not-applied") || names(body, "unknown") || names(body, "disk-full")) {
         move(native);
     } else if (!names(body, "session-moved") && !(names(body, "kind") && asked == ASKED_ACQUIRE)) {
@@ -280,6 +283,7 @@ __attribute__((format(printf, 5, 6))) static void ask(struct line *line, enum as
     va_end(arguments);
     snprintf(head, sizeof head, "POST /v1/%s HTTP/1.1\r\nHost: sim\r\nContent-Length: %zu\r\n\r\n", operation,
              strlen(body));
+    world_trace_line(&native->sim->world, "h%u asks n%u: %s %s", native->number, native->server + 1, operation, body);
     line->asked = asked;
     line->asked_us = now_us(native);
     line->until_us = line->asked_us + ANSWER_US + wait_us;
@@ -298,6 +302,7 @@ __attribute__((format(printf, 5, 6))) static void ask(struct line *line, enum as
 
 static void release(struct native *native, uint32_t lock) {
     native->locks[lock].held = false; // from now on it does not rely on it
+    native->locks[lock].releasing = true;
     native->work.lock = lock;
     ask(&native->work, ASKED_RELEASE, 0, "lock/release",
         "{\"name\":\"l%u\",\"session\":\"%s\",\"token\":%llu,\"all\":true}", lock, native->session,
@@ -335,7 +340,10 @@ static void verify(struct native *native, uint32_t lock) {
 static void work(struct native *native) {
     uint32_t lock = (uint32_t)draw(native, LOCKS);
     for (uint32_t i = 0; i < LOCKS; i++) {
-        if (!native->locks[i].held || now_us(native) < native->locks[i].until_us) continue;
+        // A release of unknown end is repeated until it is answered: else it could still come when the lock was asked
+        // for again, and end what that was told it holds. Once it is answered, a new grant has another token.
+        bool over = native->locks[i].held && now_us(native) >= native->locks[i].until_us;
+        if (!over && !native->locks[i].releasing) continue;
         release(native, i);
         return;
     }
