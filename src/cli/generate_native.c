@@ -57,7 +57,11 @@ static const char intro[] =
     "owner). Answers that say that a session lives wait until the leader knows of activity that is recent enough.\n\n"
     "An acquire that waits is answered when the lock is granted. Who closes the connection waits no longer, and does "
     "not\n"
-    "keep a lock that it was not told of. After `unknown` ask again with the same owner, and release with `all`.\n\n"
+    "keep a lock that it was not told of. After `unknown` ask again with the same owner, and release with `all`. A "
+    "release\n"
+    "whose answer never came is repeated until one comes (`not-held` is one): it may still be under way at another "
+    "node, and\n"
+    "would end a later hold of the same token. Behind that answer a new grant has another token.\n\n"
     "Errors are problem documents (RFC 9457): `type` is `/errors/NAME`, and `title`, `status` and perhaps `detail` say "
     "more.\n"
     "`not-applied` was not done and may be sent again; `unknown` may have been done or not.\n";
