@@ -33,6 +33,12 @@ make --no-print-directory -s -j"$(nproc)" sim-binary || failed=$((failed + 1))
 stage "simulator: every seed that ever failed" build/release/simulator --replay sim/seeds.txt
 stage "simulator: fresh seeds" build/release/simulator --seeds 1..8 --seconds 20
 stage "command line" test/cli/run.sh
+if command -v python3 >/dev/null 2>&1; then
+    stage "native operations" test/native/run.py
+else
+    echo "native operations: skipped, there is no python3"
+    skipped=$((skipped + 1))
+fi
 if [ "${PARLEY_TEST_INTEROP:-auto}" != off ]; then
     if command -v python3 >/dev/null 2>&1; then
         stage "real clients" python3 test/interop/run.py

@@ -104,21 +104,26 @@ static void live(struct sim *sim) {
     // Liveness: the faults end, the core heals.
     faults_stop(sim);
     clients_calm(sim);
+    natives_calm(sim);
     uint64_t calm_us = w->now_us;
-    while (!w->failed && clients_waiting(sim) > 0 && w->now_us < calm_us + CALM_US) run_until(sim, w->now_us + 100000);
-    if (!w->failed && clients_waiting(sim) > 0)
-        world_fail(w, "%zu clients completed nothing within %u s after the faults ended", clients_waiting(sim),
-                   CALM_US / 1000000);
+    size_t waiting;
+    while (!w->failed && (waiting = clients_waiting(sim) + natives_waiting(sim)) > 0 && w->now_us < calm_us + CALM_US)
+        run_until(sim, w->now_us + 100000);
+    if (!w->failed && waiting > 0)
+        world_fail(w, "%zu clients completed nothing within %u s after the faults ended (%zu of them native)", waiting,
+                   CALM_US / 1000000, natives_waiting(sim));
     sim->result->calm_ms = (w->now_us - calm_us) / 1000;
     if (w->failed) return;
     uint64_t target = sim->history.last, from_us = w->now_us;
     clients_stop(sim);
+    natives_stop(sim);
     faults_rejoin(sim);
     while (!w->failed && !settled(sim, target) && w->now_us < from_us + SETTLE_US) run_until(sim, w->now_us + 100000);
     if (!w->failed && !settled(sim, target))
         world_fail(w, "not all members reached index %llu as voters or observers, and are idle",
                    (unsigned long long)target);
     if (!w->failed) check_ephemerals(sim);
+    if (!w->failed) natives_check(sim);
     if (!w->failed) invariants_end(sim);
 }
 
@@ -165,6 +170,7 @@ bool run_seed(const struct sim_options *options, struct run_result *result) {
     invariants_init(sim);
     nodes_make(sim);
     clients_make(sim);
+    natives_make(sim);
     faults_start(sim);
     live(sim);
     clients_check(sim);
@@ -175,6 +181,7 @@ bool run_seed(const struct sim_options *options, struct run_result *result) {
     fflush(stdout);
     faults_free(sim);
     clients_free(sim);
+    natives_free(sim);
     nodes_free(sim);
     invariants_free(sim);
     history_free(&sim->history);

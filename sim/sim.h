@@ -7,6 +7,7 @@
 
 #define SIM_NODES_MAX 9u
 #define SIM_CLIENTS_MAX 24u
+#define SIM_NATIVES_MAX 4u
 
 struct sim;
 struct sim_node {
@@ -15,6 +16,7 @@ struct sim_node {
     uint32_t id;
     struct node *node; // NULL: not running
     bool member;       // asked to belong to the cluster
+    bool formed;       // its disk knows of the cluster
     bool lost;         // its disk was lost and it is not back as a voter yet
     bool rotten;       // its disk holds a flipped bit: it is replaced at the next chance
     bool stopping;
@@ -33,7 +35,7 @@ struct sim_node {
     struct event struck;  // an ambush: the process ended in its turn, and is freed behind it
     struct event stopped; // an orderly end is done
     uint8_t incarnation[INCARNATION_BYTES];
-    char data[32], zookeeper[64], peer[64], fatal[512];
+    char data[32], zookeeper[64], http[64], peer[64], fatal[512];
     struct log *log;
     char refused[1024]; // why it did not start
     // states.c
@@ -77,6 +79,8 @@ struct sim {
     struct sim_client *clients[SIM_CLIENTS_MAX];
     size_t client_count;
     struct client_checks *checks;
+    struct native_checks *natives; // native.c
+    size_t native_count;
     struct invariants *invariants;
     struct event fault_event;
     struct scenario scenario;
@@ -169,3 +173,12 @@ void client_pause_for(struct sim *sim, size_t which, uint64_t us);
 void client_quiet_for(struct sim *sim, size_t which, uint64_t us);     // only watches, as most clients do
 bool client_is_at(const struct sim *sim, size_t which, uint32_t node); // its server, by place
 uint32_t client_host_index(const struct sim *sim, size_t which);
+
+// ---- native.c
+bool natives_wanted(const struct sim *sim);
+void natives_make(struct sim *sim);
+void natives_free(struct sim *sim);
+void natives_calm(struct sim *sim); // as clients_calm and clients_waiting
+size_t natives_waiting(const struct sim *sim);
+void natives_stop(struct sim *sim);
+void natives_check(struct sim *sim); // at the end: nothing of an ended session is left

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocol/http/http.h"
 #include "protocol/zookeeper/zookeeper.h"
 
 #define CHECK_BYTES (64u << 20)
@@ -82,6 +83,7 @@ static void check_applied(struct sim_node *node) {
         world_fail(&sim->world, "node %u went back from index %llu to %llu", node->id,
                    (unsigned long long)node->checked_applied, (unsigned long long)applied);
     node->checked_applied = applied;
+    node->formed = true;
     if (sim->history.machine == NULL) {
         history_begin(&sim->history, machine);
         return;
@@ -157,7 +159,9 @@ static void on_dead(struct host *host) {
 // Upgrades one after another: from some start on a node's binary knows apply level 2. Not drawn, so that what seeds
 // were found for stays as it was.
 static uint32_t apply_level_of(const struct sim_node *node) {
-    return node->starts > hash_u64(node->sim->world.options.seed ^ node->id) % 4 ? SIM_APPLY_LEVEL : APPLY_LEVEL_FIRST;
+    uint64_t hash = hash_u64(node->sim->world.options.seed ^ node->id);
+    bool newest = natives_wanted(node->sim) && node->sim->world.options.seed % 4 != 0; // else their locks come late
+    return newest || node->starts > hash % 4 ? SIM_APPLY_LEVEL : APPLY_LEVEL_FIRST;
 }
 
 static void refused(struct sim_node *node, bool unreadable) {
@@ -185,8 +189,10 @@ void node_begin(struct sim_node *node) {
     host->child_step_us = sim->swarm.child_step_us;
     node->starts++;
     struct sim_loop *service = host_start_loop(host), *replication = host_start_loop(host);
-    struct node_listener listener = {
-        .protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER};
+    static const struct http_settings http; // native operations ask for nothing of it
+    const struct node_listener listeners[] = {
+        {.protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER},
+        {.protocol = &http_protocol, .address = node->http, .advertised_as = ADVERTISED_HTTP, .settings = &http}};
     struct node_options options = {.service_io = loop_io(service),
                                    .replication_io = loop_io(replication),
                                    .log = node->log,
@@ -195,8 +201,8 @@ void node_begin(struct sim_node *node) {
                                    .cluster = sim->cluster,
                                    .cluster_count = sim->cluster_count,
                                    .peer_address = node->peer,
-                                   .listeners = &listener,
-                                   .listener_count = 1,
+                                   .listeners = listeners,
+                                   .listener_count = natives_wanted(sim) ? 2 : 1,
                                    .apply_level_max = apply_level_of(node),
                                    .journal_align = sim->swarm.journal_align,
                                    .segment_bytes = sim->swarm.segment_bytes,
@@ -238,6 +244,7 @@ void node_begin(struct sim_node *node) {
     core_own_hello(node_core(node->node), &hello);
     memcpy(node->incarnation, hello.incarnation, INCARNATION_BYTES);
     uint64_t index = machine_applied(node_machine(node->node));
+    node->formed = node->formed || index > 0;
     node->checked_commit = node->checked_applied = index;
     if (index > 0 && sim->history.machine != NULL)
         history_digest(&sim->history, node->id, index, machine_digest(node_machine(node->node)), false);
@@ -325,6 +332,17 @@ void node_restart_after(struct sim_node *node, uint64_t us) {
     world_at(&node->sim->world, &node->restart, node->sim->world.now_us + us);
 }
 
+// A cluster of which only this node knew is gone with its disk: nothing was committed, and the others will form
+// another.
+static void forget_formation(struct sim_node *lost) {
+    struct sim *sim = lost->sim;
+    lost->formed = false;
+    if (sim->history.machine == NULL || sim->history.last > sim->history.base) return;
+    for (size_t i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].formed) return;
+    history_forget(&sim->history);
+}
+
 void node_wipe(struct sim_node *node) {
     ENSURE(node->node == NULL);
     world_trace_line(&node->sim->world, "n%u gets an empty disk", node->id);
@@ -334,6 +352,7 @@ void node_wipe(struct sim_node *node) {
     node->lost = true;
     quorum_lost(node);
     node->persisted = 0;
+    forget_formation(node);
 }
 
 // NULL: no member under its incarnation, or a change is under way.
@@ -386,6 +405,7 @@ void nodes_make(struct sim *sim) {
                                            (int64_t)sim->swarm.drift_ppm_max);
         snprintf(node->data, sizeof node->data, "/data");
         snprintf(node->zookeeper, sizeof node->zookeeper, "%s:2181", name);
+        snprintf(node->http, sizeof node->http, "%s:7450", name);
         snprintf(node->peer, sizeof node->peer, "%s:7451", name);
         node->log = log_new(sim->world.options.log ? LOG_LEVEL_DEBUG : LOG_LEVEL_OFF, on_log, node);
         node->restart.run = run_restart;

@@ -276,8 +276,11 @@ struct oracle_session *oracle_session(const struct oracle *o, uint64_t session) 
 
 static void session_ends(struct oracle *o, struct oracle_session *session) {
     session->ended = o->index;
-    for (size_t i = 0; i < session->owned.count; i++)
-        if (kid_holds(&session->owned.kids[i], o->index)) oracle_remove(o, session->owned.kids[i].node);
+    for (size_t i = 0; i < session->owned.count; i++) {
+        struct oracle_kid *kid = &session->owned.kids[i];
+        // A multi may have made it, deleted it, and made it again as nobody's.
+        if (kid_holds(kid, o->index) && oracle_now(kid->node)->owner == session->session) oracle_remove(o, kid->node);
+    }
 }
 
 static int apply_attach(struct oracle *o, const struct command *command, struct reader *r) {

@@ -178,6 +178,14 @@ static inline void write_varint(struct writer *w, uint64_t v) {
     for (; v >= 0x80; v >>= 7) *at++ = (uint8_t)(v | 0x80);
     *at = (uint8_t)v;
 }
+// Signed numbers, small ones short: 0, -1, 1, -2 ... as 0, 1, 2, 3 ...
+static inline void write_varint_signed(struct writer *w, int64_t v) {
+    write_varint(w, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
+}
+static inline int64_t read_varint_signed(struct reader *r) {
+    uint64_t v = read_varint(r);
+    return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
 static inline void write_span(struct writer *w, struct bytes span) {
     if (span.len > 0) memcpy(writer_extend(w, span.len), span.data, span.len);
 }

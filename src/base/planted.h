@@ -25,6 +25,9 @@
     X(LEARNER_COUNTED)                                                                                                 \
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
+    X(NATIVE_LOCK_HELD_TWICE)                                                                                          \
+    X(NATIVE_LOCK_OUTLIVES_SESSION)                                                                                    \
+    X(NATIVE_WAIT_OUTLIVES_CONNECTION)                                                                                 \
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
     X(OLD_TERM_COMMITTED_BY_COUNT)                                                                                     \

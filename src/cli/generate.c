@@ -1,4 +1,5 @@
-// `parley generate WHAT`: docs/settings.md, packaging/parley.bash-completion, packaging/_parley, packaging/parley.1.
+// `parley generate WHAT`: docs/settings.md, docs/native.md, docs/openapi.json, packaging/parley.bash-completion,
+// packaging/_parley, packaging/parley.1.
 #include "cli/generate.h"
 #include "base/alloc.h"
 #include "base/version.h"
@@ -23,6 +24,8 @@ static const struct {
     {"leader", "transfer --http --help"},
     {"cluster", "form --without --http --help"},
     {"time", "show step --yes --http --help"},
+    {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --token --reason "
+             "--json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
@@ -32,7 +35,7 @@ static const struct {
               "--tls-ca --tls-cert --tls-key "
               "--multi --timeout "
               "--root --json --quiet --help"},
-    {"generate", "settings bash zsh man --help"},
+    {"generate", "settings bash zsh man native openapi --help"},
 };
 
 static bool takes_path(const struct setting_row *row) {
@@ -215,6 +218,10 @@ bool generate_write(const char *what, struct writer *w) {
         write_zsh(w);
     else if (strcmp(what, "man") == 0)
         write_man(w);
+    else if (strcmp(what, "native") == 0)
+        generate_native(w);
+    else if (strcmp(what, "openapi") == 0)
+        generate_openapi(w);
     else
         return false;
     return true;
@@ -222,8 +229,9 @@ bool generate_write(const char *what, struct writer *w) {
 
 int generate_main(int argc, char **argv) {
     const struct option_table table = {"generate",
-                                       "parley generate settings|bash|zsh|man",
-                                       "Prints docs/settings.md, a completion script for bash or zsh, or the man page.",
+                                       "parley generate settings|bash|zsh|man|native|openapi",
+                                       "Prints docs/settings.md, a completion script for bash or zsh, the man page, "
+                                       "docs/native.md or docs/openapi.json.",
                                        NULL,
                                        0,
                                        1,

@@ -3,4 +3,7 @@
 #pragma once
 #include "base/bytes.h"
 
-bool generate_write(const char *what, struct writer *w); // "settings", "bash", "zsh", "man"; false: unknown
+// "settings", "bash", "zsh", "man", "native", "openapi"; false: unknown
+bool generate_write(const char *what, struct writer *w);
+void generate_native(struct writer *w); // generate_native.c
+void generate_openapi(struct writer *w);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +28,20 @@ static bool wait_for(int fd, short events, unsigned timeout_ms) {
     }
 }
 
+// A server that is gone without a word is noticed in about ten seconds, also by who waits long for an answer.
+static void notice_silence(int fd) {
+    int on = 1, idle_s = 5, apart_s = 2, count = 3;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &apart_s, sizeof apart_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
 static int connect_one(const struct addrinfo *info, unsigned timeout_ms) {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     int error = 0;
+    notice_silence(fd);
     if (connect(fd, info->ai_addr, info->ai_addrlen) != 0) {
         socklen_t len = sizeof error;
         error = errno;

@@ -8,8 +8,13 @@ enum model_id {
     MODEL_GROUP = 0, // the group's own: streams, time, membership side effects, apply level (replica/machine.c)
     MODEL_LEASE = 1,
     MODEL_TREE = 2,
+    MODEL_LOCK = 3,
+    MODEL_SEQUENCE = 4, // from here on: no row in the table yet, so no command of them is ever applied
+    MODEL_IDEMPOTENCY = 5,
+    MODEL_LIMITER = 6,
+    MODEL_QUEUE = 7,
+    MODEL_GUARD = 8,
     MODEL_COUNT,
-    MODEL_LOCK = 3, // model/lock: no row in the table yet, so no command of it is ever applied (docs/roadmap.md)
 };
 
 struct command {
@@ -30,7 +35,8 @@ bool command_read(struct command *command, struct bytes span); // false: bad byt
     X(SESSION_MOVED, -1004, "the session is attached elsewhere")                                                       \
     X(TOO_LARGE, -1005, "larger than one entry may be")                                                                \
     X(FULL, -1006, "the disk is full: writes are refused, reads go on")                                                \
-    X(BAD_COMMAND, -1007, "bytes that this version cannot read")
+    X(BAD_COMMAND, -1007, "bytes that this version cannot read")                                                       \
+    X(LEVEL, -1008, "not applied: not every member of this cluster is of a version that knows this operation")
 enum command_error {
     COMMAND_OK = 0,
 #define X(name, code, text) COMMAND_##name = code,

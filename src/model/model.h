@@ -56,5 +56,8 @@ struct model_ops {
     uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's)
 };
 const struct model_ops *model_table(uint8_t id); // NULL: unknown. MODEL_LEASE, MODEL_TREE, ...
+// The apply level (replica/machine.h) from which on a model is part of the state. Below it its commands are refused,
+// and nothing of it is in digests and snapshots: there are members whose binary has no such model.
+uint32_t model_min_apply_level(uint8_t id);
 
 #define SAVE_RECORD_BYTES_MAX (192u << 10) // save may split one item over records; every record fits in a chunk

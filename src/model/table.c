@@ -1,12 +1,22 @@
 // One row per model. MODEL_GROUP has no row: its commands are the machine's own (replica/machine.c).
 #include "model/lease/lease.h"
+#include "model/lock/lock.h"
 #include "model/model.h"
 #include "model/tree/tree.h"
 
+static const struct {
+    const struct model_ops *ops;
+    uint32_t min_apply_level;
+} rows[MODEL_COUNT] = {
+    [MODEL_LEASE] = {&lease_model, 1},
+    [MODEL_TREE] = {&tree_model, 1},
+    [MODEL_LOCK] = {&lock_model, 2},
+};
+
 const struct model_ops *model_table(uint8_t id) {
-    static const struct model_ops *const rows[MODEL_COUNT] = {
-        [MODEL_LEASE] = &lease_model,
-        [MODEL_TREE] = &tree_model,
-    };
-    return id < MODEL_COUNT ? rows[id] : NULL;
+    return id < MODEL_COUNT ? rows[id].ops : NULL;
+}
+
+uint32_t model_min_apply_level(uint8_t id) {
+    return id < MODEL_COUNT ? rows[id].min_apply_level : 0;
 }

@@ -56,7 +56,7 @@ static void set_reading(struct client *client) {
 }
 
 static size_t give(struct client *client, const uint8_t *data, size_t len) {
-    size_t used = client->door->instance->protocol->input(client->connection, data, len);
+    size_t used = client->protocol->input(client->connection, data, len);
     ENSURE(used <= len);
     return used;
 }
@@ -115,6 +115,29 @@ static void on_drained(struct io_conn *conn) {
 
 static const struct io_conn_handler client_handler = {.read = on_read, .closed = on_closed, .drained = on_drained};
 
+static struct client *client_new(struct service *service, const struct protocol *protocol) {
+    struct client *client = mem_zalloc(sizeof *client);
+    client->service = service;
+    client->protocol = protocol;
+    client->next_tag = 1;
+    client->opened_unix_ms = io_unix_ms(service->io);
+    client->activity_ms = service->now_ms;
+    list_init(&client->work);
+    list_init(&client->bound_link);
+    list_init(&client->talking);
+    list_init(&client->reads);
+    list_push_back(&service->clients, &client->all);
+    return client;
+}
+
+struct client *service_client_open(struct service *service, const struct protocol *protocol, void *connection) {
+    if (service->ended || service->node->dead || (service->status.diverged && !protocol->outside_state)) return NULL;
+    service->now_ms = io_now_ms(service->io);
+    struct client *client = client_new(service, protocol);
+    client->connection = connection;
+    return client;
+}
+
 void client_accepted(struct io_listener *listener, struct io_conn *conn, void *context) {
     struct door *door = context;
     struct service *service = door->service;
@@ -124,19 +147,10 @@ void client_accepted(struct io_listener *listener, struct io_conn *conn, void *c
         service->io->ops->conn_close(conn, false);
         return;
     }
-    struct client *client = mem_zalloc(sizeof *client);
-    client->service = service;
+    struct client *client = client_new(service, door->instance->protocol);
     client->door = door;
     client->conn = conn;
-    client->next_tag = 1;
-    client->opened_unix_ms = io_unix_ms(service->io);
-    client->activity_ms = service->now_ms;
     client->reading = true;
-    list_init(&client->work);
-    list_init(&client->bound_link);
-    list_init(&client->talking);
-    list_init(&client->reads);
-    list_push_back(&service->clients, &client->all);
     door->connections++;
     door->instance->connections++;
     service->metrics.connections_opened++;
@@ -144,7 +158,7 @@ void client_accepted(struct io_listener *listener, struct io_conn *conn, void *c
     // The context is there before the protocol may ask for anything.
     service->io->ops->conn_start(conn, &client_handler, client, CLIENT_OUTPUT_LOW);
     ENSURE(io_conn_context(conn) == client);
-    client->connection = door->instance->protocol->open(door->instance->state, client);
+    client->connection = client->protocol->open(door->instance->state, client);
 }
 
 // ---- output
@@ -165,27 +179,30 @@ static void flush(struct client *client) {
 }
 
 void client_end(struct client *client) {
-    ENSURE(client->conn != NULL);
+    ENSURE(!client->gone);
     struct service *service = client->service;
     list_remove(&client->work);
     client->in_work = false;
     client->closing = true;
     bool gate = sessions_gate_open(client, service->now_ms);
-    bool rest = !client->lost && client->close_flush && gate;
+    bool rest = client->conn != NULL && !client->lost && client->close_flush && gate;
     if (rest && client->out.len > 0) {
         ops_of(client)->conn_write(client->conn, client->out.data, client->out.len);
         client->sent_bytes += client->out.len;
     }
-    ops_of(client)->conn_close(client->conn, rest);
+    if (client->conn != NULL) ops_of(client)->conn_close(client->conn, rest);
     client->conn = NULL;
+    client->gone = true;
     reads_drop(client);
     if (client->attach_core_tag != 0) service_withdraw(service, client->attach_core_tag);
     sessions_unbind(client);
-    client->door->instance->protocol->close(client->connection);
+    client->protocol->close(client->connection);
     client->connection = NULL;
-    client->door->connections--;
-    client->door->instance->connections--;
-    service->metrics.connections_open--;
+    if (client->door != NULL) {
+        client->door->connections--;
+        client->door->instance->connections--;
+        service->metrics.connections_open--;
+    }
     writer_free(&client->in);
     writer_free(&client->out);
     writer_free(&client->attach_command);
@@ -195,19 +212,19 @@ void client_end(struct client *client) {
 
 // The last command of a client that is gone was answered.
 void client_forget(struct client *client) {
-    ENSURE(client->conn == NULL && client->pending_count == 0);
+    ENSURE(client->gone && client->pending_count == 0);
     mem_free(client);
 }
 
 // Nothing that was asked waits for its answer.
 static bool is_quiet(const struct client *client) {
-    const struct protocol *protocol = client->door->instance->protocol;
+    const struct protocol *protocol = client->protocol;
     return client->pending_count == 0 && list_empty(&client->reads) &&
            (protocol->owes == NULL || !protocol->owes(client->connection));
 }
 
 void client_work(struct client *client) {
-    ENSURE(!client->in_work && client->conn != NULL);
+    ENSURE(!client->in_work && !client->gone);
     if (client->closing) {
         client_end(client);
         return;
@@ -236,7 +253,7 @@ void client_work(struct client *client) {
 
 void client_reply(struct client *client, uint64_t tag, const struct result *result) {
     if (client->connection == NULL) return;
-    client->door->instance->protocol->reply(client->connection, tag, result);
+    client->protocol->reply(client->connection, tag, result);
 }
 
 // ---- what protocols call (protocol.h)
@@ -260,7 +277,7 @@ size_t client_output_pending(const struct client *client) {
 }
 
 void client_close(struct client *client, bool flush_first) {
-    if (client->conn == NULL) return;
+    if (client->gone) return;
     client->closing = true;
     client->close_flush = client->close_flush || flush_first;
     client_want_work(client);
@@ -297,6 +314,14 @@ void client_touch(struct client *client) {
     sessions_touch(client);
 }
 
+uint64_t client_acked_ms(const struct client *client) {
+    return client->acked_ms;
+}
+
+bool client_may_tell(const struct client *client) {
+    return sessions_gate_open(client, client->service->now_ms);
+}
+
 void client_query(struct client *client, uint8_t model, const void *query, struct result *result) {
     service_query(client->service, model, query, result);
 }
@@ -319,5 +344,5 @@ uint64_t client_opened_unix_ms(const struct client *client) {
 }
 
 bool client_secure(const struct client *client) {
-    return client->door->secure;
+    return client->door != NULL && client->door->secure;
 }

@@ -79,8 +79,9 @@ struct client {
     struct list all, work, bound_link, talking;
     struct hash_node by_session;
     struct service *service;
-    struct door *door;
-    struct io_conn *conn; // NULL: gone; the struct stays while commands of it are pending
+    const struct protocol *protocol;
+    struct door *door;    // NULL: it came by none (service_client_open)
+    struct io_conn *conn; // NULL: it has no socket, or is gone
     void *connection;     // the protocol's
     struct writer in, out;
     struct list reads;
@@ -100,6 +101,7 @@ struct client {
     uint64_t received, sent_bytes, turn, turn_bytes;
     int64_t opened_unix_ms;
     bool paused, reading, held, gated, closing, close_flush, lost, eof, over_budget, in_work;
+    bool gone; // its protocol has let go of it; the struct stays while commands of it are pending
 };
 
 struct admin_call {

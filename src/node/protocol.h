@@ -42,6 +42,9 @@ struct protocol {
     // An answer is still to come that the node does not know of (it is no command and no read): a client that has shut
     // its sending side is not closed before. May be NULL.
     bool (*owes)(const void *connection);
+    // The leader has acknowledged newer activity of the session (client_acked_ms). No client may be opened or attached
+    // inside the call. May be NULL.
+    void (*kept_alive)(void *connection);
     void (*close)(void *connection); // the connection is gone; frees. No call for it comes after.
 };
 
@@ -66,9 +69,18 @@ uint64_t client_submit(struct client *client, struct bytes command);
 // read.
 uint64_t client_attach(struct client *client, uint64_t session, const uint8_t password[LEASE_PASSWORD_BYTES],
                        uint32_t timeout_ms, uint8_t kind);
+// A client that no socket stands behind: for a session that outlives connections, and to clean up behind one that has
+// gone. Its protocol needs reply, read_ready and close only, and is another than that of a listener. What would write
+// to it has no effect; it closes as others do (its session ends, moves or is not acknowledged in time; another state
+// takes this one's place), or by client_close. NULL: this node serves nobody now. Not from inside `close`.
+struct client *service_client_open(struct service *service, const struct protocol *protocol, void *connection);
 uint64_t client_session(const struct client *client); // 0: none bound
 uint64_t client_attach_number(const struct client *client);
 void client_touch(struct client *client); // activity of the session: called by the node for every input already
+uint64_t client_acked_ms(const struct client *client); // the newest activity that the leader has acknowledged
+// The keep-alive rule for replies that leave by another way than this client's socket: may its owner be told now what
+// says that the session lives?
+bool client_may_tell(const struct client *client);
 uint64_t client_read_index(
     struct client *client); // gives a tag; read_ready comes when this node has applied what was committed by now
 void client_query(struct client *client, uint8_t model, const void *query,

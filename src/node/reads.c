@@ -7,7 +7,7 @@
 uint64_t client_read_index(struct client *client) {
     struct service *service = client->service;
     uint64_t tag = client->next_tag++;
-    if (client->conn == NULL) return tag;
+    if (client->gone) return tag;
     struct waiting_read *read = mem_zalloc(sizeof *read);
     read->client = client;
     read->tag = tag;
@@ -27,7 +27,7 @@ static void run(struct service *service, struct waiting_read *read, int error) {
     list_remove(&read->all);
     list_remove(&read->of_client);
     mem_free(read);
-    client->door->instance->protocol->read_ready(client->connection, tag, error);
+    client->protocol->read_ready(client->connection, tag, error);
     if (client->eof) client_want_work(client);
 }
 

@@ -27,7 +27,8 @@ static struct pending *pending_at(const struct service *service, uint64_t tag) {
 }
 
 void service_submit(struct service *service, struct client *client, uint64_t tag, struct bytes command, bool attach) {
-    if (client->conn == NULL) return;
+    if (client->gone || service->ended) return;
+    uint8_t model = command.len > 0 ? command.data[0] : 0;
     if (service->submit_count == 0) service->submit_first = next_tag(service);
     uint64_t core_tag = next_tag(service);
     struct pending *p = ring_push(&service->pending);
@@ -35,14 +36,16 @@ void service_submit(struct service *service, struct client *client, uint64_t tag
                           .tag = tag,
                           .submitted_us = service->clock_us,
                           .attach = attach,
-                          .model = command.len > 0 ? command.data[0] : 0,
+                          .model = model,
                           .op = command.len > 1 ? command.data[1] : 0};
     size_t at = service->submit.len;
     if (service->submit.data == NULL)
         writer_reserve(&service->submit, service->submit_before); // as the last, not bit by bit
     writer_extend(&service->submit, 4);
-    if (command.len > COMMAND_BYTES_MAX)
-        group_write_void(&service->submit, COMMAND_TOO_LARGE); // keeps its place in the order
+    if (command.len > COMMAND_BYTES_MAX) // a void keeps its place in the order
+        group_write_void(&service->submit, COMMAND_TOO_LARGE);
+    else if (machine_apply_level(service->machine) < model_min_apply_level(model)) // levels only rise
+        group_write_void(&service->submit, COMMAND_LEVEL);
     else
         write_span(&service->submit, command);
     size_t len = service->submit.len - at - 4;
@@ -108,7 +111,7 @@ static void answer(struct service *service, struct pending *p, uint64_t core_tag
     client->pending_count--;
     client->pending_bytes -= p->bytes;
     service->pending_bytes -= p->bytes;
-    if (client->conn == NULL) {
+    if (client->gone) {
         if (client->pending_count == 0) client_forget(client);
         return;
     }
@@ -129,7 +132,7 @@ static void answer_refused(struct service *service, struct client *client) {
         struct pending *p = pending_at(service, core_tag);
         if (p->refused == 0) return;
         struct result result = {.error = p->refused, .model = p->model, .op = p->op};
-        bool last = client->conn == NULL && client->pending_count == 1;
+        bool last = client->gone && client->pending_count == 1;
         service->metrics.refused++;
         answer(service, p, core_tag, &result);
         if (last) return; // the client is freed
@@ -177,7 +180,7 @@ static void sink_own(void *context, uint64_t seq, const struct result *result) {
     uint64_t now_us = service->clock_us;
     histogram_add(&service->metrics.commit_us, now_us > p->submitted_us ? now_us - p->submitted_us : 0);
     struct client *client = p->client;
-    bool last = client->conn == NULL && client->pending_count == 1;
+    bool last = client->gone && client->pending_count == 1;
     struct result own = *result;
     if (own.model == MODEL_GROUP) { // a number that was voided: the protocol asked for something else
         own.model = p->model;
@@ -333,7 +336,7 @@ static void on_status(struct service *service, const struct core_status *status)
                   "this node's state differs from the majority's: clients are closed until it is rebuilt");
         for (struct list *at = service->clients.next; at != &service->clients; at = at->next) {
             struct client *client = CONTAINER_OF(at, struct client, all);
-            if (!client->door->instance->protocol->outside_state) client_close(client, false);
+            if (!client->protocol->outside_state) client_close(client, false);
         }
     }
     if (had && status->leader == 0) service->no_leader_since_ms = service->now_ms;

@@ -35,7 +35,7 @@ uint64_t client_attach(struct client *client, uint64_t session, const uint8_t pa
                        uint32_t timeout_ms, uint8_t kind) {
     struct service *service = client->service;
     uint64_t tag = client->next_tag++;
-    if (client->conn == NULL) return tag;
+    if (client->gone) return tag;
     ENSURE(client->attach_tag == 0);
     client->attach_tag = tag;
     client->attach_read_ms = service->now_ms;
@@ -168,6 +168,7 @@ static void mark_unknown(struct service *service, const struct core_keepalive *u
 }
 
 static void client_acked(struct client *client, uint64_t round) {
+    uint64_t before_ms = client->acked_ms;
     for (size_t i = 0; i < 2; i++) {
         uint64_t sent = client->sent[i].round;
         if (sent == 0 || sent > round) continue;
@@ -183,6 +184,8 @@ static void client_acked(struct client *client, uint64_t round) {
     }
     if (client->gated)
         client_want_work(client); // only an acknowledgement opens its gate, so it is among those that talk
+    if (client->acked_ms != before_ms && client->protocol->kept_alive != NULL && !client->closing)
+        client->protocol->kept_alive(client->connection);
 }
 
 void sessions_acked(struct service *service, uint64_t round, const struct core_keepalive *unknown, size_t count) {
@@ -217,6 +220,6 @@ void sessions_tick(struct service *service) {
     for (struct list *at = service->clients.next; at != &service->clients; at = at->next) {
         struct client *client = CONTAINER_OF(at, struct client, all);
         bool has_session = client->session != 0 || client->attach_tag != 0;
-        if (client->door->instance->protocol->closes_without_leader && has_session) client_close(client, false);
+        if (client->protocol->closes_without_leader && has_session) client_close(client, false);
     }
 }

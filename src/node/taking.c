@@ -179,7 +179,7 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     for (struct list *at = service->clients.next; at != &service->clients; at = next) {
         struct client *client = CONTAINER_OF(at, struct client, all);
         next = at->next;
-        if (PLANTED(CLIENTS_KEPT_AT_INSTALL) || client->door->instance->protocol->outside_state)
+        if (PLANTED(CLIENTS_KEPT_AT_INSTALL) || client->protocol->outside_state)
             continue; // HTTP: health, administration
         client->close_flush = true;
         client_end(client);

@@ -209,7 +209,7 @@ void service_each_client(struct service *service, const struct protocol *protoco
     while (at != &service->clients) {
         struct client *client = CONTAINER_OF(at, struct client, all);
         at = at->next;
-        if (client->door->instance->protocol == protocol) visit(context, client->connection, client);
+        if (client->protocol == protocol) visit(context, client->connection, client);
     }
 }
 

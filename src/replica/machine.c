@@ -285,6 +285,10 @@ static int apply_command(struct machine *machine, struct apply *apply, struct by
                  (unsigned long long)apply->index, command.model);
         return COMMAND_BAD_COMMAND;
     }
+    if (machine->apply_level < model_min_apply_level(command.model)) { // no node proposes such (node/service.c)
+        result->error = COMMAND_LEVEL;
+        return 0;
+    }
     if (command.model != MODEL_LEASE && command.session != 0 && !PLANTED(ENDED_SESSION_WRITES)) {
         result->error = lease_check(apply->leases, command.session, command.attach);
         if (result->error != 0) return 0;
@@ -599,7 +603,7 @@ static struct digest machine_sum(const struct machine *machine, bool recount) {
     struct digest sum = digest_hash(bytes, len, DIGEST_DOMAIN_GROUP);
     for (uint8_t id = 0; id < MODEL_COUNT; id++) {
         const struct model_ops *ops = model_table(id);
-        if (ops == NULL) continue;
+        if (ops == NULL || machine->apply_level < model_min_apply_level(id)) continue;
         digest_add(&sum, recount ? ops->digest_recount(machine->models[id]) : ops->digest(machine->models[id]));
     }
     return sum;
@@ -641,7 +645,8 @@ size_t machine_save(const struct machine *machine, struct machine_cursor *cursor
         return group_encode(machine, out);
     }
     while (cursor->model < MODEL_COUNT) {
-        const struct model_ops *ops = model_table((uint8_t)cursor->model);
+        uint8_t id = (uint8_t)cursor->model;
+        const struct model_ops *ops = machine->apply_level < model_min_apply_level(id) ? NULL : model_table(id);
         size_t len = ops == NULL ? 0 : ops->save(machine->models[cursor->model], &cursor->inner, out, capacity);
         if (len > 0) {
             *model = (uint8_t)cursor->model;

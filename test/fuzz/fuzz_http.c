@@ -3,53 +3,16 @@
 //   first byte: bits of the node's state; second: size of the pieces; then the client's bytes
 #include <errno.h>
 
-#include "io/io.h"
 #include "protocol/http/http.h"
 #include "test/fuzz/fuzz.h"
+#include "test/unit/support/protocol/fake_service.c" // in the place of the node, with the real sessions and locks
 
-struct client {
-    struct writer in, out;
-    void *connection;
-    bool paused, closing, closed, remote;
-};
-struct service {
-    uint64_t now_ms;
-};
 struct node {
     uint8_t how;
     void (*admin_done)(void *context, int error, const char *text);
     void (*snapshot_done)(void *context, int error, uint64_t index);
     void *context;
 };
-void client_write(struct client *c, const void *data, size_t len) {
-    ENSURE(!c->closed);
-    write_span(&c->out, bytes_of(data, len));
-}
-void client_close(struct client *c, bool flush) {
-    c->closing = true;
-}
-void client_pause(struct client *c) {
-    c->paused = true;
-}
-void client_resume(struct client *c) {
-    c->paused = false;
-}
-size_t client_output_pending(const struct client *c) {
-    return 0;
-}
-void client_info(const struct client *c, struct io_conn_info *info) {
-    *info = (struct io_conn_info){0};
-    snprintf(info->remote, sizeof info->remote, "%s", c->remote ? "10.0.0.9:77" : "127.0.0.1:5000");
-}
-uint64_t service_now_ms(struct service *s) {
-    return s->now_ms;
-}
-struct log *service_log(struct service *s) {
-    return NULL;
-}
-void service_status(struct service *s, struct service_status *status) {
-    *status = (struct service_status){.id = 1, .data_folder = "/data", .uptime_ms = 5000, .journal_bytes = 77};
-}
 bool node_ready(struct node *n) {
     return (n->how & 1) == 0;
 }
@@ -111,26 +74,22 @@ static void answer_waiting(struct node *n) {
     }
 }
 
-static bool pump(void *instance, struct service *service, struct node *node, struct client *c) {
-    while (!c->paused && !c->closing && c->in.len > 0) {
-        uint8_t *copy = exact(bytes_of(c->in.data, c->in.len));
-        size_t used = http_protocol.input(c->connection, copy, c->in.len);
-        ENSURE(used <= c->in.len);
-        mem_free(copy);
-        writer_consume(&c->in, used);
-        if (used == 0) break;
+// Until nothing more comes of what was sent: commands are applied, ticks let backups and long pipelines go on.
+static void settle(struct fake *fake, struct node *node, struct client *c) {
+    for (int quiet = 0; quiet < 4;) {
+        size_t in = c->input.len, out = c->output.len;
+        uint64_t applied = fake->applied;
+        bool waited = node->admin_done != NULL || node->snapshot_done != NULL;
+        if (waited) answer_waiting(node);
+        fake_step(fake);
+        fake_tick(fake, 0);
+        bool moved = waited || in != c->input.len || out != c->output.len || applied != fake->applied;
+        quiet = moved ? 0 : quiet + 1;
     }
-    bool waited = node->admin_done != NULL || node->snapshot_done != NULL;
-    if (waited) answer_waiting(node);
-    for (int i = 0; i < 3 && waited; i++) http_protocol.tick(instance, service->now_ms); // a backup goes out in ticks
-    bool held = !waited && c->paused && !c->closing; // many requests at once are answered in portions, one a tick
-    if (held) http_protocol.tick(instance, service->now_ms);
-    return waited || (held && !c->paused);
 }
 
 static void converse(uint8_t how, size_t piece, struct bytes bytes, struct writer *out, bool *closed) {
     struct node node = {.how = how};
-    struct service service = {.now_ms = 1000};
     struct file file = {0};
     struct http_settings settings = {.node = &node,
                                      .allow_remote = (how & 64) != 0,
@@ -138,30 +97,27 @@ static void converse(uint8_t how, size_t piece, struct bytes bytes, struct write
                                      .backup_read = read_file,
                                      .backup_close = close_file,
                                      .context = &file};
-    void *instance = http_protocol.start(&service, &settings);
-    struct client c = {.remote = (how & 32) != 0};
-    c.connection = http_protocol.open(instance, &c);
-    for (size_t at = 0; at < bytes.len && !c.closing; at += piece) {
+    struct fake *fake = fake_new(&http_protocol, &settings);
+    struct client *c = fake_connect(fake, (how & 32) != 0 ? "10.0.0.9:77" : "127.0.0.1:5000");
+    for (size_t at = 0; at < bytes.len && !c->closing; at += piece) {
         size_t len = bytes.len - at < piece ? bytes.len - at : piece;
-        write_span(&c.in, bytes_of(bytes.data + at, len));
-        while (pump(instance, &service, &node, &c)) {
-        }
+        fake_send(c, bytes.data + at, len);
+        settle(fake, &node, c);
     }
     ENSURE(node.admin_done == NULL && node.snapshot_done == NULL);
-    *closed = c.closing;
-    size_t answered = c.out.len;
-    service.now_ms += 200000;
-    if (!c.closing) {
-        http_protocol.tick(instance, service.now_ms);
-        ENSURE(c.closing); // too slow, or idle
+    for (size_t i = 0; i <= bytes.len && http_protocol.owes != NULL && !c->closing && c->paused; i++) {
+        fake_pass_time(fake, 31ull * 24 * 3600 * 1000); // every wait is over
+        settle(fake, &node, c);
     }
-    write_span(out, bytes_of(c.out.data, answered));
-    c.closed = true;
-    http_protocol.close(c.connection);
-    http_protocol.stop(instance);
+    *closed = c->closing;
+    write_span(out, bytes_of(c->output.data, c->output.len));
+    ENSURE(c->closing || !c->paused);
+    if (!c->closing) {
+        fake_tick(fake, 200000);
+        ENSURE(c->closing); // too slow, or idle
+    }
     ENSURE(!file.open);
-    writer_free(&c.in);
-    writer_free(&c.out);
+    fake_free(fake);
 }
 
 static void check_answers(struct writer *out) {

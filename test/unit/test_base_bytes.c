@@ -169,6 +169,18 @@ static void varint_is_true_at_its_limits(void **state) {
     writer_free(&w);
 }
 
+static void signed_varint_keeps_every_sign(void **state) {
+    const int64_t values[] = {0, -1, 1, -64, 64, 1000000, -1000000, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct writer w = {0};
+        write_varint_signed(&w, values[i]);
+        struct reader r = reader_of(w.data, w.len);
+        assert_true(read_varint_signed(&r) == values[i] && reader_done(&r));
+        if (i < 4) assert_int_equal(w.len, 1); // small ones are short
+        writer_free(&w);
+    }
+}
+
 static void varint_has_one_spelling(void **state) {
     static const struct {
         const char *data;
@@ -224,6 +236,7 @@ int main(void) {
         cmocka_unit_test(first_failure_stays),
         cmocka_unit_test(blob_longer_than_the_rest_fails),
         cmocka_unit_test(varint_is_true_at_its_limits),
+        cmocka_unit_test(signed_varint_keeps_every_sign),
         cmocka_unit_test(varint_has_one_spelling),
         cmocka_unit_test(writer_keeps_bytes_while_it_grows_and_drops_the_front),
     };

@@ -1,4 +1,5 @@
 // A command's head, the errors' texts and the table of models.
+#include "model/lock/lock.h"
 #include "model_kit.h"
 
 static void heads_come_back(void **state) {
@@ -33,6 +34,10 @@ static void every_error_has_its_text(void **state) {
 static void the_table_knows_its_models(void **state) {
     assert_ptr_equal(model_table(MODEL_LEASE), &lease_model);
     assert_ptr_equal(model_table(MODEL_TREE), &tree_model);
+    assert_ptr_equal(model_table(MODEL_LOCK), &lock_model);
+    assert_int_equal(model_min_apply_level(MODEL_TREE), 1);
+    assert_int_equal(model_min_apply_level(MODEL_LOCK), 2);
+    assert_int_equal(model_min_apply_level(200), 0);
     assert_null(model_table(MODEL_GROUP));
     assert_null(model_table(200));
     for (uint8_t id = 0; id < MODEL_COUNT; id++)

@@ -23,7 +23,7 @@ struct kit {
 static void on_event(void *context, uint8_t model, const void *event) {
     struct kit *k = context;
     const struct lock_event *e = event;
-    static const char *const types[] = {"granted", "lost", "timed out"};
+    static const char *const types[] = {"granted", "lost", "timed out", "cancelled"};
     static const char *const losses[] = {"", " expired", " session", " broken"};
     size_t len = strlen(k->events);
     assert_int_equal(model, MODEL_LOCK);
@@ -218,6 +218,7 @@ static void renewed_broken_cancelled(void **state) {
     wait_for(&k, "x", "c");
     lock_write_cancel(&w, 0, 0, bytes_of_text("x"), bytes_of_text("b"), ticket);
     assert_int_equal(run(&k, &w), 0);
+    assert_string_equal(k.events, "b cancelled x\n");
     lock_write_break(&w, bytes_of_text("x"), a + 1, bytes_of_text("test"));
     assert_int_equal(run(&k, &w), LOCK_NOT_HELD);
     lock_write_break(&w, bytes_of_text("x"), a, bytes_of_text("test"));

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "storage/folder.h"
+#include "support/agent.h"
 #include "support/line_protocol.h"
 #include "support/node_rig.h"
 
@@ -328,6 +329,34 @@ static void test_install_closes_only_those_of_the_state(void **state) {
     rig_stop(&f->rig[0]);
 }
 
+static void agent_copy(struct rig_node *rig, void *context) {
+    struct agent **both = context;
+    *both[1] = *both[0];
+}
+
+// A client without a socket hangs on the state as well.
+static void test_install_closes_clients_without_a_socket(void **state) {
+    struct fixture *f = *state;
+    struct agent agent = {.timeout_ms = 60000}, seen = {0}, *both[2] = {&agent, &seen};
+    start_node(f, 0);
+    rig_call(&f->rig[0], agent_open, &agent);
+    rig_call(&f->rig[0], agent_copy, both);
+    assert_non_null(seen.client);
+    for (int i = 1; i < NODES; i++) start_node(f, i);
+    for (int i = 0; i < NODES; i++) assert_true(rig_wait_ready(&f->rig[i]));
+    rig_call(&f->rig[0], agent_copy, both);
+    assert_int_equal(seen.closes, 1);
+    assert_int_equal(seen.session, 0); // its attach waited for a leader, and never went to one
+    rig_call(&f->rig[0], agent_open, &agent);
+    for (int i = 0; i < 2000 && seen.session == 0; i++) {
+        rig_call(&f->rig[0], agent_copy, both);
+        usleep(5000); // asks again; nothing depends on this length
+    }
+    assert_int_not_equal(seen.session, 0);
+    rig_stop(&f->rig[0]);
+    assert_int_equal(agent.closes, 2);
+}
+
 static void test_snapshot_is_installed(void **state) {
     struct fixture *f = *state;
     for (int i = 0; i < NODES; i++) f->rig[i].options.segment_bytes = 1u << 20;
@@ -370,6 +399,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_one_grows_to_three, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_crash_and_return, setup, teardown),
         cmocka_unit_test_setup_teardown(test_install_closes_only_those_of_the_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_install_closes_clients_without_a_socket, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshot_is_installed, setup, teardown),
     };
     const char *only = getenv("TEST_ONLY");

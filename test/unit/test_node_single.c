@@ -15,7 +15,10 @@
 
 #include <cmocka.h>
 
+#include "base/assert.h"
+#include "model/lock/lock.h"
 #include "protocol/http/http.h"
+#include "support/agent.h"
 #include "support/line_protocol.h"
 #include "support/node_rig.h"
 
@@ -509,6 +512,102 @@ static void test_one_loop(void **state) {
     ASK(f, "DATA v49", "GET /n49");
 }
 
+// ---- clients without a socket
+
+static void agent_write(struct rig_node *rig, void *context) {
+    struct agent *agent = context;
+    struct writer w;
+    struct lock_request request = {.name = bytes_of_text("orders"), .owner = bytes_of_text("a"), .permits = 1};
+    writer_init(&w);
+    lock_write_acquire(&w, agent->session, client_attach_number(agent->client), &request);
+    client_submit(agent->client, bytes_of(w.data, w.len));
+    writer_free(&w);
+    client_read_index(agent->client);
+    client_write(agent->client, "x", 1); // goes nowhere
+    struct io_conn_info info;
+    client_info(agent->client, &info);
+    ENSURE(info.remote[0] == 0 && !client_secure(agent->client) && client_may_tell(agent->client));
+}
+
+static void agent_touch(struct rig_node *rig, void *context) {
+    client_touch(((struct agent *)context)->client);
+}
+
+static void agent_copy(struct rig_node *rig, void *context) {
+    struct agent **both = context;
+    *both[1] = *both[0];
+}
+
+// What is seen of it, once `holds`.
+static struct agent agent_until(struct fixture *f, struct agent *agent, bool (*holds)(const struct agent *agent)) {
+    struct agent seen = {0}, *both[2] = {agent, &seen};
+    for (int i = 0; i < 2000 && !holds(&seen); i++) {
+        rig_call(&f->rig, agent_copy, both);
+        usleep(5000); // asks again; nothing depends on this length
+    }
+    if (!holds(&seen)) fail_msg("waited in vain");
+    return seen;
+}
+static bool has_session(const struct agent *agent) {
+    return agent->session != 0;
+}
+static bool has_answers(const struct agent *agent) {
+    return agent->replies == 2 && agent->reads == 1;
+}
+static bool was_acked(const struct agent *agent) {
+    return agent->acks > 0;
+}
+static bool was_closed(const struct agent *agent) {
+    return agent->closes > 0;
+}
+
+// It has a session as others do: commands, reads, acknowledged activity; and ends with it.
+static void test_client_without_a_socket(void **state) {
+    struct fixture *f = *state;
+    struct agent agent = {0};
+    start(f);
+    assert_true(rig_wait_ready(&f->rig));
+    uint64_t connections = rig_state(&f->rig).metrics.connections_open;
+    rig_call(&f->rig, agent_open, &agent);
+    agent_until(f, &agent, has_session);
+    assert_int_equal(rig_state(&f->rig).metrics.connections_open, connections);
+    rig_call(&f->rig, agent_write, &agent);
+    assert_int_equal(agent_until(f, &agent, has_answers).error, 0);
+    rig_call(&f->rig, agent_touch, &agent);
+    assert_int_equal(agent_until(f, &agent, was_acked).closes, 0);
+    assert_int_equal(agent_until(f, &agent, was_closed).closes, 1); // nothing is heard of it: it expires
+    ASK(f, "PONG", "PING");
+}
+
+// Its end is told, and what is under way then leaves nothing behind; nobody gets a new one of a node that has ended.
+static void test_client_without_a_socket_at_the_end(void **state) {
+    struct fixture *f = *state;
+    struct agent agent = {0};
+    start(f);
+    assert_true(rig_wait_ready(&f->rig));
+    rig_call(&f->rig, agent_open, &agent);
+    agent_until(f, &agent, has_session);
+    rig_call(&f->rig, agent_write, &agent);
+    rig_stop(&f->rig);
+    assert_int_equal(agent.closes, 1);
+    assert_true(agent.replies <= 2);
+}
+
+// Members may be of a binary that does not know the model: the node that is asked refuses, and the log never holds it.
+static void test_model_above_the_apply_level(void **state) {
+    struct fixture *f = *state;
+    struct agent agent = {0};
+    f->rig.options.apply_level_max = 1;
+    start(f);
+    assert_true(rig_wait_ready(&f->rig));
+    rig_call(&f->rig, agent_open, &agent);
+    agent_until(f, &agent, has_session);
+    rig_call(&f->rig, agent_write, &agent);
+    assert_int_equal(agent_until(f, &agent, has_answers).error, COMMAND_LEVEL);
+    ASK(f, "OK 0", "CREATE /a x");
+    rig_stop(&f->rig); // the agent is this function's
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_write_and_read, setup, teardown),
@@ -519,6 +618,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_snapshot_and_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_snapshots_by_policy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keep_alive, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_client_without_a_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_client_without_a_socket_at_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_model_above_the_apply_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_moves, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_survives_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),

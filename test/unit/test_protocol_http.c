@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/prng.h"
 #include "io/io.h"
 #include "protocol/http/http.h"
@@ -110,6 +111,45 @@ void node_snapshot(struct node *n, void (*done)(void *context, int error, uint64
     n->snapshot_done = done;
     n->context = context;
     n->calls++;
+}
+
+// Native operations have tests of their own (test_protocol_http_native.c): nothing here comes to them.
+struct client *service_client_open(struct service *s, const struct protocol *protocol, void *connection) {
+    return NULL;
+}
+uint64_t client_submit(struct client *c, struct bytes command) {
+    UNREACHABLE();
+}
+uint64_t client_attach(struct client *c, uint64_t session, const uint8_t password[LEASE_PASSWORD_BYTES],
+                       uint32_t timeout_ms, uint8_t kind) {
+    UNREACHABLE();
+}
+uint64_t client_read_index(struct client *c) {
+    UNREACHABLE();
+}
+uint64_t client_attach_number(const struct client *c) {
+    UNREACHABLE();
+}
+uint64_t client_acked_ms(const struct client *c) {
+    UNREACHABLE();
+}
+bool client_may_tell(const struct client *c) {
+    UNREACHABLE();
+}
+void client_touch(struct client *c) {
+    UNREACHABLE();
+}
+void client_output_ready(struct client *c) {
+    UNREACHABLE();
+}
+const struct lease *service_lease(struct service *s, uint64_t session) {
+    UNREACHABLE();
+}
+void service_query(struct service *s, uint8_t model, const void *query, struct result *result) {
+    UNREACHABLE();
+}
+void service_random(struct service *s, void *out, size_t len) {
+    UNREACHABLE();
 }
 
 // ---- a made-up snapshot file

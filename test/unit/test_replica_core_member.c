@@ -281,11 +281,14 @@ static void restart_as(struct cluster *c, uint32_t id, uint32_t apply_level_max)
 
 static void apply_level_rises_when_every_member_can_follow(void **state) {
     struct cluster *c = cluster_new(4, 414);
-    cluster_crash(c, 4);
+    for (uint32_t id = 1; id <= 4; id++) {
+        cluster_crash(c, id);
+        c->nodes[id].apply_level_max = 1;
+        if (id != 4) cluster_start(c, id);
+    }
     cluster_run(c, 200);
     core_admin(c->nodes[1].core, c->now_ms, 1, CORE_FORM_WITHOUT, 4, NULL);
     assert_true(cluster_run_until(c, cluster_settled, 5000));
-    c->nodes[4].apply_level_max = 1;
     cluster_start(c, 4);
     core_admin(c->nodes[1].core, c->now_ms, 2, CORE_MEMBER_ADD_OBSERVER, 4, "node4:1");
     cluster_run(c, 1000);

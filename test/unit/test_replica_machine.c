@@ -12,6 +12,7 @@
 
 #include "base/limits.h"
 #include "base/prng.h"
+#include "model/lock/lock.h"
 #include "model/tree/tree.h"
 #include "replica/machine.h"
 
@@ -410,15 +411,103 @@ static void unknown_model_or_level_stops_the_node(void **state) {
     bench_end(&b);
 }
 
+static void write_acquire(struct writer *w, uint64_t session, uint64_t attach, uint64_t ttl_ms, uint64_t wait_ms) {
+    struct lock_request request = {.name = bytes_of_text("orders"),
+                                   .owner = bytes_of_text("a"),
+                                   .permits = 1,
+                                   .ttl_ms = ttl_ms,
+                                   .wait_ms = wait_ms};
+    lock_write_acquire(w, session, attach, &request);
+}
+
+static size_t saved_chunks_of(struct bench *b, uint8_t wanted) {
+    static uint8_t chunk[256u << 10];
+    struct machine_cursor cursor = {0};
+    uint8_t model;
+    size_t count = 0;
+    while (machine_save(b->machine, &cursor, &model, chunk, sizeof chunk) > 0) count += model == wanted;
+    return count;
+}
+
+// Members of a binary without the model must hold the same state, so nothing of it is in digests and snapshots.
+static void model_above_the_apply_level_is_no_part_of_the_state(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    machine_free(b.machine);
+    struct machine_sink sink = {.before_own = told_before, .own = told_own, .event = told_event, .context = &b.told};
+    b.machine = machine_new(SELF, BOOT, &sink);
+    b.membership.members[2].apply_level_max = 1;
+    machine_genesis(b.machine, 1, 1, 1000, 0, &b.membership);
+    assert_int_equal(machine_apply_level(b.machine), 1);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    struct digest before = machine_digest(b.machine);
+    assert_true(digest_equal(before, machine_digest_recount(b.machine)));
+    write_acquire(&w, 0, 0, 5000, 0);
+    assert_int_equal(send_one(&b, SELF, BOOT, 2, &w), 0);
+    assert_int_equal(b.told.own_error[1], COMMAND_LEVEL);
+    assert_int_equal(machine_next_deadline_ms(b.machine), UINT64_MAX);
+    assert_int_equal(saved_chunks_of(&b, MODEL_LOCK), 0);
+    group_write_apply_level(&w, 2);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    assert_true(digest_equal(machine_digest(b.machine), machine_digest_recount(b.machine)));
+    assert_int_not_equal(saved_chunks_of(&b, MODEL_LOCK), 0);
+    write_acquire(&w, 0, 0, 5000, 0);
+    assert_int_equal(send_one(&b, SELF, BOOT, 3, &w), 0);
+    assert_int_equal(b.told.own_error[2], 0);
+    assert_int_equal(machine_next_deadline_ms(b.machine), 6000);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static bool held(struct bench *b, uint64_t token) {
+    return lock_verify(machine_model(b->machine, MODEL_LOCK), bytes_of_text("orders"), token);
+}
+
+static void locks_end_with_their_session_and_their_time(void **state) {
+    (void)state;
+    struct bench b;
+    bench_start(&b);
+    struct writer w;
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    attach_new(&b, &w, 2);
+    write_acquire(&w, b.told.created_session, b.told.created_attach, 0, 0);
+    send_one(&b, SELF, BOOT, 3, &w);
+    uint64_t first = machine_applied(b.machine);
+    assert_true(held(&b, first)); // tokens follow the index
+    write_acquire(&w, 0, 0, 5000, 60000);
+    send_one(&b, SELF, BOOT, 4, &w);
+    lease_write_expire(&w, b.told.created_session, b.told.created_attach);
+    size_t events = b.told.events;
+    send_one(&b, 0, 0, 0, &w);
+    assert_int_equal(b.told.events, events + 3); // lost, granted to who waits, ended: one entry
+    uint64_t second = machine_applied(b.machine);
+    assert_false(held(&b, first));
+    assert_true(held(&b, second));
+    assert_int_equal(machine_next_deadline_ms(b.machine), b.log_time + 5000);
+    b.log_time += 5000;
+    group_write_time(&w);
+    send_one(&b, 0, 0, 0, &w);
+    assert_false(held(&b, second));
+    assert_int_equal(machine_next_deadline_ms(b.machine), UINT64_MAX);
+    assert_true(digest_equal(machine_digest(b.machine), machine_digest_recount(b.machine)));
+    writer_free(&w);
+    bench_end(&b);
+}
+
 static void state_above_the_own_apply_level_is_refused(void **state) {
     (void)state;
     struct machine *newer = machine_new(SELF, BOOT, NULL), *older = machine_new(SELF, BOOT, NULL);
-    machine_limit_apply_level(newer, 3);
+    uint32_t level = APPLY_LEVEL_NEWEST + 1;
+    machine_limit_apply_level(newer, level + 1);
     struct raft_membership members;
     membership_init(&members);
-    membership_add(&members, SELF)->apply_level_max = 2;
+    membership_add(&members, SELF)->apply_level_max = level;
     machine_genesis(newer, 1, 1, 0, 0, &members);
-    assert_int_equal(machine_apply_level(newer), 2); // a formation begins where all of its members can
+    assert_int_equal(machine_apply_level(newer), level); // a formation begins where all of its members can
     static uint8_t chunk[1u << 18];
     struct machine_cursor cursor = {0};
     uint8_t model;
@@ -428,9 +517,9 @@ static void state_above_the_own_apply_level_is_refused(void **state) {
     assert_true(machine_level_unknown(older));
     machine_free(older);
     older = machine_new(SELF, BOOT, NULL);
-    machine_limit_apply_level(older, 2);
+    machine_limit_apply_level(older, level);
     assert_int_equal(machine_load(older, model, chunk, len), 0);
-    assert_int_equal(machine_apply_level(older), 2);
+    assert_int_equal(machine_apply_level(older), level);
     assert_false(machine_level_unknown(older));
     membership_free(&members);
     machine_free(older);
@@ -633,6 +722,8 @@ int main(void) {
         cmocka_unit_test(part_of_a_snapshot_is_refused),
         cmocka_unit_test(unknown_model_or_level_stops_the_node),
         cmocka_unit_test(state_above_the_own_apply_level_is_refused),
+        cmocka_unit_test(model_above_the_apply_level_is_no_part_of_the_state),
+        cmocka_unit_test(locks_end_with_their_session_and_their_time),
         cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
         cmocka_unit_test(what_a_removed_member_sends_again_is_not_applied_twice),
         cmocka_unit_test(restored_machine_agrees_ever_after),

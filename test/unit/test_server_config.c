@@ -308,6 +308,8 @@ static void generated_files_are_those_of_the_table(void **state) {
     compare_file("bash", "packaging/parley.bash-completion");
     compare_file("zsh", "packaging/_parley");
     compare_file("man", "packaging/parley.1");
+    compare_file("native", "docs/native.md");
+    compare_file("openapi", "docs/openapi.json");
     struct writer w;
     writer_init(&w);
     assert_false(generate_write("fish", &w));

@@ -5,6 +5,7 @@
 // without a delay does not exist.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/lock/lock_internal.h"
 #include <string.h>
 
@@ -184,7 +185,7 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock) {
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits) {
     if (lock->delay.item.at != 0) return false;
     if (lock->mode == LOCK_PERMITS) return lock->total - lock->taken >= permits;
-    if (lock->holder_count == 0) return true;
+    if (lock->holder_count == 0 || PLANTED(NATIVE_LOCK_HELD_TWICE)) return true;
     const struct claim *holder = CONTAINER_OF_CONST(lock->holders.next, struct claim, of_lock);
     return mode == LOCK_SHARED && holder->mode == LOCK_SHARED;
 }
@@ -235,6 +236,11 @@ void claim_end(struct lock_state *state, struct apply *apply, struct claim *clai
     digest_sub(&state->digest, claim_digest_of(claim));
     claim_free(state, claim);
     lock_advance(state, apply, lock);
+}
+
+void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim) {
+    tell(state, apply, claim, LOCK_EVENT_CANCELLED, 0, bytes_of("", 0));
+    claim_end(state, apply, claim);
 }
 
 void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,
@@ -315,6 +321,7 @@ static struct claim *next_of(const struct claim *before) {
 
 static void lock_session_end(void *model, struct apply *apply, uint64_t session) {
     struct lock_state *state = model;
+    if (PLANTED(NATIVE_LOCK_OUTLIVES_SESSION)) return;
     digest_sub(&state->digest, counters_digest_of(state));
     for (struct claim *claim = first_of(state, session); claim; claim = next_of(claim)) claim->ending = true;
     for (struct claim *claim; (claim = first_of(state, session)) != NULL;)

@@ -94,6 +94,7 @@ void claim_link(struct claim *claim, bool holds);               // at the end of
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits); // with those who hold it
 void claim_grant(struct lock_state *state, struct apply *apply, struct claim *claim);
 void claim_end(struct lock_state *state, struct apply *apply, struct claim *claim); // and who comes next
+void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim);
 void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,
                 struct bytes reason);
 void claim_set_due(struct lock_state *state, struct claim *claim, uint64_t at_ms); // UINT64_MAX: none

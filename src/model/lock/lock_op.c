@@ -231,7 +231,7 @@ static int apply_cancel(struct lock_state *state, struct apply *apply, uint64_t 
     out->ticket = ticket;
     out->granted = claim->token != 0; // too late to cancel: it has the lock
     out->token = claim->token;
-    if (!out->granted) claim_end(state, apply, claim);
+    if (!out->granted) claim_cancel(state, apply, claim);
     return 0;
 }
 

@@ -1,17 +1,13 @@
 // Connections of HTTP: one request is answered before the next is read, so answers leave in order by themselves.
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "protocol/http/internal.h"
+#include "protocol/http/native_internal.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BACKUP_CHUNK_BYTES (256u << 10)
-
-struct http_waiting {
-    struct http_connection *connection; // NULL: it is gone
-};
 
 static const char *reason(int status) {
     switch (status) {
@@ -29,6 +25,8 @@ static const char *reason(int status) {
         return "Request Timeout";
     case 409:
         return "Conflict";
+    case 410:
+        return "Gone";
     case 413:
         return "Payload Too Large";
     case 414:
@@ -41,6 +39,8 @@ static const char *reason(int status) {
         return "Service Unavailable";
     case 504:
         return "Gateway Timeout";
+    case 507:
+        return "Insufficient Storage";
     default:
         return "Unknown";
     }
@@ -107,16 +107,27 @@ void http_answer_error(struct http_connection *c, int status, const char *format
 
 // ---- answers that come later
 struct http_waiting *http_later(struct http_connection *c) {
-    ENSURE(c->waiting == NULL);
-    c->waiting = mem_alloc(sizeof *c->waiting);
-    c->waiting->connection = c;
-    client_pause(c->client);
-    return c->waiting;
+    struct http_waiting *waiting = mem_zalloc(sizeof *waiting);
+    http_wait(c, waiting);
+    return waiting;
 }
 
 struct http_connection *http_back(struct http_waiting *waiting) {
-    struct http_connection *c = waiting->connection;
+    struct http_connection *c = http_wait_end(waiting);
     mem_free(waiting);
+    return c;
+}
+
+void http_wait(struct http_connection *c, struct http_waiting *waiting) {
+    ENSURE(c->waiting == NULL);
+    c->waiting = waiting;
+    waiting->connection = c;
+    client_pause(c->client);
+}
+
+struct http_connection *http_wait_end(struct http_waiting *waiting) {
+    struct http_connection *c = waiting->connection;
+    waiting->connection = NULL;
     if (c == NULL) return NULL;
     c->waiting = NULL;
     client_resume(c->client);
@@ -173,12 +184,17 @@ static void *http_start(struct service *service, const void *settings) {
     instance->service = service;
     instance->settings = settings;
     list_init(&instance->connections);
+    list_init(&instance->agents);
+    hash_init(&instance->sessions);
+    hash_init(&instance->numbers);
     return instance;
 }
 
 static void http_stop(void *state) {
     struct http_instance *instance = state;
-    ENSURE(list_empty(&instance->connections));
+    ENSURE(list_empty(&instance->connections) && list_empty(&instance->agents));
+    hash_free(&instance->sessions);
+    hash_free(&instance->numbers);
     mem_free(instance);
 }
 
@@ -195,7 +211,10 @@ static void *http_open(void *state, struct client *client) {
 
 static void http_close(void *connection) {
     struct http_connection *c = connection;
-    if (c->waiting != NULL) c->waiting->connection = NULL;
+    if (c->waiting != NULL) {
+        c->waiting->connection = NULL;
+        if (c->waiting->gone != NULL) c->waiting->gone(c->waiting);
+    }
     if (c->backup != NULL) end_backup(c);
     list_remove(&c->link);
     http_parse_free(c->parse);
@@ -243,6 +262,7 @@ static void http_tick(void *state, uint64_t now_ms) {
     struct http_instance *instance = state;
     uint64_t request_ms = instance->settings->request_ms != 0 ? instance->settings->request_ms : HTTP_REQUEST_MS;
     uint64_t idle_ms = instance->settings->idle_ms != 0 ? instance->settings->idle_ms : HTTP_IDLE_MS;
+    agents_tick(instance, now_ms);
     struct list *at = instance->connections.next;
     while (at != &instance->connections) {
         struct http_connection *c = CONTAINER_OF(at, struct http_connection, link);
@@ -267,12 +287,18 @@ static void http_tick(void *state, uint64_t now_ms) {
 
 static bool http_owes(const void *connection) {
     const struct http_connection *c = connection;
-    return c->waiting != NULL || c->backup != NULL || c->resting;
+    return (c->waiting != NULL && !c->waiting->breaks_off) || c->backup != NULL || c->resting;
+}
+
+static void http_event(void *state, uint8_t model, const void *event) {
+    struct http_instance *instance = state;
+    if (model == MODEL_LEASE) agents_event(instance, event);
+    if (model == MODEL_LOCK) lock_event(instance, event);
 }
 
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {
     UNREACHABLE();
-} // it submits nothing
+} // what is submitted comes from agents
 static void http_read_ready(void *connection, uint64_t tag, int error) {
     UNREACHABLE();
 }
@@ -281,6 +307,7 @@ const struct protocol http_protocol = {.name = "http",
                                        .outside_state = true,
                                        .start = http_start,
                                        .stop = http_stop,
+                                       .event = http_event,
                                        .tick = http_tick,
                                        .open = http_open,
                                        .input = http_input,

@@ -5,7 +5,9 @@
 //   routes.c       which path is what; administration
 //   metrics.c      GET /metrics
 //   cluster.c      GET /v1/cluster
+//   native*.c      POST /v1/MODEL/OPERATION (native_internal.h)
 #pragma once
+#include "base/hash.h"
 #include "base/list.h"
 #include "protocol/http/http.h"
 #include "protocol/http/http_parse.h"
@@ -15,9 +17,17 @@ struct http_instance {
     struct service *service;
     const struct http_settings *settings;
     struct list connections;
+    // native operations (native_agent.c)
+    struct list agents;
+    struct hash sessions, numbers; // agents by session; calls by what event they wait for
+    struct http_agent *own;        // of calls without a session; NULL until there is one
 };
 
-struct http_waiting; // an answer that comes later: the node's, for administration or a backup
+struct http_waiting {                           // an answer that comes later
+    struct http_connection *connection;         // NULL: it is gone
+    void (*gone)(struct http_waiting *waiting); // told when it goes; may be NULL
+    bool breaks_off;                            // there is no answer for a client that has shut its sending side
+};
 struct http_connection {
     struct list link;
     struct http_instance *instance;
@@ -42,8 +52,14 @@ void http_answer_error(struct http_connection *c, int status, const char *format
 // when the node calls back, http_back gives the connection, or NULL when it is gone.
 struct http_waiting *http_later(struct http_connection *c);
 struct http_connection *http_back(struct http_waiting *waiting);
+// The same, with a `waiting` that is part of the caller's.
+void http_wait(struct http_connection *c, struct http_waiting *waiting);
+struct http_connection *http_wait_end(struct http_waiting *waiting);
 void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name);
 
-void http_route(struct http_connection *c, const struct http_request *request); // routes.c
-void http_write_metrics(struct http_instance *instance, struct writer *w);      // metrics.c
-json_t *http_cluster_json(struct http_instance *instance);                      // cluster.c
+void http_route(struct http_connection *c, const struct http_request *request);  // routes.c
+void http_write_metrics(struct http_instance *instance, struct writer *w);       // metrics.c
+bool http_native(struct http_connection *c, const struct http_request *request); // native.c; false: no such path
+// Why this request may not change the cluster; NULL: it may.
+const char *http_may_not_administer(struct http_connection *c, const struct http_request *request);
+json_t *http_cluster_json(struct http_instance *instance); // cluster.c

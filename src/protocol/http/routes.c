@@ -23,7 +23,8 @@ static const char index_text[] =
     "  DELETE /v1/members/ID          remove it\n"
     "  POST   /v1/time/step           set the cluster's Unix time to the leader's clock, back too\n"
     "  POST   /v1/leader/transfer     {\"to\": ID}, or nothing: another node leads\n"
-    "  GET    /v1/backup              a consistent snapshot file\n";
+    "  GET    /v1/backup              a consistent snapshot file\n"
+    "  POST   /v1/session/..., /v1/lock/...   native operations: docs/native.md, docs/openapi.json\n";
 
 // ---- who may
 static bool is_this_machine(const char *address) {
@@ -36,18 +37,13 @@ static bool names_this_machine(const char *host) {
                                               : strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
 }
 
-static bool may_administer(struct http_connection *c, const struct http_request *request) {
+const char *http_may_not_administer(struct http_connection *c, const struct http_request *request) {
     struct io_conn_info info;
-    if (request->has_origin) {
-        http_answer_error(c, 403, "requests from web pages may not do this");
-        return false;
-    }
-    if (c->instance->settings->allow_remote) return true;
+    if (request->has_origin) return "requests from web pages may not do this";
+    if (c->instance->settings->allow_remote) return NULL;
     client_info(c->client, &info);
-    if (is_this_machine(info.remote) && names_this_machine(request->host)) return true;
-    http_answer_error(
-        c, 403, "only from the node's own machine, by the name localhost, 127.0.0.1 or [::1] (setting allow-remote)");
-    return false;
+    if (is_this_machine(info.remote) && names_this_machine(request->host)) return NULL;
+    return "only from the node's own machine, by the name localhost, 127.0.0.1 or [::1] (setting allow-remote)";
 }
 
 // ---- health
@@ -281,14 +277,18 @@ static bool matches(const char *pattern, const char *path, uint32_t *id) {
 
 void http_route(struct http_connection *c, const struct http_request *request) {
     enum http_verb method = request->method == HTTP_VERB_HEAD ? HTTP_VERB_GET : request->method;
-    bool known = false;
+    bool known = http_native(c, request);
+    if (known) return;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         uint32_t id = 0;
         if (!matches(routes[i].path, request->path, &id)) continue;
         known = true;
         if (routes[i].method != method) continue;
-        if (routes[i].administration && !may_administer(c, request)) return;
-        routes[i].run(c, request, id);
+        const char *refusal = routes[i].administration ? http_may_not_administer(c, request) : NULL;
+        if (refusal != NULL)
+            http_answer_error(c, 403, "%s", refusal);
+        else
+            routes[i].run(c, request, id);
         return;
     }
     if (known)

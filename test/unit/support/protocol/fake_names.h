@@ -16,6 +16,9 @@
 #define client_touch fake_client_touch
 #define client_read_index fake_client_read_index
 #define client_query fake_client_query
+#define client_acked_ms fake_client_acked_ms
+#define client_may_tell fake_client_may_tell
+#define service_client_open fake_service_client_open
 #define client_info fake_client_info
 #define client_received fake_client_received
 #define client_sent fake_client_sent

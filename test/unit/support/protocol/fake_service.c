@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/prng.h"
+#include "model/lock/lock.h"
 #include "model/tree/tree.h"
 #include <stdio.h>
 #include <string.h>
@@ -31,12 +32,21 @@ static void count_line(void *context, enum log_level level, const char *line) {
 
 static void emit(void *context, uint8_t model, const void *event) {
     struct fake *fake = context;
+    if (model == MODEL_LEASE) { // as the node does it: who holds the session is asked to close
+        const struct lease_event *lease = event;
+        for (struct list *at = fake->clients.next; at != &fake->clients; at = at->next) {
+            struct client *client = CONTAINER_OF(at, struct client, link);
+            bool newer = lease->type == LEASE_EVENT_ENDED || client->attach < lease->lease.attach;
+            if (client->without_socket && client->session == lease->lease.session && newer) client_close(client, true);
+        }
+    }
     if (fake->protocol->event) fake->protocol->event(fake->instance, model, event);
 }
 
 static void ended(void *context, struct apply *apply, uint64_t session) {
     struct fake *fake = context;
     tree_model.session_end(fake->tree, apply, session);
+    lock_model.session_end(fake->lock, apply, session);
 }
 
 struct fake *fake_new(const struct protocol *protocol, const void *settings) {
@@ -44,6 +54,7 @@ struct fake *fake_new(const struct protocol *protocol, const void *settings) {
     fake->protocol = protocol;
     fake->leases = lease_model.create();
     fake->tree = tree_model.create();
+    fake->lock = lock_model.create();
     lease_on_end(fake->leases, ended, fake);
     list_init(&fake->clients);
     ring_init(&fake->queue, sizeof(struct job));
@@ -59,7 +70,7 @@ struct fake *fake_new(const struct protocol *protocol, const void *settings) {
 static void close_now(struct client *client) {
     if (client->closed) return;
     client->closed = true;
-    client->fake->protocol->close(client->connection);
+    client->protocol->close(client->connection);
     client->connection = NULL;
 }
 
@@ -75,6 +86,7 @@ void fake_free(struct fake *fake) {
     for (size_t i = 0; i < fake->queue.count; i++) buf_unref(((struct job *)ring_at(&fake->queue, i))->bytes);
     ring_free(&fake->queue);
     fake->protocol->stop(fake->instance);
+    lock_model.destroy(fake->lock);
     lease_model.destroy(fake->leases);
     tree_model.destroy(fake->tree);
     log_free(fake->log);
@@ -84,6 +96,7 @@ void fake_free(struct fake *fake) {
 struct client *fake_connect_tls(struct fake *fake, const char *remote, const char *subject) {
     struct client *client = mem_zalloc(sizeof *client);
     client->fake = fake;
+    client->protocol = fake->protocol;
     snprintf(client->info.remote, sizeof client->info.remote, "%s", remote);
     snprintf(client->info.tls_subject, sizeof client->info.tls_subject, "%s", subject);
     client->info.tls = subject[0] != '\0';
@@ -107,7 +120,9 @@ void fake_turn(struct fake *fake) {
                 if (!client->flushed) writer_clear(&client->output);
                 close_now(client);
             }
-            if (client->closed || client->paused || client->attaching || client->input.len == 0) continue;
+            if (client->closed || client->without_socket || client->paused || client->attaching ||
+                client->input.len == 0)
+                continue;
             // Exactly as long as it is, so that ASan sees a read behind it.
             uint8_t *copy = mem_alloc(client->input.len);
             memcpy(copy, client->input.data, client->input.len);
@@ -135,7 +150,7 @@ static struct apply next_entry(struct fake *fake) {
                           .log_time_ms = fake->now_ms,
                           .unix_ms = fake_unix_ms(fake->applied + 1),
                           .seed = fake->applied * 77,
-                          .apply_level = 1,
+                          .apply_level = 2,
                           .leases = fake->leases,
                           .emit = emit,
                           .emit_context = fake};
@@ -151,6 +166,8 @@ static void apply_command(struct fake *fake, struct bytes bytes, struct result *
         result->error = lease_check(fake->leases, command.session, command.attach);
     if (!result->error && command.model == MODEL_LEASE)
         lease_model.apply(fake->leases, &apply, &command, result);
+    else if (!result->error && command.model == MODEL_LOCK)
+        lock_model.apply(fake->lock, &apply, &command, result);
     else if (!result->error)
         tree_model.apply(fake->tree, &apply, &command, result);
     fake->applied = apply.index;
@@ -163,7 +180,8 @@ bool fake_step_one(struct fake *fake) {
     struct client *client = job.client;
     bool alive = !client->closed;
     if (job.kind == JOB_READ) {
-        if (alive) fake->protocol->read_ready(client->connection, job.tag, fake->has_leader ? 0 : COMMAND_NOT_APPLIED);
+        if (alive)
+            client->protocol->read_ready(client->connection, job.tag, fake->has_leader ? 0 : COMMAND_NOT_APPLIED);
     } else {
         struct result result = {0};
         apply_command(fake, bytes_of(job.bytes->data, job.bytes->len), &result);
@@ -180,9 +198,10 @@ bool fake_step_one(struct fake *fake) {
                 }
                 client->session = lease->session;
                 client->attach = lease->attach;
+                client->acked_ms = fake->now_ms;
             }
         }
-        if (alive) fake->protocol->reply(client->connection, job.tag, &result);
+        if (alive && !client->closed) client->protocol->reply(client->connection, job.tag, &result);
     }
     buf_unref(job.bytes);
     fake_turn(fake);
@@ -219,7 +238,54 @@ void fake_expire(struct fake *fake, uint64_t session) {
     fake_turn(fake);
 }
 
+void fake_pass_time(struct fake *fake, uint64_t ms) {
+    fake->now_ms += ms;
+    struct apply apply = next_entry(fake);
+    lock_model.expire(fake->lock, &apply, 1000);
+    fake->applied = apply.index;
+    fake_turn(fake);
+}
+
+void fake_move_session(struct fake *fake, uint64_t session) {
+    struct writer w = {0};
+    struct result result = {0};
+    lease_write_attach(&w, session, lease_find(fake->leases, session)->password, 6000, LEASE_KIND_NATIVE, 2, 1);
+    apply_command(fake, bytes_of(w.data, w.len), &result);
+    writer_free(&w);
+    fake_turn(fake);
+}
+
+void fake_acknowledge(struct fake *fake) {
+    for (struct list *at = fake->clients.next; at != &fake->clients; at = at->next) {
+        struct client *client = CONTAINER_OF(at, struct client, link);
+        if (client->closed || client->session == 0 || client->protocol->kept_alive == NULL) continue;
+        client->acked_ms = client->touched_ms;
+        client->protocol->kept_alive(client->connection);
+    }
+    fake_turn(fake);
+}
+
+void fake_replace_state(struct fake *fake) {
+    struct list *next;
+    for (struct list *at = fake->clients.next; at != &fake->clients; at = next) {
+        struct client *client = CONTAINER_OF(at, struct client, link);
+        next = at->next;
+        if (!client->protocol->outside_state) close_now(client);
+    }
+    fake_turn(fake);
+}
+
 // ---- node/protocol.h, the client's half
+
+struct client *service_client_open(struct service *service, const struct protocol *protocol, void *connection) {
+    struct client *client = mem_zalloc(sizeof *client);
+    client->fake = fake_of(service);
+    client->protocol = protocol;
+    client->connection = connection;
+    client->without_socket = true;
+    list_push_back(&client->fake->clients, &client->link);
+    return client;
+}
 
 void client_write(struct client *client, const void *data, size_t len) {
     ENSURE(!client->closed);
@@ -281,7 +347,15 @@ uint64_t client_session(const struct client *client) {
 uint64_t client_attach_number(const struct client *client) {
     return client->attach;
 }
-void client_touch(struct client *client) {}
+void client_touch(struct client *client) {
+    client->touched_ms = client->fake->now_ms;
+}
+uint64_t client_acked_ms(const struct client *client) {
+    return client->acked_ms;
+}
+bool client_may_tell(const struct client *client) {
+    return !client->fake->silent;
+}
 uint64_t client_read_index(struct client *client) {
     return push(client, JOB_READ, buf_copy("", 0));
 }
@@ -360,8 +434,11 @@ struct log *service_log(struct service *service) {
 
 void service_query(struct service *service, uint8_t model, const void *query, struct result *result) {
     struct fake *fake = fake_of(service);
-    ENSURE(model == MODEL_TREE);
-    tree_model.query(fake->tree, query, result);
+    ENSURE(model == MODEL_TREE || model == MODEL_LOCK);
+    if (model == MODEL_LOCK)
+        lock_model.query(fake->lock, query, result);
+    else
+        tree_model.query(fake->tree, query, result);
 }
 
 void service_leases(struct service *service, void (*visit)(void *context, const struct lease *lease), void *context) {

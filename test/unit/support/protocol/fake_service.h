@@ -11,10 +11,13 @@
 struct client {
     struct list link;
     struct fake *fake;
+    const struct protocol *protocol;
     void *connection;     // of the protocol
     struct writer input;  // sent by the test, not consumed yet
     struct writer output; // written by the protocol, not taken by the test yet
     uint64_t session, attach, received, sent;
+    uint64_t touched_ms, acked_ms; // activity, and what of it was acknowledged
+    bool without_socket;
     struct io_conn_info info;
     bool paused, attaching, closing, flushed, closed,
         reads_nothing; // closed: `close` was called; reads_nothing: output counts as pending
@@ -24,17 +27,22 @@ struct fake {
     const struct protocol *protocol;
     void *instance;
     struct lease_table *leases;
-    void *tree;
+    void *tree, *lock;
     struct list clients;
     struct ring queue; // commands, attaches and read rounds, in order
     uint64_t applied, next_tag, now_ms, random;
     uint64_t commands; // handed over by client_submit and client_attach
     bool has_leader, leading;
+    bool silent; // the keep-alive rule lets nobody be told that his session lives
     uint32_t members;
     uint64_t log_lines;
     struct log *log;
 };
 
+void fake_pass_time(struct fake *fake, uint64_t ms);         // for locks: what is due ends, in an entry
+void fake_move_session(struct fake *fake, uint64_t session); // another node attaches it
+void fake_acknowledge(struct fake *fake);                    // the leader knows of all activity until now
+void fake_replace_state(struct fake *fake);                  // what another state in the place of this one closes, ends
 struct fake *fake_new(const struct protocol *protocol, const void *settings);
 void fake_free(struct fake *fake); // closes every client first
 struct client *fake_connect(struct fake *fake, const char *remote);

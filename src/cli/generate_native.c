@@ -1,0 +1,260 @@
+// docs/native.md and docs/openapi.json, from the table of native operations.
+#include "base/version.h"
+#include "cli/generate.h"
+#include "protocol/http/native.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void text(struct writer *w, const char *words) {
+    write_span(w, bytes_of_text(words));
+}
+
+__attribute__((format(printf, 2, 3))) static void format(struct writer *w, const char *pattern, ...) {
+    char line[1024];
+    va_list arguments;
+    va_start(arguments, pattern);
+    vsnprintf(line, sizeof line, pattern, arguments);
+    va_end(arguments);
+    text(w, line);
+}
+
+static bool can_give(const struct native_operation *operation, const struct native_error *error) {
+    char word[64];
+    snprintf(word, sizeof word, "%s ", error->name);
+    const char *lists[] = {operation->errors, native_common_errors};
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = strstr(lists[i], word);
+        while (at != NULL && at != lists[i] && at[-1] != ' ') at = strstr(at + 1, word);
+        if (at != NULL) return true;
+    }
+    return false;
+}
+
+// ---- docs/native.md
+
+static const char intro[] =
+    "# Native operations\n\n"
+    "Made from the table by `parley generate native`; a test compares them.\n\n"
+    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 64 KiB. "
+    "One\n"
+    "connection carries one operation at a time; further requests on it wait. Requests from web pages (with an "
+    "`Origin`\n"
+    "header) are refused. `docs/openapi.json` says the same for programs (`parley generate openapi`).\n\n"
+    "Numbers are JSON integers, tokens too: they follow the log's index, and stay below 2^53 unless a cluster was "
+    "restored\n"
+    "thousands of times. Times are in milliseconds of the cluster's log time: a clock that jumps expires nothing, and "
+    "time\n"
+    "without a majority does not count. Limits: a name or an owner has at most 255 bytes of UTF-8, a lock 1,000,000\n"
+    "waiters, a session 10,000 claims.\n\n"
+    "A session belongs to no connection: any connection to any node may use it. It lives as long as requests name it; "
+    "send\n"
+    "a keepalive every quarter of its `ttl_ms`, to the node that has it: a request that names it at another node moves "
+    "it\n"
+    "there, and what waits at the former node is told `session-moved` (its place in line stays; ask again with the "
+    "same\n"
+    "owner). Answers that say that a session lives wait until the leader knows of activity that is recent enough.\n\n"
+    "An acquire that waits is answered when the lock is granted. Who closes the connection waits no longer, and does "
+    "not\n"
+    "keep a lock that it was not told of. After `unknown` ask again with the same owner, and release with `all`. A "
+    "release\n"
+    "whose answer never came is repeated until one comes (`not-held` is one): it may still be under way at another "
+    "node, and\n"
+    "would end a later hold of the same token. Behind that answer a new grant has another token.\n\n"
+    "Errors are problem documents (RFC 9457): `type` is `/errors/NAME`, and `title`, `status` and perhaps `detail` say "
+    "more.\n"
+    "`not-applied` was not done and may be sent again; `unknown` may have been done or not.\n";
+
+static const char *type_name(enum native_type type) {
+    static const char *const names[] = {
+        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings", [NATIVE_NUMBER] = "number",
+        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",       [NATIVE_SESSION] = "session",
+        [NATIVE_OBJECTS] = "array"};
+    return names[type];
+}
+
+static void write_choices(struct writer *w, const char *choices) {
+    for (; *choices != 0; choices++) {
+        if (*choices == '|')
+            text(w, ", ");
+        else
+            write_u8(w, (uint8_t)*choices);
+    }
+}
+
+static void write_field(struct writer *w, const struct native_field *field) {
+    format(w, "| `%s` | ", field->name);
+    if (field->type == NATIVE_CHOICE)
+        write_choices(w, field->choices);
+    else
+        text(w, type_name(field->type));
+    text(w, " | ");
+    if (field->required)
+        text(w, "wanted");
+    else if (field->type == NATIVE_NUMBER)
+        format(w, "%llu", (unsigned long long)field->standard);
+    else if (field->type == NATIVE_BOOL)
+        text(w, "false");
+    else if (field->type == NATIVE_CHOICE)
+        format(w, "%.*s", (int)strcspn(field->choices, "|"), field->choices);
+    format(w, " | %s", field->help);
+    if (field->type == NATIVE_NUMBER && field->high != 0 && field->high < INT64_MAX)
+        format(w, " (%llu to %llu)", (unsigned long long)field->low, (unsigned long long)field->high);
+    text(w, " |\n");
+}
+
+static void write_operation(struct writer *w, const struct native_operation *operation) {
+    format(w, "\n## POST %s\n\n%s\n", operation->path, operation->about);
+    if (operation->administration) text(w, "\nFrom the node's own machine only, unless `allow-remote` is on.\n");
+    if (operation->fields[0].name != NULL) text(w, "\n| field | type | default | |\n| --- | --- | --- | --- |\n");
+    for (size_t i = 0; operation->fields[i].name != NULL; i++) write_field(w, &operation->fields[i]);
+    if (operation->answer[0].name != NULL) text(w, "\n| answer | type | |\n| --- | --- | --- |\n");
+    for (size_t i = 0; operation->answer[i].name != NULL; i++)
+        format(w, "| `%s` | %s | %s |\n", operation->answer[i].name, type_name(operation->answer[i].type),
+               operation->answer[i].help);
+    if (operation->errors[0] == 0) return;
+    text(w, "\nErrors:");
+    for (const char *at = operation->errors; *at != 0; at += strcspn(at, " ") + 1)
+        format(w, "%s `%.*s`", at == operation->errors ? "" : ",", (int)strcspn(at, " "), at);
+    text(w, ".\n");
+}
+
+void generate_native(struct writer *w) {
+    text(w, intro);
+    for (size_t i = 0; i < native_operation_count; i++) write_operation(w, &native_operations[i]);
+    text(w, "\n## Errors\n\nThose that every operation may give:");
+    for (const char *at = native_common_errors; *at != 0; at += strcspn(at, " ") + 1)
+        format(w, "%s `%.*s`", at == native_common_errors ? "" : ",", (int)strcspn(at, " "), at);
+    text(w, ".\n\n| name | status | |\n| --- | --- | --- |\n");
+    for (size_t i = 0; i < native_error_count; i++)
+        format(w, "| `%s` | %d | %s |\n", native_errors[i].name, native_errors[i].status, native_errors[i].title);
+    text(w, "\nMembers beside: `field` (bad-request), `holder` and `token` of one holder (busy), `name` (acquire_all: "
+            "the lock\n"
+            "that could not be had), `circle` (deadlock: who waits for whom).\n");
+}
+
+// ---- docs/openapi.json
+
+static json_t *choices_schema(const char *choices) {
+    json_t *list = json_array();
+    while (*choices != 0) {
+        size_t len = strcspn(choices, "|");
+        json_array_append_new(list, json_stringn(choices, len));
+        choices += len + (choices[len] == '|');
+    }
+    return json_pack("{s:s, s:o}", "type", "string", "enum", list);
+}
+
+static json_t *field_schema(const struct native_field *field, bool request) {
+    json_t *json;
+    switch (field->type) {
+    case NATIVE_NUMBER:
+        json = json_pack("{s:s, s:s}", "type", "integer", "format", "int64");
+        if (request) json_object_set_new(json, "minimum", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maximum", json_integer((json_int_t)field->high));
+        if (request && !field->required)
+            json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
+        break;
+    case NATIVE_BOOL:
+        json = json_pack("{s:s}", "type", "boolean");
+        if (request) json_object_set_new(json, "default", json_false());
+        break;
+    case NATIVE_CHOICE:
+        json = choices_schema(field->choices);
+        break;
+    case NATIVE_TEXTS:
+        json = json_pack("{s:s, s:{s:s, s:i, s:i}, s:I, s:I}", "type", "array", "items", "type", "string", "minLength",
+                         1, "maxLength", 255, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
+        break;
+    case NATIVE_OBJECTS:
+        json = json_pack("{s:s}", "type", "array");
+        break;
+    case NATIVE_SESSION:
+        json = json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9a-f]{32}$");
+        break;
+    default:
+        json = json_pack("{s:s}", "type", "string");
+        if (request) json_object_set_new(json, "minLength", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maxLength", json_integer((json_int_t)field->high)); // bytes: at most
+    }
+    json_object_set_new(json, "description", json_string(field->help));
+    return json;
+}
+
+static json_t *object_schema(const struct native_field *fields, bool request) {
+    json_t *properties = json_object(), *required = json_array();
+    for (; fields->name != NULL; fields++) {
+        json_object_set_new(properties, fields->name, field_schema(fields, request));
+        if (fields->required) json_array_append_new(required, json_string(fields->name));
+    }
+    json_t *json = json_pack("{s:s, s:o}", "type", "object", "properties", properties);
+    if (request) json_object_set_new(json, "additionalProperties", json_false());
+    if (json_array_size(required) > 0) json_object_set(json, "required", required);
+    json_decref(required);
+    return json;
+}
+
+static json_t *content(const char *type, json_t *schema) {
+    return json_pack("{s:{s:o}}", type, "schema", schema);
+}
+
+// One response a status, with the names of all errors that it may be.
+static void add_errors(json_t *responses, const struct native_operation *operation) {
+    for (size_t i = 0; i < native_error_count; i++) {
+        const struct native_error *error = &native_errors[i];
+        char status[8];
+        if (!can_give(operation, error)) continue;
+        snprintf(status, sizeof status, "%d", error->status);
+        json_t *response = json_object_get(responses, status);
+        const char *before = json_string_value(json_object_get(response, "description"));
+        json_t *words = json_sprintf("%s%s%s: %s", before != NULL ? before : "", before != NULL ? "; " : "",
+                                     error->name, error->title);
+        if (response == NULL) {
+            json_t *schema = json_pack("{s:s}", "$ref", "#/components/schemas/problem");
+            response = json_object();
+            json_object_set_new(response, "description", words);
+            json_object_set_new(response, "content", content("application/problem+json", schema));
+            json_object_set_new(responses, status, response);
+        } else {
+            json_object_set_new(response, "description", words);
+        }
+    }
+}
+
+static json_t *operation_json(const struct native_operation *operation) {
+    json_t *responses = json_object(), *json = json_object();
+    json_object_set_new(responses, "200",
+                        json_pack("{s:s, s:o}", "description", "done", "content",
+                                  content("application/json", object_schema(operation->answer, false))));
+    add_errors(responses, operation);
+    char id[64];
+    snprintf(id, sizeof id, "%s", operation->path + strlen("/v1/"));
+    for (char *at = id; *at != 0; at++)
+        if (*at == '/') *at = '_';
+    json_object_set_new(json, "operationId", json_string(id));
+    json_object_set_new(json, "summary", json_string(operation->about));
+    json_object_set_new(json, "requestBody",
+                        json_pack("{s:b, s:o}", "required", operation->fields[0].name != NULL, "content",
+                                  content("application/json", object_schema(operation->fields, true))));
+    json_object_set_new(json, "responses", responses);
+    return json_pack("{s:o}", "post", json);
+}
+
+void generate_openapi(struct writer *w) {
+    json_t *paths = json_object();
+    for (size_t i = 0; i < native_operation_count; i++)
+        json_object_set_new(paths, native_operations[i].path, operation_json(&native_operations[i]));
+    json_t *problem = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}, s:[s, s, s]}", "type", "object",
+                                "properties", "type", "type", "string", "title", "type", "string", "status", "type",
+                                "integer", "detail", "type", "string", "required", "type", "title", "status");
+    json_t *json = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:{s:o}}}", "openapi", "3.1.0", "info", "title",
+                             "Parley native operations", "version", PARLEY_VERSION, "description",
+                             "docs/native.md says what stands behind them.", "paths", paths, "components", "schemas",
+                             "problem", problem);
+    char *words = json_dumps(json, JSON_INDENT(2));
+    text(w, words);
+    text(w, "\n");
+    free(words);
+    json_decref(json);
+}

@@ -1,0 +1,198 @@
+// Requests of the native operations: which one it is, its JSON against the operation's fields, and problem documents
+// (RFC 9457) for what is wrong.
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "protocol/http/native_internal.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBLEM "application/problem+json"
+
+// ---- answers
+
+void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json) {
+    char *text = json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    ENSURE(text != NULL);
+    struct writer w;
+    writer_init(&w);
+    write_span(&w, bytes_of_text(text));
+    write_u8(&w, '\n');
+    free(text);
+    http_answer(c, status, type, bytes_of(w.data, w.len));
+    writer_free(&w);
+}
+
+const struct native_error *native_error(const char *name) {
+    size_t i = 0;
+    while (i < native_error_count && strcmp(native_errors[i].name, name) != 0) i++;
+    ENSURE(i < native_error_count);
+    return &native_errors[i];
+}
+
+void http_problem(struct http_connection *c, const char *name, const char *detail, json_t *members) {
+    const struct native_error *error = native_error(name);
+    json_t *json = json_object(), *words = detail != NULL ? json_string(detail) : NULL;
+    json_object_set_new(json, "type", json_sprintf("/errors/%s", name));
+    json_object_set_new(json, "title", json_string(error->title));
+    json_object_set_new(json, "status", json_integer(error->status));
+    if (words != NULL) json_object_set_new(json, "detail", words);
+    if (members != NULL) json_object_update(json, members);
+    json_decref(members);
+    http_answer_compact(c, error->status, PROBLEM, json);
+}
+
+// ---- fields
+
+__attribute__((format(printf, 3, 4))) static bool wrong(struct http_connection *c, const char *field,
+                                                        const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    json_t *members = json_object(), *name = json_string(field);
+    if (name != NULL) json_object_set_new(members, "field", name);
+    http_problem(c, "bad-request", text, members);
+    return false;
+}
+
+static bool take_choice(const struct native_field *field, struct native_value *out) {
+    const char *at = field->choices;
+    for (uint64_t place = 0;; place++) {
+        size_t len = strcspn(at, "|");
+        if (out->text.len == len && memcmp(out->text.data, at, len) == 0) {
+            out->number = place;
+            return true;
+        }
+        if (at[len] == 0) return false;
+        at += len + 1;
+    }
+}
+
+static bool take_texts(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    if (!json_is_array(json) || count < field->low || count > field->high)
+        return wrong(c, field->name, "%s: an array of %llu to %llu strings is wanted", field->name,
+                     (unsigned long long)field->low, (unsigned long long)field->high);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *one = json_array_get(json, i);
+        if (!json_is_string(one) || json_string_length(one) < 1 || json_string_length(one) > 255)
+            return wrong(c, field->name, "%s: its strings have 1 to 255 bytes", field->name);
+    }
+    return true;
+}
+
+static bool take_string(struct http_connection *c, const struct native_field *field, struct native_value *out,
+                        const json_t *json) {
+    if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
+    out->text = bytes_of(json_string_value(json), json_string_length(json));
+    if (field->type == NATIVE_CHOICE)
+        return take_choice(field, out) || wrong(c, field->name, "%s: one of %s is wanted", field->name, field->choices);
+    if (field->type == NATIVE_SESSION)
+        return session_parse(json_string_value(json), &out->session, out->secret) ||
+               wrong(c, field->name, "%s: it is none that /v1/session/create gave", field->name);
+    return (out->text.len >= field->low && out->text.len <= field->high) ||
+           wrong(c, field->name, "%s: a string of %llu to %llu bytes is wanted", field->name,
+                 (unsigned long long)field->low, (unsigned long long)field->high);
+}
+
+static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out,
+                 const json_t *json) {
+    out->given = true;
+    switch (field->type) {
+    case NATIVE_NUMBER: {
+        json_int_t number = json_integer_value(json);
+        if (!json_is_integer(json) || number < 0 || (uint64_t)number < field->low || (uint64_t)number > field->high)
+            return wrong(c, field->name, "%s: a whole number from %llu to %llu is wanted", field->name,
+                         (unsigned long long)field->low, (unsigned long long)field->high);
+        out->number = (uint64_t)number;
+        return true;
+    }
+    case NATIVE_BOOL:
+        out->number = json_is_true(json);
+        return json_is_boolean(json) || wrong(c, field->name, "%s: true or false is wanted", field->name);
+    case NATIVE_TEXTS:
+        out->list = json;
+        return take_texts(c, field, json);
+    default:
+        return take_string(c, field, out, json);
+    }
+}
+
+static bool take_all(struct http_connection *c, struct http_call *call) {
+    const struct native_field *fields = call->operation->fields;
+    const char *key;
+    json_t *value;
+    json_object_foreach(call->body, key, value) {
+        const struct native_field *field = fields;
+        while (field->name != NULL && strcmp(field->name, key) != 0) field++;
+        if (field->name == NULL) return wrong(c, key, "%.64s: there is no such field", key);
+    }
+    for (size_t i = 0; fields[i].name != NULL; i++) {
+        ENSURE(i < NATIVE_FIELDS_MAX);
+        call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
+        const json_t *given = json_object_get(call->body, fields[i].name);
+        if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
+        if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
+    }
+    return true;
+}
+
+const struct native_value *call_value(const struct http_call *call, const char *name) {
+    const struct native_field *fields = call->operation->fields;
+    size_t i = 0;
+    while (fields[i].name != NULL && strcmp(fields[i].name, name) != 0) i++;
+    ENSURE(fields[i].name != NULL);
+    return &call->values[i];
+}
+
+// ---- requests
+
+static json_t *read_object(struct http_connection *c, const struct http_request *request) {
+    json_error_t error;
+    if (request->body.len == 0) return json_object();
+    json_t *json = json_loadb((const char *)request->body.data, request->body.len, JSON_REJECT_DUPLICATES, &error);
+    if (json_is_object(json)) return json;
+    if (json != NULL)
+        http_problem(c, "bad-request", "the body is JSON, but no object", NULL);
+    else
+        wrong(c, "", "the body is no JSON: %.200s", error.text);
+    json_decref(json);
+    return NULL;
+}
+
+static bool may_run(struct http_connection *c, const struct native_operation *operation,
+                    const struct http_request *request) {
+    if (request->method != HTTP_VERB_POST) {
+        http_problem(c, "bad-method", "POST is wanted, with a JSON object as body", NULL);
+        return false;
+    }
+    const char *refusal = operation->administration ? http_may_not_administer(c, request)
+                          : request->has_origin     ? "requests from web pages may not do this"
+                                                    : NULL;
+    if (refusal == NULL) return true;
+    http_problem(c, "forbidden", refusal, NULL);
+    return false;
+}
+
+bool http_native(struct http_connection *c, const struct http_request *request) {
+    const struct native_operation *operation = native_operations;
+    const struct native_operation *end = operation + native_operation_count;
+    while (operation < end && strcmp(operation->path, request->path) != 0) operation++;
+    if (operation == end) return false;
+    if (!may_run(c, operation, request)) return true;
+    json_t *body = read_object(c, request);
+    if (body == NULL) return true;
+    struct http_call *call = mem_zalloc(sizeof *call);
+    call->operation = operation;
+    call->body = body;
+    if (take_all(c, call)) {
+        call_begin(c, call);
+    } else {
+        json_decref(body);
+        mem_free(call);
+    }
+    return true;
+}

@@ -1,0 +1,60 @@
+// The native operations, POST /v1/MODEL/OPERATION, each one row: how its JSON is read, what answers it may give, who
+// runs it. The table drives parsing, dispatch, docs/native.md and docs/openapi.json.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NATIVE_FIELDS_MAX 12u
+#define NATIVE_SESSION_TTL_MS_MIN 2000u // below it an election would make keepalives late
+#define NATIVE_SESSION_TTL_MS_MAX (24u * 3600 * 1000)
+#define NATIVE_SESSION_TTL_MS_DEFAULT 15000u
+#define NATIVE_LIST_DEFAULT 1000u
+#define NATIVE_LIST_MAX 10000u         // of one answer: about 4 MB
+#define NATIVE_WATCH_MS_DEFAULT 30000u // proxies drop what is silent for a minute
+#define NATIVE_WATCH_MS_MAX 3600000u
+#define NATIVE_ATTACH_MS 10000u   // as linearizable reads: what found no leader for so long is refused
+#define NATIVE_KEEPALIVE_MS 5000u // a keepalive that no leader acknowledged by then is answered: ask another node
+
+enum native_type {
+    NATIVE_TEXT,   // a JSON string of low to high bytes of UTF-8
+    NATIVE_TEXTS,  // an array of low to high strings of 1 to 255 bytes
+    NATIVE_NUMBER, // a JSON integer from low to high
+    NATIVE_BOOL,
+    NATIVE_CHOICE,  // one of the words of `choices`; its number is its place
+    NATIVE_SESSION, // what /v1/session/create gave
+    NATIVE_OBJECTS, // of answers only
+};
+struct native_field {
+    const char *name;
+    enum native_type type;
+    const char *help;
+    uint64_t low, high, standard; // standard: the value of a number, bool or choice that is not given
+    bool required;
+    const char *choices; // "a|b"
+};
+struct native_error { // a problem document's type is /errors/NAME
+    const char *name;
+    int status;
+    const char *title;
+};
+struct http_call;
+struct result;
+struct native_operation {
+    const char *path, *about;
+    const struct native_field *fields; // of the request; ends with name NULL
+    const struct native_field *answer; // of a 200; ends with name NULL
+    const char *errors;  // names, with a space behind each; those of `native_common_errors` go without saying
+    bool administration; // from the node's own machine only, unless allow-remote
+    void (*run)(struct http_call *call);
+    void (*reply)(struct http_call *call, const struct result *result); // of the command that `run` submitted
+    void (*read)(struct http_call *call);                               // of the read that `run` asked for
+    // Nobody is left to hear of it: gives back what it got or waits for, and ends it (call_end) or submits once more.
+    void (*gone)(struct http_call *call);
+};
+extern const struct native_operation native_operations[];
+extern const size_t native_operation_count;
+extern const struct native_error native_errors[];
+extern const size_t native_error_count;
+extern const char native_common_errors[];
+const struct native_error *native_error(const char *name); // there is one

@@ -1,0 +1,113 @@
+// What the files of the native operations share.
+//
+//   native.c          JSON in, problem documents out, which operation it is
+//   native_table.c    the operations, their fields and errors
+//   native_agent.c    agents (who submits commands) and calls (a request until it is answered)
+//   native_session.c  sessions
+//   native_lock.c     locks
+//
+// A call belongs to its connection and to an agent. An agent is a client without a socket: one for each session that is
+// attached here, and one for everything that has no session. So sessions outlive connections, and what a connection
+// that has gone was waiting for can be cancelled.
+//
+//   connection --waits for--> call --of--> agent --commands, reads--> node
+//                              ^ events of the model: by ticket or token
+#pragma once
+#include "base/hash.h"
+#include "model/lock/lock.h"
+#include "protocol/http/internal.h"
+#include "protocol/http/native.h"
+
+struct native_value {
+    bool given;
+    struct bytes text;
+    uint64_t number;
+    const json_t *list;
+    uint64_t session; // of NATIVE_SESSION, and its secret
+    uint8_t secret[LEASE_PASSWORD_BYTES];
+};
+
+enum agent_state { AGENT_READS, AGENT_ATTACHES, AGENT_READY, AGENT_ENDED };
+struct http_agent {
+    struct list link;
+    struct hash_node by_session;
+    struct http_instance *instance;
+    struct client *client;
+    enum agent_state state;
+    uint64_t session; // 0: of calls without a session, or one that is being created
+    uint8_t secret[LEASE_PASSWORD_BYTES];
+    uint64_t since_ms;
+    struct list calls;     // that wait for the agent or for events
+    struct list timed;     // that time or an acknowledgement ends
+    struct list submitted; // in the order of their commands
+    struct list reading;
+};
+
+enum call_state { CALL_WAITS_FOR_AGENT, CALL_SUBMITTED, CALL_READS, CALL_KEEPALIVE, CALL_WAITS_FOR_EVENT, CALL_GATED };
+struct http_call {
+    struct http_waiting waiting; // its connection
+    struct list of_agent;
+    struct hash_node by_number; // while it waits for an event: of a ticket or a token
+    struct http_agent *agent;
+    const struct native_operation *operation;
+    json_t *body; // its texts are those of `values`
+    struct native_value values[NATIVE_FIELDS_MAX];
+    enum call_state state;
+    uint64_t tag, number, since_ms, until_ms;
+    uint64_t token; // of a lock that was granted and not told yet
+    bool cleans_up; // its connection has gone, and it gives back what it got
+    int status;     // CALL_GATED: the answer that waits
+    json_t *answer;
+};
+
+// native.c
+const struct native_value *call_value(const struct http_call *call, const char *field);
+void http_problem(struct http_connection *c, const char *error, const char *detail, json_t *members); // members: taken
+void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
+
+// native_agent.c
+void call_begin(struct http_connection *c, struct http_call *call); // finds its agent and runs it
+void call_answer(struct http_call *call, int status, json_t *json); // frees the call; held back by the keep-alive rule
+void call_fail(struct http_call *call, const char *error, const char *detail, json_t *members); // at once
+void call_fail_command(struct http_call *call, int error);                                      // of COMMAND_ERRORS
+void call_submit(struct http_call *call, struct writer *w); // a command; takes the writer
+void call_read(struct http_call *call);                     // operation->read follows
+void call_wait(struct http_call *call, uint64_t number);    // for an event that names this ticket or token
+void call_keepalive(struct http_call *call);
+void call_attach(struct http_call *call, uint32_t ttl_ms); // a new session
+void call_end(struct http_call *call);                     // nobody is told
+uint64_t call_session(const struct http_call *call);
+uint64_t call_attach_number(const struct http_call *call);
+struct http_call *call_waiting_for(struct http_instance *instance, uint64_t number); // NULL: none
+void agent_submit(struct http_agent *agent, struct writer *w); // nobody waits for its answer; takes the writer
+void agents_tick(struct http_instance *instance, uint64_t now_ms);
+void agents_event(struct http_instance *instance, const struct lease_event *event);
+
+// native_session.c
+void session_text(uint64_t session, const uint8_t secret[LEASE_PASSWORD_BYTES], char out[64]);
+bool session_parse(const char *text, uint64_t *session, uint8_t secret[LEASE_PASSWORD_BYTES]);
+void session_create_run(struct http_call *call);
+void session_create_reply(struct http_call *call, const struct result *result);
+void session_keepalive_run(struct http_call *call);
+void session_keepalive_done(struct http_call *call); // the leader knows
+void session_close_run(struct http_call *call);
+void session_close_reply(struct http_call *call, const struct result *result);
+
+// native_lock.c
+void lock_acquire_run(struct http_call *call);
+void lock_acquire_reply(struct http_call *call, const struct result *result);
+void lock_acquire_gone(struct http_call *call);
+void lock_acquire_all_run(struct http_call *call);
+void lock_acquire_all_reply(struct http_call *call, const struct result *result);
+void lock_release_run(struct http_call *call);
+void lock_renew_run(struct http_call *call);
+void lock_cancel_run(struct http_call *call);
+void lock_cancel_reply(struct http_call *call, const struct result *result);
+void lock_break_run(struct http_call *call);
+void lock_held_reply(struct http_call *call, const struct result *result); // of release, renew, break
+void lock_read_run(struct http_call *call);                                // of verify, watch, list, show
+void lock_verify_read(struct http_call *call);
+void lock_watch_read(struct http_call *call);
+void lock_list_read(struct http_call *call);
+void lock_show_read(struct http_call *call);
+void lock_event(struct http_instance *instance, const struct lock_event *event);

@@ -1,0 +1,374 @@
+// Locks over HTTP: arguments into commands, results and events into answers.
+#include "base/assert.h"
+#include "protocol/http/native_internal.h"
+#include <stdio.h>
+#include <string.h>
+
+#define TOKEN_NUMBER (1ull << 63) // calls that wait for what becomes of a token, beside those that wait for a ticket
+
+static struct bytes text_of(const struct http_call *call, const char *field) {
+    return call_value(call, field)->text;
+}
+static uint64_t number_of(const struct http_call *call, const char *field) {
+    return call_value(call, field)->number;
+}
+
+static json_t *number(uint64_t n) {
+    return json_integer((json_int_t)n);
+}
+static json_t *text(struct bytes bytes) { // owners and names came as JSON, so they are UTF-8
+    json_t *json = json_stringn((const char *)bytes.data, bytes.len);
+    return json != NULL ? json : json_string("");
+}
+
+static void fail(struct http_call *call, int error, const struct lock_result *lock) {
+    static const char *const names[] = {[-LOCK_BUSY] = "busy",         [-LOCK_NOT_HELD] = "not-held",
+                                        [-LOCK_DEADLOCK] = "deadlock", [-LOCK_KIND] = "kind",
+                                        [-LOCK_LIMIT] = "limit",       [-LOCK_BAD_ARGUMENTS] = "bad-request"};
+    ENSURE(error < 0 && (size_t)-error < sizeof names / sizeof names[0]);
+    json_t *members = json_object();
+    if (error == LOCK_BUSY) {
+        json_object_set_new(members, "holder", text(lock->holder));
+        json_object_set_new(members, "token", number(lock->token));
+    }
+    if (lock->refused.len > 0) json_object_set_new(members, "name", text(lock->refused));
+    if (lock->circle.len > 0) json_object_set_new(members, "circle", text(lock->circle));
+    call_fail(call, names[-error], NULL, members);
+}
+
+// ---- acquire
+
+// An owner's name without a session is anybody's who says it: an empty one would be shared by all who forgot it.
+static bool bound(struct http_call *call) {
+    const char *missing = NULL;
+    if (call_session(call) == 0 && text_of(call, "owner").len == 0)
+        missing = "without a session, an owner's name is wanted";
+    if (call_session(call) == 0 && number_of(call, "ttl_ms") == 0)
+        missing = "a session or ttl_ms is wanted: nothing would ever end it";
+    if (missing == NULL) return true;
+    call_fail(call, "bad-request", missing, NULL);
+    return false;
+}
+
+void lock_acquire_run(struct http_call *call) {
+    struct lock_request request = {.name = text_of(call, "name"),
+                                   .owner = text_of(call, "owner"),
+                                   .mode = (enum lock_mode)number_of(call, "mode"),
+                                   .permits = (uint32_t)number_of(call, "permits"),
+                                   .total = (uint32_t)number_of(call, "total"),
+                                   .ttl_ms = number_of(call, "ttl_ms"),
+                                   .wait_ms = number_of(call, "wait_ms"),
+                                   .delay_ms = number_of(call, "delay_ms")};
+    bool permits = request.mode == LOCK_PERMITS;
+    if (!bound(call)) return;
+    if (permits ? request.permits > request.total : request.total != 0 || request.permits != 1) {
+        call_fail(call, "bad-request", "permits and total go with mode permits; permits are at most the total", NULL);
+        return;
+    }
+    struct writer w;
+    writer_init(&w);
+    lock_write_acquire(&w, call_session(call), call_attach_number(call), &request);
+    call_submit(call, &w);
+}
+
+static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uint32_t holds) {
+    json_t *json = json_object();
+    json_object_set_new(json, "token", number(token));
+    json_object_set_new(json, "ticket", number(ticket));
+    json_object_set_new(json, "holds", number(holds));
+    call->token = token;
+    call_answer(call, 200, json);
+}
+
+static void give_back(struct http_call *call, uint64_t token) {
+    struct writer w;
+    writer_init(&w);
+    lock_write_release(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
+                       token, false);
+    agent_submit(call->agent, &w);
+    call_end(call);
+}
+
+void lock_acquire_reply(struct http_call *call, const struct result *result) {
+    const struct lock_result *lock = result->value;
+    if (result->op == LOCK_CANCEL) { // nobody is there any more; it may have been granted meanwhile
+        if (result->error == 0 && lock->granted)
+            give_back(call, lock->token);
+        else
+            call_end(call);
+    } else if (result->error != 0) {
+        fail(call, result->error, lock);
+    } else if (lock->granted) {
+        granted(call, lock->token, lock->ticket, lock->holds);
+    } else {
+        call_wait(call, lock->ticket);
+    }
+}
+
+void lock_acquire_gone(struct http_call *call) {
+    if (call->token != 0) {
+        give_back(call, call->token);
+    } else if (call->number != 0 && call_waiting_for(call->agent->instance, call->number) == NULL) {
+        struct writer w;
+        writer_init(&w);
+        lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"),
+                          text_of(call, "owner"), call->number);
+        call_submit(call, &w);
+    } else {
+        call_end(call); // another one waits in the same place
+    }
+}
+
+// ---- several at once
+
+void lock_acquire_all_run(struct http_call *call) {
+    struct bytes names[2 * LOCK_ALL_MAX];
+    enum lock_mode modes[2 * LOCK_ALL_MAX];
+    size_t count = 0;
+    for (enum lock_mode mode = LOCK_EXCLUSIVE; mode <= LOCK_SHARED; mode++) {
+        const json_t *list = call_value(call, mode == LOCK_SHARED ? "shared_names" : "names")->list;
+        for (size_t i = 0; i < json_array_size(list); i++, count++) {
+            const json_t *name = json_array_get(list, i);
+            names[count] = bytes_of(json_string_value(name), json_string_length(name));
+            modes[count] = mode;
+        }
+    }
+    if (!bound(call)) return;
+    if (count == 0 || count > LOCK_ALL_MAX) {
+        call_fail(call, "bad-request", "1 to 64 names are wanted", NULL);
+        return;
+    }
+    struct writer w;
+    writer_init(&w);
+    lock_write_acquire_all(&w, call_session(call), call_attach_number(call), text_of(call, "owner"),
+                           number_of(call, "ttl_ms"), number_of(call, "delay_ms"), names, modes, count);
+    call_submit(call, &w);
+}
+
+void lock_acquire_all_reply(struct http_call *call, const struct result *result) {
+    const struct lock_result *lock = result->value;
+    if (result->error != 0) {
+        fail(call, result->error, lock);
+        return;
+    }
+    json_t *json = json_object(), *tokens = json_array();
+    for (size_t i = 0; i < lock->token_count; i++) json_array_append_new(tokens, number(lock->tokens[i]));
+    json_object_set_new(json, "tokens", tokens);
+    call_answer(call, 200, json);
+}
+
+// ---- what holders and operators ask
+
+void lock_release_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    lock_write_release(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
+                       number_of(call, "token"), number_of(call, "all") != 0);
+    call_submit(call, &w);
+}
+
+void lock_renew_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    lock_write_renew(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
+                     number_of(call, "token"), number_of(call, "ttl_ms"));
+    call_submit(call, &w);
+}
+
+void lock_break_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    lock_write_break(&w, text_of(call, "name"), number_of(call, "token"), text_of(call, "reason"));
+    call_submit(call, &w);
+}
+
+void lock_held_reply(struct http_call *call, const struct result *result) {
+    const struct lock_result *lock = result->value;
+    if (result->error != 0) {
+        fail(call, result->error, lock);
+        return;
+    }
+    json_t *json = json_object();
+    if (result->op != LOCK_BREAK) json_object_set_new(json, "holds", number(lock->holds));
+    call_answer(call, 200, json);
+}
+
+void lock_cancel_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
+                      number_of(call, "ticket"));
+    call_submit(call, &w);
+}
+
+void lock_cancel_reply(struct http_call *call, const struct result *result) {
+    const struct lock_result *lock = result->value;
+    if (result->error != 0) {
+        fail(call, result->error, lock);
+        return;
+    }
+    json_t *json = json_object();
+    json_object_set_new(json, "granted", json_boolean(lock->granted));
+    if (lock->granted) json_object_set_new(json, "token", number(lock->token));
+    call_answer(call, 200, json);
+}
+
+// ---- reads: as of a moment after the request came
+
+void lock_read_run(struct http_call *call) {
+    call_read(call);
+}
+
+struct search {
+    uint64_t token;
+    bool found;
+};
+
+static void find_token(void *context, const struct lock_claim_info *claim) {
+    struct search *search = context;
+    search->found |= claim->token == search->token;
+}
+
+static bool is_held(const struct http_call *call) {
+    struct search search = {.token = number_of(call, "token")};
+    struct lock_query query = {.name = text_of(call, "name"), .claim = find_token, .context = &search};
+    struct result result;
+    service_query(call->agent->instance->service, MODEL_LOCK, &query, &result);
+    return search.found;
+}
+
+void lock_verify_read(struct http_call *call) {
+    json_t *json = json_object();
+    json_object_set_new(json, "valid", json_boolean(is_held(call)));
+    call_answer(call, 200, json);
+}
+
+static void watched(struct http_call *call, const char *loss, struct bytes reason) {
+    json_t *json = json_object();
+    json_object_set_new(json, "held", json_boolean(loss == NULL));
+    if (loss != NULL) json_object_set_new(json, "loss", json_string(loss));
+    if (reason.len > 0) json_object_set_new(json, "reason", text(reason));
+    call_answer(call, 200, json);
+}
+
+void lock_watch_read(struct http_call *call) {
+    uint64_t now_ms = service_now_ms(call->agent->instance->service), wait_ms = number_of(call, "wait_ms");
+    if (call->until_ms == 0) call->until_ms = call->since_ms + wait_ms;
+    bool held = is_held(call);
+    if (held && now_ms < call->until_ms)
+        call_wait(call, number_of(call, "token") | TOKEN_NUMBER);
+    else
+        watched(call, held ? NULL : "gone", bytes_of("", 0));
+}
+
+struct listing {
+    json_t *items;
+    struct bytes prefix;
+    size_t limit;
+    bool more;
+    uint64_t now_ms;
+    enum lock_mode mode; // of the one that is shown
+    uint32_t total, holders, waiters;
+};
+
+static const char *mode_name(enum lock_mode mode) {
+    static const char *const names[] = {"exclusive", "shared", "permits"};
+    return names[mode];
+}
+
+static void list_lock(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
+                      uint32_t waiters) {
+    struct listing *listing = context;
+    if (name.len < listing->prefix.len || memcmp(name.data, listing->prefix.data, listing->prefix.len) != 0) return;
+    if (json_array_size(listing->items) == listing->limit) {
+        listing->more = true;
+        return;
+    }
+    json_t *json = json_object();
+    json_object_set_new(json, "name", text(name));
+    json_object_set_new(json, "mode", json_string(mode_name(mode)));
+    json_object_set_new(json, "total", number(total));
+    json_object_set_new(json, "holders", number(holders));
+    json_object_set_new(json, "waiters", number(waiters));
+    json_array_append_new(listing->items, json);
+}
+
+void lock_list_read(struct http_call *call) {
+    struct listing listing = {
+        .items = json_array(), .prefix = text_of(call, "prefix"), .limit = number_of(call, "limit")};
+    struct lock_query query = {.name = bytes_of("", 0), .lock = list_lock, .context = &listing};
+    struct result result;
+    service_query(call->agent->instance->service, MODEL_LOCK, &query, &result);
+    json_t *json = json_object();
+    json_object_set_new(json, "locks", listing.items);
+    json_object_set_new(json, "more", json_boolean(listing.more));
+    call_answer(call, 200, json);
+}
+
+static uint64_t since(uint64_t now_ms, uint64_t then_ms) {
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+static void show_claim(void *context, const struct lock_claim_info *claim) {
+    struct listing *listing = context;
+    if (json_array_size(listing->items) == listing->limit) return;
+    json_t *json = json_object();
+    json_object_set_new(json, "owner", text(claim->owner));
+    json_object_set_new(json, "session", number(claim->session));
+    json_object_set_new(json, "ticket", number(claim->ticket));
+    json_object_set_new(json, "token", number(claim->token));
+    json_object_set_new(json, "mode", json_string(mode_name(claim->mode)));
+    json_object_set_new(json, "permits", number(claim->permits));
+    json_object_set_new(json, "holds", number(claim->holds));
+    json_object_set_new(json, "for_ms", number(since(listing->now_ms, claim->since_ms)));
+    json_object_set_new(json, "ttl_ms", number(claim->ttl_ms));
+    json_object_set_new(json, "due_in_ms", number(since(claim->due_ms, listing->now_ms)));
+    json_array_append_new(listing->items, json);
+}
+
+static void show_lock(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
+                      uint32_t waiters) {
+    struct listing *listing = context;
+    listing->mode = mode;
+    listing->total = total;
+    listing->holders = holders;
+    listing->waiters = waiters;
+}
+
+void lock_show_read(struct http_call *call) {
+    struct service *service = call->agent->instance->service;
+    struct service_status status;
+    service_status(service, &status);
+    struct listing listing = {.items = json_array(), .limit = number_of(call, "limit"), .now_ms = status.log_time_ms};
+    struct lock_query query = {
+        .name = text_of(call, "name"), .lock = show_lock, .claim = show_claim, .context = &listing};
+    struct result result;
+    service_query(service, MODEL_LOCK, &query, &result);
+    json_t *json = json_object();
+    json_object_set_new(json, "name", text(query.name));
+    json_object_set_new(json, "mode", json_string(mode_name(listing.mode)));
+    json_object_set_new(json, "total", number(listing.total));
+    json_object_set_new(json, "holders", number(listing.holders));
+    json_object_set_new(json, "waiters", number(listing.waiters));
+    json_object_set_new(json, "claims", listing.items);
+    call_answer(call, 200, json);
+}
+
+// ---- events
+
+void lock_event(struct http_instance *instance, const struct lock_event *event) {
+    static const char *const losses[] = {
+        [LOCK_LOSS_EXPIRED] = "expired", [LOCK_LOSS_SESSION] = "session", [LOCK_LOSS_BROKEN] = "broken"};
+    uint64_t wanted = event->type == LOCK_EVENT_LOST ? event->token | TOKEN_NUMBER : event->ticket;
+    struct http_call *call;
+    while ((call = call_waiting_for(instance, wanted)) != NULL) {
+        if (event->type == LOCK_EVENT_GRANTED)
+            granted(call, event->token, event->ticket, 1);
+        else if (event->type == LOCK_EVENT_TIMED_OUT)
+            call_fail(call, "timed-out", NULL, NULL);
+        else if (event->type == LOCK_EVENT_CANCELLED)
+            call_fail(call, "cancelled", NULL, NULL);
+        else
+            watched(call, losses[event->loss], event->reason);
+    }
+}
