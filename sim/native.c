@@ -26,7 +26,7 @@ struct line { // a connection
     uint64_t asked_us, until_us;
     uint64_t floor, token; // floor: the largest token that anybody knew. VERIFY: the token, and a newer one or 0
     uint32_t lock;
-    bool shared;
+    bool shared, stale; // stale: its session is over for the one who asked
 };
 struct grant {
     uint64_t token, first_us, last_us; // as lock_told of sim/client.h
@@ -74,6 +74,7 @@ static uint64_t draw(struct native *native, uint64_t bound) {
 
 static void session_over(struct native *native) {
     native->session[0] = 0;
+    native->work.stale = native->keep.stale = true;
     for (size_t i = 0; i < LOCKS; i++) native->locks[i].held = native->locks[i].releasing = false;
 }
 
@@ -178,6 +179,7 @@ static void good(struct native *native, struct line *line, enum asked asked, con
     world_trace_line(&sim->world, "h%u is told: %s", native->number, body);
     sim->operations++;
     native->calm_done++;
+    if (line->stale) return; // it has gone on without that session
     if (asked == ASKED_CREATE) {
         const char *at = strstr(body, "\"session\":\"");
         if (at == NULL) world_fail(&sim->world, "h%u: a session without a name: %s", native->number, body);
@@ -213,7 +215,7 @@ static void refused(struct native *native, enum asked asked, const char *body) {
                        native->session);
         session_over(native);
     } else if (names(body, "busy") || names(body, "timed-out") || names(body, "level") || names(body, "not-held") ||
-               names(body, "deadlock")) {
+               names(body, "deadlock") || (names(body, "cancelled") && asked == ASKED_ACQUIRE)) {
         native->calm_done++;
         if (asked == ASKED_RELEASE) native->locks[native->work.lock].releasing = false; // not held any more
     } else if (names(body, "not-applied") || names(body, "unknown") || names(body, "disk-full")) {
@@ -246,7 +248,7 @@ static void on_read(struct io_conn *conn, const uint8_t *data, size_t len) {
     writer_clear(&line->in);
     if (status == 200)
         good(native, line, asked, copy);
-    else
+    else if (!line->stale)
         refused(native, asked, copy);
     mem_free(copy);
 }
@@ -285,6 +287,7 @@ __attribute__((format(printf, 5, 6))) static void ask(struct line *line, enum as
              strlen(body));
     world_trace_line(&native->sim->world, "h%u asks n%u: %s %s", native->number, native->server + 1, operation, body);
     line->asked = asked;
+    line->stale = false;
     line->asked_us = now_us(native);
     line->until_us = line->asked_us + ANSWER_US + wait_us;
     writer_clear(&line->out);

@@ -186,7 +186,7 @@ static bool write_command(struct lock_scene *s, struct writer *w, int who, const
     } else if (strcmp(verb, "renew") == 0 && count == 2) {
         lock_write_renew(w, session, attach, name, owner, s->of[at].token[who], number(words[1]));
     } else if (strcmp(verb, "cancel") == 0) {
-        lock_write_cancel(w, session, attach, name, owner, s->of[at].ticket[who]);
+        lock_write_cancel(w, session, attach, name, owner, s->of[at].ticket[who], false);
     } else {
         return false;
     }

@@ -386,7 +386,7 @@ static void cancelled_at_another_node(void **state) {
     json_int_t ticket = number(room, "ticket");
     ask(room, room->two, "lock/acquire", WAIT, "y");
     fake_step(room->fake);
-    lock_write_cancel(&w, 0, 0, bytes_of_text("a"), bytes_of_text("y"), (uint64_t)ticket + 1);
+    lock_write_cancel(&w, 0, 0, bytes_of_text("a"), bytes_of_text("y"), (uint64_t)ticket + 1, false);
     apply_command(room->fake, bytes_of(w.data, w.len), &result);
     writer_free(&w);
     expect(room, room->two, 409, "cancelled");

@@ -109,7 +109,7 @@ void claim_set_due(struct lock_state *state, struct claim *claim, uint64_t at_ms
     if (at_ms == UINT64_MAX)
         heap_remove(&state->due, &claim->due.item);
     else
-        heap_set(&state->due, &claim->due.item, at_ms, claim->ticket);
+        heap_set(&state->due, &claim->due.item, at_ms, claim->number);
 }
 
 struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner) {
@@ -121,12 +121,12 @@ struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner) 
 }
 
 struct claim *claim_make(struct lock_state *state, struct lock *lock, uint64_t session, struct bytes text,
-                         uint64_t ticket) {
+                         uint64_t number) {
     struct claim *claim = mem_zalloc(sizeof *claim);
     struct lock_owner *owner = owner_find(state, session, text);
     claim->lock = lock;
     claim->owner = owner ? owner : owner_make(state, session, text);
-    claim->ticket = ticket;
+    claim->number = claim->ticket = number;
     claim->due.kind = DUE_CLAIM;
     list_init(&claim->of_lock);
     list_push_back(&claim->owner->claims, &claim->of_owner);
@@ -238,8 +238,12 @@ void claim_end(struct lock_state *state, struct apply *apply, struct claim *clai
     lock_advance(state, apply, lock);
 }
 
-void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim) {
+void claim_tell_cancelled(struct lock_state *state, struct apply *apply, const struct claim *claim) {
     tell(state, apply, claim, LOCK_EVENT_CANCELLED, 0, bytes_of("", 0));
+}
+
+void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim) {
+    claim_tell_cancelled(state, apply, claim);
     claim_end(state, apply, claim);
 }
 
@@ -263,7 +267,7 @@ static int compare_claims(const struct omap_node *a, const struct omap_node *b) 
     const struct claim *x = CONTAINER_OF_CONST(a, struct claim, of_session);
     const struct claim *y = CONTAINER_OF_CONST(b, struct claim, of_session);
     if (x->owner->session != y->owner->session) return x->owner->session < y->owner->session ? -1 : 1;
-    return x->ticket < y->ticket ? -1 : x->ticket > y->ticket;
+    return x->number < y->number ? -1 : x->number > y->number;
 }
 
 static int session_key(const void *key, const struct omap_node *node) {
@@ -369,6 +373,7 @@ static void show_claims(const struct list *claims, const struct lock_query *quer
         const struct claim *claim = CONTAINER_OF_CONST(at, struct claim, of_lock);
         struct lock_claim_info info = {.owner = owner_text(claim->owner),
                                        .session = claim->owner->session,
+                                       .place = claim->number,
                                        .ticket = claim->ticket,
                                        .token = claim->token,
                                        .mode = claim->mode,

@@ -2,7 +2,7 @@
 // in first out, bound to a session or to a time to live. Time is log time, so nothing ends early and a leader's change
 // ends nothing.
 //
-//   lock "orders"   holders: [a, token 17]        waiters: [b] [c] [d]     (in the order of their tickets)
+//   lock "orders"   holders: [a, token 17]        waiters: [b] [c] [d]     (in the order in which they came)
 //
 // Fencing: each grant's token is larger than that of every grant before it, of any lock, also after a restore from a
 // backup (tokens follow the index, which never returns). A resource that remembers the largest token it has seen
@@ -27,7 +27,8 @@
     X(ACQUIRE_ALL, 2) /* owner, ttl_ms, delay_ms varints, count varint, then (name, mode u8) each: all now, or none */ \
     X(RELEASE, 3)     /* name, owner, token varint, all u8: one hold, or all holds */                                  \
     X(RENEW, 4)       /* name, owner, token varint, ttl_ms varint */                                                   \
-    X(CANCEL, 5)      /* name, owner, ticket varint: waits no longer; void when it was granted meanwhile */            \
+    X(CANCEL, 5)      /* name, owner, ticket varint, give_back u8: waits no longer. Granted meanwhile: void, or with   \
+                         give_back one hold less. Void when the owner asked again: that has a newer ticket */          \
     X(BREAK, 6)       /* name, token varint, reason: an operator takes it away */
 enum lock_op {
 #define X(name, value) LOCK_##name = value,
@@ -63,7 +64,7 @@ struct lock_request {
 struct lock_result { // value of every operation
     bool granted;
     uint64_t token;         // ACQUIRE granted; BUSY: of one holder
-    uint64_t ticket;        // ACQUIRE: of the claim, also while it waits
+    uint64_t ticket;        // ACQUIRE: of this request. An owner that asks again keeps its place, under a new ticket
     uint32_t holds;         // ACQUIRE, RELEASE: how often this owner holds it now
     struct bytes holder;    // BUSY: one holder's owner text
     struct bytes circle;    // DEADLOCK: "a waits for x, held by b; b waits for y, held by a"
@@ -90,7 +91,7 @@ struct lock_event {
 // Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL.
 struct lock_claim_info {
     struct bytes owner;
-    uint64_t session, ticket, token; // token 0: waits
+    uint64_t session, place, ticket, token; // token 0: waits. place: the order in which they came
     enum lock_mode mode;
     uint32_t permits, holds;
     uint64_t ttl_ms, due_ms, since_ms; // log time; due 0: none
@@ -114,5 +115,5 @@ void lock_write_release(struct writer *w, uint64_t session, uint64_t attach, str
 void lock_write_renew(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
                       uint64_t token, uint64_t ttl_ms);
 void lock_write_cancel(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
-                       uint64_t ticket);
+                       uint64_t ticket, bool give_back);
 void lock_write_break(struct writer *w, struct bytes name, uint64_t token, struct bytes reason);

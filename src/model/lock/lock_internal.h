@@ -48,10 +48,10 @@ struct lock_owner {
 struct claim {
     struct list of_lock; // holders or waiters
     struct list of_owner;
-    struct omap_node of_session; // by (session, ticket)
+    struct omap_node of_session; // by (session, number)
     struct lock *lock;
     struct lock_owner *owner;
-    uint64_t ticket, token, since_ms, ttl_ms, delay_ms;
+    uint64_t number, ticket, token, since_ms, ttl_ms, delay_ms; // ticket: of the newest request for it
     enum lock_mode mode;
     uint32_t permits, holds;
     bool ending;         // its session ends in the entry under way
@@ -88,13 +88,15 @@ struct lock *lock_make(struct lock_state *state, struct bytes name, enum lock_mo
 struct lock_owner *owner_find(const struct lock_state *state, uint64_t session, struct bytes text);
 struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner); // NULL: none
 struct claim *claim_make(struct lock_state *state, struct lock *lock, uint64_t session, struct bytes text,
-                         uint64_t ticket);                      // NULL: the ticket is taken (damaged bytes only)
+                         uint64_t number);                      // NULL: the number is taken (damaged bytes only)
 void claim_free(struct lock_state *state, struct claim *claim); // out of every table; digests are the caller's
 void claim_link(struct claim *claim, bool holds);               // at the end of the lock's holders or waiters
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits); // with those who hold it
 void claim_grant(struct lock_state *state, struct apply *apply, struct claim *claim);
 void claim_end(struct lock_state *state, struct apply *apply, struct claim *claim); // and who comes next
 void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim);
+// Whoever waits under its ticket.
+void claim_tell_cancelled(struct lock_state *state, struct apply *apply, const struct claim *claim);
 void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,
                 struct bytes reason);
 void claim_set_due(struct lock_state *state, struct claim *claim, uint64_t at_ms); // UINT64_MAX: none

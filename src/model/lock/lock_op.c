@@ -24,14 +24,17 @@ static bool kind_fits(const struct lock *lock, const struct lock_request *q) {
 
 static int again(struct lock_state *state, struct apply *apply, struct claim *claim, const struct lock_request *q,
                  struct lock_result *out) { // this owner holds the lock, or waits for it, already
-    out->ticket = claim->ticket;
-    out->token = claim->token;
-    if (claim->token == 0) { // the same request once more: its place is kept
-        return claim->mode == q->mode && claim->permits == q->permits ? 0 : LOCK_KIND;
-    }
-    bool covers = claim->mode == q->mode || (claim->mode == LOCK_EXCLUSIVE && q->mode == LOCK_SHARED);
+    bool waits = claim->token == 0;
+    bool covers = claim->mode == q->mode || (!waits && claim->mode == LOCK_EXCLUSIVE && q->mode == LOCK_SHARED);
     if (!covers || claim->permits != q->permits || claim->holds == UINT32_MAX) return LOCK_KIND;
+    if (waits) claim_tell_cancelled(state, apply, claim); // its place is kept; the older request is told
     digest_sub(&state->digest, claim_digest_of(claim));
+    out->ticket = claim->ticket = ++state->number;
+    out->token = claim->token;
+    if (waits) {
+        digest_add(&state->digest, claim_digest_of(claim));
+        return 0;
+    }
     claim->holds++;
     if (claim->ttl_ms > 0) claim_set_due(state, claim, lock_time_after(apply->log_time_ms, claim->ttl_ms));
     digest_add(&state->digest, claim_digest_of(claim));
@@ -181,6 +184,19 @@ static struct claim *held(const struct lock_state *state, uint64_t session, stru
     return claim && token != 0 && claim->token == token ? claim : NULL;
 }
 
+static void end_holds(struct lock_state *state, struct apply *apply, struct claim *claim, bool all,
+                      struct lock_result *out) {
+    if (all || claim->holds == 1) {
+        claim_end(state, apply, claim);
+        return;
+    }
+    digest_sub(&state->digest, claim_digest_of(claim));
+    claim->holds--;
+    digest_add(&state->digest, claim_digest_of(claim));
+    out->holds = claim->holds;
+    out->token = claim->token;
+}
+
 static int apply_release(struct lock_state *state, struct apply *apply, uint64_t session, struct reader *r,
                          struct lock_result *out) {
     struct bytes name = read_blob(r), owner = read_blob(r);
@@ -189,15 +205,7 @@ static int apply_release(struct lock_state *state, struct apply *apply, uint64_t
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     struct claim *claim = held(state, session, name, owner, token);
     if (claim == NULL) return LOCK_NOT_HELD;
-    if (all || claim->holds == 1) {
-        claim_end(state, apply, claim);
-        return 0;
-    }
-    digest_sub(&state->digest, claim_digest_of(claim));
-    claim->holds--;
-    digest_add(&state->digest, claim_digest_of(claim));
-    out->holds = claim->holds;
-    out->token = token;
+    end_holds(state, apply, claim, all, out);
     return 0;
 }
 
@@ -223,6 +231,7 @@ static int apply_cancel(struct lock_state *state, struct apply *apply, uint64_t 
                         struct lock_result *out) {
     struct bytes name = read_blob(r), owner = read_blob(r);
     uint64_t ticket = read_varint(r);
+    bool give_back = read_u8(r) != 0;
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     const struct lock *lock = lock_find(state, name);
     const struct lock_owner *of = owner_find(state, session, owner);
@@ -231,7 +240,10 @@ static int apply_cancel(struct lock_state *state, struct apply *apply, uint64_t 
     out->ticket = ticket;
     out->granted = claim->token != 0; // too late to cancel: it has the lock
     out->token = claim->token;
-    if (!out->granted) claim_cancel(state, apply, claim);
+    if (!out->granted)
+        claim_cancel(state, apply, claim);
+    else if (give_back)
+        end_holds(state, apply, claim, false, out);
     return 0;
 }
 

@@ -47,6 +47,7 @@ static size_t claim_record(const struct claim *claim, uint8_t *to) {
     out_u64(&out, claim->lock->number);
     out_text(&out, claim->owner->text, claim->owner->len);
     out_u64(&out, claim->owner->session);
+    out_u64(&out, claim->number);
     out_u64(&out, claim->ticket);
     out_u64(&out, claim->token);
     out_u64(&out, claim->since_ms);
@@ -155,7 +156,8 @@ static bool load_lock(struct lock_state *state, struct reader *r) {
 
 static bool claim_good(const struct lock_state *state, const struct lock *lock, const struct claim *c,
                        struct bytes owner, uint64_t session, bool holds) {
-    if (c->ticket > state->number || c->token > state->token || (c->token != 0) != holds) return false;
+    if (c->number > c->ticket || c->ticket > state->number || c->token > state->token || (c->token != 0) != holds)
+        return false;
     if (owner.len > LOCK_OWNER_BYTES_MAX || c->mode > LOCK_PERMITS || c->permits == 0) return false;
     if ((lock->mode == LOCK_PERMITS) != (c->mode == LOCK_PERMITS)) return false;
     const struct lock_owner *known = owner_find(state, session, owner);
@@ -168,7 +170,8 @@ static bool load_claim(struct lock_state *state, struct reader *r, bool holds) {
     uint64_t number = read_u64_le(r);
     struct bytes owner = read_text(r);
     uint64_t session = read_u64_le(r);
-    struct claim c = {.ticket = read_u64_le(r)};
+    struct claim c = {.number = read_u64_le(r)};
+    c.ticket = read_u64_le(r);
     c.token = read_u64_le(r);
     c.since_ms = read_u64_le(r);
     c.ttl_ms = read_u64_le(r);
@@ -179,8 +182,9 @@ static bool load_claim(struct lock_state *state, struct reader *r, bool holds) {
     c.mode = (enum lock_mode)mode;
     c.permits = (uint32_t)permits;
     if (!claim_good(state, lock, &c, owner, session, holds)) return false;
-    struct claim *claim = claim_make(state, lock, session, owner, c.ticket);
+    struct claim *claim = claim_make(state, lock, session, owner, c.number);
     if (claim == NULL) return false;
+    claim->ticket = c.ticket;
     claim->token = c.token;
     claim->since_ms = c.since_ms;
     claim->ttl_ms = c.ttl_ms;

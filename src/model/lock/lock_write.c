@@ -48,9 +48,10 @@ void lock_write_renew(struct writer *w, uint64_t session, uint64_t attach, struc
 }
 
 void lock_write_cancel(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
-                       uint64_t ticket) {
+                       uint64_t ticket, bool give_back) {
     head(w, LOCK_CANCEL, session, attach, name, owner);
     write_varint(w, ticket);
+    write_u8(w, give_back);
 }
 
 void lock_write_break(struct writer *w, struct bytes name, uint64_t token, struct bytes reason) {

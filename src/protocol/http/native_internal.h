@@ -54,7 +54,6 @@ struct http_call {
     struct native_value values[NATIVE_FIELDS_MAX];
     enum call_state state;
     uint64_t tag, number, since_ms, until_ms;
-    uint64_t token; // of a lock that was granted and not told yet
     bool cleans_up; // its connection has gone, and it gives back what it got
     int status;     // CALL_GATED: the answer that waits
     json_t *answer;

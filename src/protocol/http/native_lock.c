@@ -76,27 +76,13 @@ static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uin
     json_object_set_new(json, "token", number(token));
     json_object_set_new(json, "ticket", number(ticket));
     json_object_set_new(json, "holds", number(holds));
-    call->token = token;
+    call->number = ticket;
     call_answer(call, 200, json);
-}
-
-static void give_back(struct http_call *call, uint64_t token) {
-    struct writer w;
-    writer_init(&w);
-    lock_write_release(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
-                       token, false);
-    agent_submit(call->agent, &w);
-    call_end(call);
 }
 
 void lock_acquire_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
-    if (result->op == LOCK_CANCEL) { // nobody is there any more; it may have been granted meanwhile
-        if (result->error == 0 && lock->granted)
-            give_back(call, lock->token);
-        else
-            call_end(call);
-    } else if (result->error != 0) {
+    if (result->error != 0) {
         fail(call, result->error, lock);
     } else if (lock->granted) {
         granted(call, lock->token, lock->ticket, lock->holds);
@@ -105,18 +91,17 @@ void lock_acquire_reply(struct http_call *call, const struct result *result) {
     }
 }
 
+// The ticket is this request's: had its owner asked again meanwhile, that keeps the place, and what it was told it
+// holds.
 void lock_acquire_gone(struct http_call *call) {
-    if (call->token != 0) {
-        give_back(call, call->token);
-    } else if (call->number != 0 && call_waiting_for(call->agent->instance, call->number) == NULL) {
+    if (call->number != 0) {
         struct writer w;
         writer_init(&w);
         lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"),
-                          text_of(call, "owner"), call->number);
-        call_submit(call, &w);
-    } else {
-        call_end(call); // another one waits in the same place
+                          text_of(call, "owner"), call->number, true);
+        agent_submit(call->agent, &w);
     }
+    call_end(call);
 }
 
 // ---- several at once
@@ -197,7 +182,7 @@ void lock_cancel_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
-                      number_of(call, "ticket"));
+                      number_of(call, "ticket"), false);
     call_submit(call, &w);
 }
 
