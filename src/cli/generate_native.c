@@ -37,7 +37,8 @@ static bool can_give(const struct native_operation *operation, const struct nati
 static const char intro[] =
     "# Native operations\n\n"
     "Made from the table by `parley generate native`; a test compares them.\n\n"
-    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 64 KiB. "
+    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 512 "
+    "KiB. "
     "One\n"
     "connection carries one operation at a time; further requests on it wait. Requests from web pages (with an "
     "`Origin`\n"
@@ -66,7 +67,8 @@ static const char *type_name(enum native_type type) {
     static const char *const names[] = {
         [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings", [NATIVE_NUMBER] = "number",
         [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",       [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array"};
+        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number", [NATIVE_NUMBERS] = "numbers by name",
+        [NATIVE_BASE64] = "base64"};
     return names[type];
 }
 
@@ -90,6 +92,8 @@ static void write_field(struct writer *w, const struct native_field *field) {
         text(w, "wanted");
     else if (field->type == NATIVE_NUMBER)
         format(w, "%llu", (unsigned long long)field->standard);
+    else if (field->type == NATIVE_SIGNED)
+        format(w, "%lld", (long long)field->standard);
     else if (field->type == NATIVE_BOOL)
         text(w, "false");
     else if (field->type == NATIVE_CHOICE)
@@ -151,6 +155,21 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         if (request) json_object_set_new(json, "maximum", json_integer((json_int_t)field->high));
         if (request && !field->required)
             json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
+        break;
+    case NATIVE_SIGNED:
+        json = json_pack("{s:s, s:s}", "type", "integer", "format", "int64");
+        if (request) json_object_set_new(json, "minimum", json_integer((json_int_t)field->low));
+        if (request && !field->required)
+            json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
+        break;
+    case NATIVE_NUMBERS:
+        json = json_pack("{s:s, s:{s:s, s:s}}", "type", "object", "additionalProperties", "type", "integer", "format",
+                         "int64");
+        if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
+        break;
+    case NATIVE_BASE64:
+        json = json_pack("{s:s, s:s}", "type", "string", "contentEncoding", "base64");
         break;
     case NATIVE_BOOL:
         json = json_pack("{s:s}", "type", "boolean");

@@ -195,7 +195,8 @@ static int apply_extend(struct idempotency_state *state, struct apply *apply, st
     return show_run(run, out);
 }
 
-static int apply_cancel(struct idempotency_state *state, struct reader *r, struct idempotency_result *out) {
+static int apply_cancel(struct idempotency_state *state, struct apply *apply, struct reader *r,
+                        struct idempotency_result *out) {
     uint8_t ticket_name[8];
     struct bytes name = read_blob(r);
     uint64_t ticket = read_varint(r);
@@ -204,6 +205,7 @@ static int apply_cancel(struct idempotency_state *state, struct reader *r, struc
     struct idem_claim *claim = idem_claim_of(items_find(&state->claims, bytes_of(ticket_name, 8)));
     if (claim == NULL || !bytes_equal(item_name(&claim->key->item), name)) return IDEMPOTENCY_NOT_FOUND;
     if (claim->token != 0) return show_run(claim, out); // too late: it runs
+    idem_claim_tell(apply, claim, IDEMPOTENCY_EVENT_CANCELLED);
     idem_claim_free(state, claim);
     return 0;
 }
@@ -238,7 +240,7 @@ void idempotency_apply(void *model, struct apply *apply, const struct command *c
         result->error = apply_extend(state, apply, &r, out);
         break;
     case IDEMPOTENCY_CANCEL:
-        result->error = apply_cancel(state, &r, out);
+        result->error = apply_cancel(state, apply, &r, out);
         break;
     case IDEMPOTENCY_FORGET:
         result->error = apply_forget(state, &r, out);
