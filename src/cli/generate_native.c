@@ -67,7 +67,7 @@ static const char *type_name(enum native_type type) {
     static const char *const names[] = {
         [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings", [NATIVE_NUMBER] = "number",
         [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",       [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number", [NATIVE_NUMBERS] = "numbers by name",
+        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number", [NATIVE_DELTAS] = "numbers by name",
         [NATIVE_BASE64] = "base64"};
     return names[type];
 }
@@ -162,7 +162,7 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         if (request && !field->required)
             json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
         break;
-    case NATIVE_NUMBERS:
+    case NATIVE_DELTAS:
         json = json_pack("{s:s, s:{s:s, s:s}}", "type", "object", "additionalProperties", "type", "integer", "format",
                          "int64");
         if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));

@@ -2,6 +2,7 @@
 // (RFC 9457) for what is wrong.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/base64.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,7 +109,7 @@ static bool take_signed(struct http_connection *c, const struct native_field *fi
                  (long long)field->high);
 }
 
-static bool take_numbers(struct http_connection *c, const struct native_field *field, const json_t *json) {
+static bool take_deltas(struct http_connection *c, const struct native_field *field, const json_t *json) {
     const char *key;
     json_t *value;
     size_t count = json_object_size(json);
@@ -127,7 +128,7 @@ static bool take_base64(struct http_connection *c, const struct native_field *fi
                         json_t *body) {
     struct writer w;
     writer_init(&w);
-    bool good = native_base64_read(&w, out->text) && w.len >= field->low && w.len <= field->high;
+    bool good = base64_read(&w, out->text) && w.len >= field->low && w.len <= field->high;
     if (good) {
         json_t *bytes = json_stringn_nocheck((const char *)w.data, w.len);
         json_object_set_new(body, field->name, bytes);
@@ -158,9 +159,9 @@ static bool take(struct http_connection *c, const struct native_field *field, st
         return take_texts(c, field, json);
     case NATIVE_SIGNED:
         return take_signed(c, field, out, json);
-    case NATIVE_NUMBERS:
+    case NATIVE_DELTAS:
         out->list = json;
-        return take_numbers(c, field, json);
+        return take_deltas(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
@@ -194,6 +195,21 @@ const struct native_value *call_value(const struct http_call *call, const char *
     while (fields[i].name != NULL && strcmp(fields[i].name, name) != 0) i++;
     ENSURE(fields[i].name != NULL);
     return &call->values[i];
+}
+
+struct bytes call_text(const struct http_call *call, const char *field) {
+    return call_value(call, field)->text;
+}
+uint64_t call_number(const struct http_call *call, const char *field) {
+    return call_value(call, field)->number;
+}
+
+json_t *json_number(uint64_t number) {
+    return json_integer((json_int_t)number);
+}
+json_t *json_bytes(struct bytes text) {
+    json_t *json = json_stringn((const char *)text.data, text.len);
+    return json != NULL ? json : json_string("");
 }
 
 // ---- requests

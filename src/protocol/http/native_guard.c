@@ -15,10 +15,10 @@ static void set_signed(json_t *json, const char *name, int64_t number) {
     json_object_set_new(json, name, json_integer(number));
 }
 static void set_text(json_t *json, const char *name, struct bytes text) {
-    json_object_set_new(json, name, native_text(text));
+    json_object_set_new(json, name, json_bytes(text));
 }
 static void set_number(json_t *json, const char *name, uint64_t number) {
-    json_object_set_new(json, name, native_number(number));
+    json_object_set_new(json, name, json_number(number));
 }
 
 static json_t *error_members(int error, const struct guard_result *guard) {

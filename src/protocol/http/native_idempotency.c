@@ -20,11 +20,11 @@ static void fail(struct http_call *call, int error, const struct idempotency_res
     json_t *members = json_object();
     if (error == IDEMPOTENCY_IN_PROGRESS) {
         uint64_t now_ms = native_log_ms(call);
-        json_object_set_new(members, "token", native_number(key->token));
-        json_object_set_new(members, "holder", native_text(key->holder));
-        json_object_set_new(members, "for_ms", native_number(native_until(key->since_ms, now_ms)));
+        json_object_set_new(members, "token", json_number(key->token));
+        json_object_set_new(members, "holder", json_bytes(key->holder));
+        json_object_set_new(members, "for_ms", json_number(native_until(key->since_ms, now_ms)));
         if (key->due_ms != NO_DEADLINE)
-            json_object_set_new(members, "due_in_ms", native_number(native_until(now_ms, key->due_ms)));
+            json_object_set_new(members, "due_in_ms", json_number(native_until(now_ms, key->due_ms)));
     }
     call_fail(call, names[-error], NULL, members);
 }
@@ -51,9 +51,9 @@ void idempotency_begin_run(struct http_call *call) {
 static void runs(struct http_call *call, uint64_t token, uint64_t ticket, uint32_t attempt) {
     json_t *json = json_object();
     json_object_set_new(json, "outcome", json_string("run"));
-    json_object_set_new(json, "token", native_number(token));
-    json_object_set_new(json, "ticket", native_number(ticket));
-    json_object_set_new(json, "attempt", native_number(attempt));
+    json_object_set_new(json, "token", json_number(token));
+    json_object_set_new(json, "ticket", json_number(ticket));
+    json_object_set_new(json, "attempt", json_number(attempt));
     call->token = token;
     call_answer(call, 200, json);
 }
@@ -62,7 +62,7 @@ static json_t *stored(bool failed, uint32_t status, struct bytes body) {
     json_t *json = json_object();
     json_object_set_new(json, "outcome", json_string("stored"));
     json_object_set_new(json, "failed", json_boolean(failed));
-    json_object_set_new(json, "status", native_number(status));
+    json_object_set_new(json, "status", json_number(status));
     native_set_bytes(json, "body", "body_base64", body);
     return json;
 }
@@ -167,11 +167,11 @@ void idempotency_done_reply(struct http_call *call, const struct result *result)
     json_t *json = json_object();
     bool stores = result->op == IDEMPOTENCY_COMPLETE || result->op == IDEMPOTENCY_FAIL;
     if (stores) json_object_set_new(json, "repeated", json_boolean(key->repeated));
-    if (result->op == IDEMPOTENCY_EXTEND) json_object_set_new(json, "attempt", native_number(key->attempt));
+    if (result->op == IDEMPOTENCY_EXTEND) json_object_set_new(json, "attempt", json_number(key->attempt));
     if (result->op == IDEMPOTENCY_CANCEL) {
         bool late = key->outcome == IDEMPOTENCY_RUNS;
         json_object_set_new(json, "runs", json_boolean(late));
-        if (late) json_object_set_new(json, "token", native_number(key->token));
+        if (late) json_object_set_new(json, "token", json_number(key->token));
     }
     call_answer(call, 200, json);
 }
@@ -183,18 +183,18 @@ static json_t *key_json(const struct idempotency_info *info, uint64_t now_ms) {
     const char *state = info->outcome == IDEMPOTENCY_RUNS     ? "running"
                         : info->outcome == IDEMPOTENCY_STORED ? "stored"
                                                               : "free";
-    json_object_set_new(json, "key", native_text(info->key));
+    json_object_set_new(json, "key", json_bytes(info->key));
     json_object_set_new(json, "state", json_string(state));
-    json_object_set_new(json, "holder", native_text(info->holder));
-    json_object_set_new(json, "session", native_number(info->session));
-    json_object_set_new(json, "token", native_number(info->token));
-    json_object_set_new(json, "attempts", native_number(info->attempts));
-    json_object_set_new(json, "waiters", native_number(info->waiters));
+    json_object_set_new(json, "holder", json_bytes(info->holder));
+    json_object_set_new(json, "session", json_number(info->session));
+    json_object_set_new(json, "token", json_number(info->token));
+    json_object_set_new(json, "attempts", json_number(info->attempts));
+    json_object_set_new(json, "waiters", json_number(info->waiters));
     json_object_set_new(json, "failed", json_boolean(info->failed));
-    json_object_set_new(json, "status", native_number(info->status));
-    json_object_set_new(json, "for_ms", native_number(native_until(info->since_ms, now_ms)));
+    json_object_set_new(json, "status", json_number(info->status));
+    json_object_set_new(json, "for_ms", json_number(native_until(info->since_ms, now_ms)));
     uint64_t due_ms = info->due_ms == NO_DEADLINE ? 0 : native_until(now_ms, info->due_ms);
-    json_object_set_new(json, "due_in_ms", native_number(due_ms));
+    json_object_set_new(json, "due_in_ms", json_number(due_ms));
     return json;
 }
 

@@ -65,6 +65,10 @@ struct http_call {
 
 // native.c
 const struct native_value *call_value(const struct http_call *call, const char *field);
+struct bytes call_text(const struct http_call *call, const char *field);
+uint64_t call_number(const struct http_call *call, const char *field);
+json_t *json_number(uint64_t number);
+json_t *json_bytes(struct bytes text); // "" when it is no UTF-8
 void http_problem(struct http_connection *c, const char *error, const char *detail, json_t *members); // members: taken
 void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
 
@@ -116,17 +120,12 @@ void lock_show_read(struct http_call *call);
 void lock_event(struct http_instance *instance, const struct lock_event *event);
 
 // native_json.c
-struct bytes call_text(const struct http_call *call, const char *field);
-uint64_t call_number(const struct http_call *call, const char *field);
-json_t *native_number(uint64_t number);
-json_t *native_text(struct bytes text); // of UTF-8
 // As `name` when it is UTF-8 without a zero byte, else as base64 under `name_base64`.
 void native_set_bytes(json_t *json, const char *name, const char *name_base64, struct bytes bytes);
 // What one of two fields gives: text, or base64. false: both were given, and the call was answered.
 bool call_bytes(struct http_call *call, const char *name, const char *name_base64, struct bytes *out);
-bool native_base64_read(struct writer *w, struct bytes text); // false: it is none
-uint64_t native_log_ms(const struct http_call *call);         // log time, as of what is applied here
-uint64_t native_until(uint64_t from_ms, uint64_t to_ms);      // 0 when it is over
+uint64_t native_log_ms(const struct http_call *call);    // log time, as of what is applied here
+uint64_t native_until(uint64_t from_ms, uint64_t to_ms); // 0 when it is over
 // For lists: one more than `limit` is asked for, and says whether there are more.
 struct native_list {
     json_t *items;

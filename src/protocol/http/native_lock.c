@@ -13,11 +13,11 @@ static void fail(struct http_call *call, int error, const struct lock_result *lo
     ENSURE(error < 0 && (size_t)-error < sizeof names / sizeof names[0]);
     json_t *members = json_object();
     if (error == LOCK_BUSY) {
-        json_object_set_new(members, "holder", native_text(lock->holder));
-        json_object_set_new(members, "token", native_number(lock->token));
+        json_object_set_new(members, "holder", json_bytes(lock->holder));
+        json_object_set_new(members, "token", json_number(lock->token));
     }
-    if (lock->refused.len > 0) json_object_set_new(members, "name", native_text(lock->refused));
-    if (lock->circle.len > 0) json_object_set_new(members, "circle", native_text(lock->circle));
+    if (lock->refused.len > 0) json_object_set_new(members, "name", json_bytes(lock->refused));
+    if (lock->circle.len > 0) json_object_set_new(members, "circle", json_bytes(lock->circle));
     call_fail(call, names[-error], NULL, members);
 }
 
@@ -58,9 +58,9 @@ void lock_acquire_run(struct http_call *call) {
 
 static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uint32_t holds) {
     json_t *json = json_object();
-    json_object_set_new(json, "token", native_number(token));
-    json_object_set_new(json, "ticket", native_number(ticket));
-    json_object_set_new(json, "holds", native_number(holds));
+    json_object_set_new(json, "token", json_number(token));
+    json_object_set_new(json, "ticket", json_number(ticket));
+    json_object_set_new(json, "holds", json_number(holds));
     call->token = token;
     call_answer(call, 200, json);
 }
@@ -137,7 +137,7 @@ void lock_acquire_all_reply(struct http_call *call, const struct result *result)
         return;
     }
     json_t *json = json_object(), *tokens = json_array();
-    for (size_t i = 0; i < lock->token_count; i++) json_array_append_new(tokens, native_number(lock->tokens[i]));
+    for (size_t i = 0; i < lock->token_count; i++) json_array_append_new(tokens, json_number(lock->tokens[i]));
     json_object_set_new(json, "tokens", tokens);
     call_answer(call, 200, json);
 }
@@ -174,7 +174,7 @@ void lock_held_reply(struct http_call *call, const struct result *result) {
         return;
     }
     json_t *json = json_object();
-    if (result->op != LOCK_BREAK) json_object_set_new(json, "holds", native_number(lock->holds));
+    if (result->op != LOCK_BREAK) json_object_set_new(json, "holds", json_number(lock->holds));
     call_answer(call, 200, json);
 }
 
@@ -197,7 +197,7 @@ void lock_cancel_reply(struct http_call *call, const struct result *result) {
         call_fail(waiting, "cancelled", NULL, NULL);
     json_t *json = json_object();
     json_object_set_new(json, "granted", json_boolean(lock->granted));
-    if (lock->granted) json_object_set_new(json, "token", native_number(lock->token));
+    if (lock->granted) json_object_set_new(json, "token", json_number(lock->token));
     call_answer(call, 200, json);
 }
 
@@ -235,7 +235,7 @@ static void watched(struct http_call *call, const char *loss, struct bytes reaso
     json_t *json = json_object();
     json_object_set_new(json, "held", json_boolean(loss == NULL));
     if (loss != NULL) json_object_set_new(json, "loss", json_string(loss));
-    if (reason.len > 0) json_object_set_new(json, "reason", native_text(reason));
+    if (reason.len > 0) json_object_set_new(json, "reason", json_bytes(reason));
     call_answer(call, 200, json);
 }
 
@@ -273,11 +273,11 @@ static void list_lock(void *context, struct bytes name, enum lock_mode mode, uin
         return;
     }
     json_t *json = json_object();
-    json_object_set_new(json, "name", native_text(name));
+    json_object_set_new(json, "name", json_bytes(name));
     json_object_set_new(json, "mode", json_string(mode_name(mode)));
-    json_object_set_new(json, "total", native_number(total));
-    json_object_set_new(json, "holders", native_number(holders));
-    json_object_set_new(json, "waiters", native_number(waiters));
+    json_object_set_new(json, "total", json_number(total));
+    json_object_set_new(json, "holders", json_number(holders));
+    json_object_set_new(json, "waiters", json_number(waiters));
     json_array_append_new(listing->items, json);
 }
 
@@ -297,16 +297,16 @@ static void show_claim(void *context, const struct lock_claim_info *claim) {
     struct listing *listing = context;
     if (json_array_size(listing->items) == listing->limit) return;
     json_t *json = json_object();
-    json_object_set_new(json, "owner", native_text(claim->owner));
-    json_object_set_new(json, "session", native_number(claim->session));
-    json_object_set_new(json, "ticket", native_number(claim->ticket));
-    json_object_set_new(json, "token", native_number(claim->token));
+    json_object_set_new(json, "owner", json_bytes(claim->owner));
+    json_object_set_new(json, "session", json_number(claim->session));
+    json_object_set_new(json, "ticket", json_number(claim->ticket));
+    json_object_set_new(json, "token", json_number(claim->token));
     json_object_set_new(json, "mode", json_string(mode_name(claim->mode)));
-    json_object_set_new(json, "permits", native_number(claim->permits));
-    json_object_set_new(json, "holds", native_number(claim->holds));
-    json_object_set_new(json, "for_ms", native_number(native_until(claim->since_ms, listing->now_ms)));
-    json_object_set_new(json, "ttl_ms", native_number(claim->ttl_ms));
-    json_object_set_new(json, "due_in_ms", native_number(native_until(listing->now_ms, claim->due_ms)));
+    json_object_set_new(json, "permits", json_number(claim->permits));
+    json_object_set_new(json, "holds", json_number(claim->holds));
+    json_object_set_new(json, "for_ms", json_number(native_until(claim->since_ms, listing->now_ms)));
+    json_object_set_new(json, "ttl_ms", json_number(claim->ttl_ms));
+    json_object_set_new(json, "due_in_ms", json_number(native_until(listing->now_ms, claim->due_ms)));
     json_array_append_new(listing->items, json);
 }
 
@@ -328,11 +328,11 @@ void lock_show_read(struct http_call *call) {
     struct result result;
     service_query(service, MODEL_LOCK, &query, &result);
     json_t *json = json_object();
-    json_object_set_new(json, "name", native_text(query.name));
+    json_object_set_new(json, "name", json_bytes(query.name));
     json_object_set_new(json, "mode", json_string(mode_name(listing.mode)));
-    json_object_set_new(json, "total", native_number(listing.total));
-    json_object_set_new(json, "holders", native_number(listing.holders));
-    json_object_set_new(json, "waiters", native_number(listing.waiters));
+    json_object_set_new(json, "total", json_number(listing.total));
+    json_object_set_new(json, "holders", json_number(listing.holders));
+    json_object_set_new(json, "waiters", json_number(listing.waiters));
     json_object_set_new(json, "claims", listing.items);
     call_answer(call, 200, json);
 }

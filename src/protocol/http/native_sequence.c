@@ -19,7 +19,7 @@ static void fail(struct http_call *call, int error, const struct sequence_result
                                         [-SEQUENCE_BAD_ARGUMENTS] = "bad-request"};
     ENSURE(error < 0 && (size_t)-error < sizeof names / sizeof names[0]);
     json_t *members = json_object();
-    if (error == SEQUENCE_BUSY) json_object_set_new(members, "retry_ms", native_number(sequence->retry_ms));
+    if (error == SEQUENCE_BUSY) json_object_set_new(members, "retry_ms", json_number(sequence->retry_ms));
     call_fail(call, names[-error], NULL, members);
 }
 
@@ -62,10 +62,10 @@ void sequence_next_reply(struct http_call *call, const struct result *result) {
     }
     uint64_t last = sequence->first + (sequence->count - 1) * sequence->step;
     json_t *json = json_object();
-    json_object_set_new(json, "first", native_number(sequence->first));
-    json_object_set_new(json, "last", native_number(last));
-    json_object_set_new(json, "step", native_number(sequence->step));
-    json_object_set_new(json, "count", native_number(sequence->count));
+    json_object_set_new(json, "first", json_number(sequence->first));
+    json_object_set_new(json, "last", json_number(last));
+    json_object_set_new(json, "step", json_number(sequence->step));
+    json_object_set_new(json, "count", json_number(sequence->count));
     json_object_set_new(json, "repeated", json_boolean(sequence->repeated));
     call_answer(call, 200, json);
 }
@@ -132,10 +132,10 @@ void sequence_worker_reply(struct http_call *call, const struct result *result) 
         return;
     }
     json_t *json = json_object();
-    json_object_set_new(json, "worker", native_number(sequence->worker));
-    json_object_set_new(json, "token", native_number(sequence->token));
-    json_object_set_new(json, "from_unix_ms", native_number(sequence->from_ms));
-    json_object_set_new(json, "until_unix_ms", native_number(sequence->until_ms));
+    json_object_set_new(json, "worker", json_number(sequence->worker));
+    json_object_set_new(json, "token", json_number(sequence->token));
+    json_object_set_new(json, "from_unix_ms", json_number(sequence->from_ms));
+    json_object_set_new(json, "until_unix_ms", json_number(sequence->until_ms));
     call_answer(call, 200, json);
 }
 
@@ -154,11 +154,11 @@ static void list_sequence(void *context, const struct sequence_info *info) {
     if (!native_list_takes(list)) return;
     json_t *json = json_object();
     bool exhausted = info->next > info->ceiling;
-    json_object_set_new(json, "name", native_text(info->name));
-    if (!exhausted) json_object_set_new(json, "next", native_number(info->next));
-    json_object_set_new(json, "step", native_number(info->step));
-    json_object_set_new(json, "ceiling", native_number(info->ceiling));
-    json_object_set_new(json, "block_max", native_number(info->block_max));
+    json_object_set_new(json, "name", json_bytes(info->name));
+    if (!exhausted) json_object_set_new(json, "next", json_number(info->next));
+    json_object_set_new(json, "step", json_number(info->step));
+    json_object_set_new(json, "ceiling", json_number(info->ceiling));
+    json_object_set_new(json, "block_max", json_number(info->block_max));
     json_object_set_new(json, "gapless", json_boolean(info->gapless));
     json_object_set_new(json, "exhausted", json_boolean(exhausted));
     json_object_set_new(json, "restored", json_boolean(info->restored));
@@ -182,13 +182,13 @@ static void list_worker(void *context, const struct sequence_worker_info *info) 
     struct native_list *list = context;
     if (info->token == 0) return; // leased to nobody
     json_t *json = json_object();
-    json_object_set_new(json, "worker", native_number(info->worker));
-    json_object_set_new(json, "owner", native_text(info->owner));
-    json_object_set_new(json, "session", native_number(info->session));
-    json_object_set_new(json, "token", native_number(info->token));
-    json_object_set_new(json, "for_ms", native_number(native_until(info->since_ms, list->now_ms)));
-    json_object_set_new(json, "from_unix_ms", native_number(info->from_ms));
-    json_object_set_new(json, "until_unix_ms", native_number(info->until_ms));
+    json_object_set_new(json, "worker", json_number(info->worker));
+    json_object_set_new(json, "owner", json_bytes(info->owner));
+    json_object_set_new(json, "session", json_number(info->session));
+    json_object_set_new(json, "token", json_number(info->token));
+    json_object_set_new(json, "for_ms", json_number(native_until(info->since_ms, list->now_ms)));
+    json_object_set_new(json, "from_unix_ms", json_number(info->from_ms));
+    json_object_set_new(json, "until_unix_ms", json_number(info->until_ms));
     json_array_append_new(list->items, json);
 }
 

@@ -181,21 +181,21 @@ FIELDS(show_answer) = {
     END};
 
 // ---- what lists ask and say
-#define PREFIX                                                                                                         \
+#define PAGE_PREFIX                                                                                                    \
     { .name = "prefix", .type = NATIVE_TEXT, .high = ITEM_NAME_BYTES_MAX, .help = "only names that begin so" }
-#define AFTER                                                                                                          \
+#define PAGE_AFTER                                                                                                     \
     {                                                                                                                  \
         .name = "after", .type = NATIVE_TEXT, .high = ITEM_NAME_BYTES_MAX,                                             \
         .help = "only names behind this one: the last of the page before"                                              \
     }
-#define LIST_LIMIT                                                                                                     \
+#define PAGE_LIMIT                                                                                                     \
     {                                                                                                                  \
         .name = "limit", .type = NATIVE_NUMBER, .low = 1, .high = NATIVE_LIST_MAX, .standard = NATIVE_LIST_DEFAULT,    \
         .help = "so many at most"                                                                                      \
     }
-#define MORE                                                                                                           \
+#define PAGE_MORE                                                                                                      \
     { .name = "more", .type = NATIVE_BOOL, .help = "there are more than the limit" }
-#define DAY_MS (24ull * 3600 * 1000)
+#define ONE_DAY_MS (24ull * 3600 * 1000)
 
 // ---- sequences
 #define SEQUENCE_NAME                                                                                                  \
@@ -203,17 +203,17 @@ FIELDS(show_answer) = {
         .name = "name", .type = NATIVE_TEXT, .low = 1, .high = SEQUENCE_NAME_BYTES_MAX, .required = true,              \
         .help = "the sequence"                                                                                         \
     }
-#define WINDOW                                                                                                         \
+#define SEQUENCE_WINDOW                                                                                                \
     {                                                                                                                  \
         .name = "window_ms", .type = NATIVE_NUMBER, .low = 1, .high = SEQUENCE_WINDOW_MS_MAX, .standard = 60000,       \
         .help = "the range of time reaches so far from now on; without a session the lease ends then"                  \
     }
-#define WORKER                                                                                                         \
+#define SEQUENCE_WORKER                                                                                                \
     {                                                                                                                  \
         .name = "worker", .type = NATIVE_NUMBER, .low = 1, .high = SEQUENCE_WORKERS - 1, .required = true,             \
         .help = "the worker's number"                                                                                  \
     }
-#define LEASE_TOKEN                                                                                                    \
+#define SEQUENCE_TOKEN                                                                                                 \
     {                                                                                                                  \
         .name = "token", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true,                         \
         .help = "of the worker's lease"                                                                                \
@@ -261,7 +261,7 @@ FIELDS(sequence_next_fields) = {SEQUENCE_NAME,
                                  .type = NATIVE_NUMBER,
                                  .low = 1,
                                  .high = REMEMBER_TTL_MS_MAX,
-                                 .standard = DAY_MS,
+                                 .standard = ONE_DAY_MS,
                                  .help = "so long the key is known"},
                                 END};
 FIELDS(sequence_next_answer) = {
@@ -291,11 +291,11 @@ FIELDS(sequence_worker_lease_fields) = {{.name = "owner",
                                          .type = NATIVE_TEXT,
                                          .high = SEQUENCE_OWNER_BYTES_MAX,
                                          .help = "who it is, for the list of workers"},
-                                        WINDOW,
+                                        SEQUENCE_WINDOW,
                                         SESSION,
                                         END};
-FIELDS(sequence_worker_renew_fields) = {WORKER, LEASE_TOKEN, WINDOW, SESSION, END};
-FIELDS(sequence_worker_release_fields) = {WORKER, LEASE_TOKEN, SESSION, END};
+FIELDS(sequence_worker_renew_fields) = {SEQUENCE_WORKER, SEQUENCE_TOKEN, SEQUENCE_WINDOW, SESSION, END};
+FIELDS(sequence_worker_release_fields) = {SEQUENCE_WORKER, SEQUENCE_TOKEN, SESSION, END};
 FIELDS(sequence_worker_answer) = {
     {.name = "worker", .type = NATIVE_NUMBER, .help = "the number that stands in its ids"},
     {.name = "token", .type = NATIVE_NUMBER, .help = "of the lease"},
@@ -304,15 +304,15 @@ FIELDS(sequence_worker_answer) = {
     END};
 FIELDS(sequence_list_fields) = {
     {.name = "name", .type = NATIVE_TEXT, .high = SEQUENCE_NAME_BYTES_MAX, .help = "only this one"},
-    PREFIX,
-    AFTER,
-    LIST_LIMIT,
+    PAGE_PREFIX,
+    PAGE_AFTER,
+    PAGE_LIMIT,
     END};
 FIELDS(sequence_list_answer) = {{.name = "sequences",
                                  .type = NATIVE_OBJECTS,
                                  .help = "each with name, next (none when exhausted), step, ceiling, block_max, "
                                          "gapless, exhausted and restored (its next use jumps, or waits for `set`)"},
-                                MORE,
+                                PAGE_MORE,
                                 END};
 FIELDS(sequence_workers_answer) = {
     {.name = "workers",
@@ -321,17 +321,17 @@ FIELDS(sequence_workers_answer) = {
     END};
 
 // ---- idempotency keys
-#define KEY                                                                                                            \
+#define IDEMPOTENCY_KEY                                                                                                \
     {                                                                                                                  \
         .name = "key", .type = NATIVE_TEXT, .low = 1, .high = IDEMPOTENCY_KEY_BYTES_MAX, .required = true,             \
         .help = "what is to be done once"                                                                              \
     }
-#define RUN_TOKEN                                                                                                      \
+#define IDEMPOTENCY_TOKEN                                                                                              \
     {                                                                                                                  \
         .name = "token", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true,                         \
         .help = "of the run, as begin gave it"                                                                         \
     }
-#define RESULT_FIELDS                                                                                                  \
+#define IDEMPOTENCY_RESULT                                                                                             \
     {.name = "status", .type = NATIVE_NUMBER, .high = UINT32_MAX, .help = "a number of the caller's, stored"},         \
         {.name = "body",                                                                                               \
          .type = NATIVE_TEXT,                                                                                          \
@@ -341,7 +341,7 @@ FIELDS(sequence_workers_answer) = {
         .name = "body_base64", .type = NATIVE_BASE64, .high = IDEMPOTENCY_BODY_BYTES_MAX, .help = "or these bytes"     \
     }
 FIELDS(idempotency_begin_fields) = {
-    KEY,
+    IDEMPOTENCY_KEY,
     {.name = "fingerprint",
      .type = NATIVE_TEXT,
      .high = IDEMPOTENCY_FINGERPRINT_BYTES_MAX,
@@ -360,7 +360,7 @@ FIELDS(idempotency_begin_fields) = {
      .type = NATIVE_NUMBER,
      .low = 1,
      .high = IDEMPOTENCY_TTL_MS_MAX,
-     .standard = DAY_MS,
+     .standard = ONE_DAY_MS,
      .help = "what is stored stays so long"},
     {.name = "wait_ms",
      .type = NATIVE_NUMBER,
@@ -379,19 +379,19 @@ FIELDS(idempotency_begin_answer) = {
     {.name = "body", .type = NATIVE_TEXT, .help = "stored: text (UTF-8 without a zero byte)"},
     {.name = "body_base64", .type = NATIVE_TEXT, .help = "stored: any other bytes"},
     END};
-FIELDS(idempotency_complete_fields) = {KEY, RUN_TOKEN, RESULT_FIELDS, END};
+FIELDS(idempotency_complete_fields) = {IDEMPOTENCY_KEY, IDEMPOTENCY_TOKEN, IDEMPOTENCY_RESULT, END};
 FIELDS(idempotency_fail_fields) = {
-    KEY,
-    RUN_TOKEN,
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_TOKEN,
     {.name = "store",
      .type = NATIVE_BOOL,
      .help = "later callers get this failure; else the key is free, and who waits runs next"},
-    RESULT_FIELDS,
+    IDEMPOTENCY_RESULT,
     END};
 FIELDS(idempotency_store_answer) = {
     {.name = "repeated", .type = NATIVE_BOOL, .help = "it was stored before, alike: this is a retry"}, END};
-FIELDS(idempotency_extend_fields) = {KEY,
-                                     RUN_TOKEN,
+FIELDS(idempotency_extend_fields) = {IDEMPOTENCY_KEY,
+                                     IDEMPOTENCY_TOKEN,
                                      {.name = "lease_ms",
                                       .type = NATIVE_NUMBER,
                                       .low = 1,
@@ -400,7 +400,7 @@ FIELDS(idempotency_extend_fields) = {KEY,
                                       .help = "from now on"},
                                      END};
 FIELDS(idempotency_extend_answer) = {{.name = "attempt", .type = NATIVE_NUMBER, .help = "of the run"}, END};
-FIELDS(idempotency_cancel_fields) = {KEY,
+FIELDS(idempotency_cancel_fields) = {IDEMPOTENCY_KEY,
                                      {.name = "ticket",
                                       .type = NATIVE_NUMBER,
                                       .low = 1,
@@ -411,7 +411,7 @@ FIELDS(idempotency_cancel_fields) = {KEY,
 FIELDS(idempotency_cancel_answer) = {{.name = "runs", .type = NATIVE_BOOL, .help = "too late: it runs"},
                                      {.name = "token", .type = NATIVE_NUMBER, .help = "of the run, if so"},
                                      END};
-FIELDS(idempotency_key_fields) = {KEY, END};
+FIELDS(idempotency_key_fields) = {IDEMPOTENCY_KEY, END};
 FIELDS(idempotency_show_answer) = {
     {.name = "key", .type = NATIVE_TEXT, .help = "the key"},
     {.name = "state", .type = NATIVE_TEXT, .help = "running, stored, or free (a run was lost, or gave up)"},
@@ -428,21 +428,21 @@ FIELDS(idempotency_show_answer) = {
      .help = "the run's lease, or the key, ends in so long; 0: not by time"},
     {.name = "body", .type = NATIVE_TEXT, .help = "stored (or body_base64)"},
     END};
-FIELDS(idempotency_list_fields) = {PREFIX, AFTER, LIST_LIMIT, END};
+FIELDS(idempotency_list_fields) = {PAGE_PREFIX, PAGE_AFTER, PAGE_LIMIT, END};
 FIELDS(idempotency_list_answer) = {
-    {.name = "keys", .type = NATIVE_OBJECTS, .help = "each as `show` says it, without its body"}, MORE, END};
+    {.name = "keys", .type = NATIVE_OBJECTS, .help = "each as `show` says it, without its body"}, PAGE_MORE, END};
 
 // ---- guards
 #define GUARD_TEXT_FIELD(field, most, words)                                                                           \
     { .name = field, .type = NATIVE_TEXT, .high = most, .help = words }
 #define GUARD_NAME_FIELD(field, words)                                                                                 \
     { .name = field, .type = NATIVE_TEXT, .low = 1, .high = GUARD_NAME_BYTES_MAX, .required = true, .help = words }
-#define VERSION                                                                                                        \
+#define VALUE_VERSION                                                                                                  \
     {                                                                                                                  \
         .name = "version", .type = NATIVE_SIGNED, .low = UINT64_MAX, .high = INT64_MAX, .standard = GUARD_ANY,         \
         .help = "only if it is of this one; 0: only if there is none; -1: whatever it is"                              \
     }
-#define FENCING                                                                                                        \
+#define VALUE_TOKEN                                                                                                    \
     {                                                                                                                  \
         .name = "token", .type = NATIVE_NUMBER, .high = INT64_MAX,                                                     \
         .help = "a lock's fencing token: refused when a newer one was seen here; 0: none"                              \
@@ -521,11 +521,11 @@ FIELDS(guard_put_fields) = {
     GUARD_NAME_FIELD("name", "the value's name"),
     {.name = "value", .type = NATIVE_TEXT, .high = GUARD_VALUE_BYTES_MAX, .help = "at most 64 KiB of text"},
     {.name = "value_base64", .type = NATIVE_BASE64, .high = GUARD_VALUE_BYTES_MAX, .help = "or these bytes"},
-    VERSION,
-    FENCING,
+    VALUE_VERSION,
+    VALUE_TOKEN,
     END};
 FIELDS(guard_put_answer) = {{.name = "version", .type = NATIVE_NUMBER, .help = "its new version: only grows"}, END};
-FIELDS(guard_delete_fields) = {GUARD_NAME_FIELD("name", "the value's name"), VERSION, FENCING, END};
+FIELDS(guard_delete_fields) = {GUARD_NAME_FIELD("name", "the value's name"), VALUE_VERSION, VALUE_TOKEN, END};
 FIELDS(guard_value_fields) = {GUARD_NAME_FIELD("name", "the value's name"), END};
 FIELDS(guard_value_answer) = {
     {.name = "name", .type = NATIVE_TEXT, .help = "its name"},
@@ -555,7 +555,7 @@ FIELDS(guard_counter_set_fields) = {GUARD_NAME_FIELD("name", "the counter"),
                                     END};
 FIELDS(guard_counter_add_fields) = {
     {.name = "deltas",
-     .type = NATIVE_NUMBERS,
+     .type = NATIVE_DELTAS,
      .low = 1,
      .high = GUARD_COUNTERS_MAX,
      .required = true,
@@ -570,11 +570,11 @@ FIELDS(guard_counter_add_fields) = {
      .type = NATIVE_NUMBER,
      .low = 1,
      .high = REMEMBER_TTL_MS_MAX,
-     .standard = DAY_MS,
+     .standard = ONE_DAY_MS,
      .help = "so long the request's id is known"},
     END};
 FIELDS(guard_counter_add_answer) = {
-    {.name = "values", .type = NATIVE_NUMBERS, .help = "what each counter was after it"},
+    {.name = "values", .type = NATIVE_DELTAS, .help = "what each counter was after it"},
     {.name = "repeated", .type = NATIVE_BOOL, .help = "this request took effect before"},
     END};
 FIELDS(guard_counter_fields) = {GUARD_NAME_FIELD("name", "the counter"), END};
@@ -588,15 +588,15 @@ FIELDS(guard_list_fields) = {{.name = "kind",
                               .type = NATIVE_CHOICE,
                               .choices = "counters|entities|values",
                               .help = "what is listed. Tokens are not: who knows one may consume it"},
-                             PREFIX,
-                             AFTER,
-                             LIST_LIMIT,
+                             PAGE_PREFIX,
+                             PAGE_AFTER,
+                             PAGE_LIMIT,
                              END};
 FIELDS(guard_list_answer) = {
     {.name = "items",
      .type = NATIVE_OBJECTS,
      .help = "each as counter_show or entity_show says it; of values: name, version, token and bytes (how many)"},
-    MORE,
+    PAGE_MORE,
     END};
 
 // ---- the operations
