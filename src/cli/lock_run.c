@@ -15,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define WATCH_MS 20000u
@@ -127,18 +124,6 @@ static void stop_keeper(struct run *run) {
     pthread_join(run->keeper, NULL);
 }
 
-// Signals are for the main thread.
-static void start_thread(pthread_t *thread, void *(*body)(void *), struct run *run) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(thread, NULL, body, run);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error == 0) return;
-    tell(run, "error", "cannot start a thread: %s", strerror(error));
-    exit(EXIT_FATAL);
-}
-
 static bool make_session(struct run *run, uint64_t until_ms, struct native_answer *answer) {
     json_t *body = json_object();
     json_object_set_new(body, "ttl_ms", json_integer((json_int_t)run->options->ttl_ms));
@@ -149,7 +134,7 @@ static bool make_session(struct run *run, uint64_t until_ms, struct native_answe
     native_answer_free(answer);
     run->acknowledged_ms = sent_ms;
     run->stopping = run->lost = false;
-    start_thread(&run->keeper, keep, run);
+    thread_start(&run->keeper, keep, run);
     return true;
 }
 
@@ -239,78 +224,49 @@ static void *watch(void *context) {
     }
 }
 
-static pid_t start_command(struct run *run, const sigset_t *signals, bool own_group) {
-    char token[32];
-    snprintf(token, sizeof token, "%lld", (long long)run->token);
-    setenv("PARLEY_LOCK_TOKEN", token, 1);
-    setenv("PARLEY_LOCK_NAME", run->options->name, 1);
-    pid_t parent = getpid(), child = fork();
-    if (child != 0) return child;
-    if (own_group) setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL); // without us nobody would end it when the lock is lost
-    if (getppid() != parent) _exit(LOCK_EXIT_LOST);
-    sigprocmask(SIG_UNBLOCK, signals, NULL);
-    execvp(run->options->command[0], run->options->command);
-    int error = errno;
-    fprintf(stderr, "parley lock: %s: %s\n", run->options->command[0], strerror(error));
-    _exit(error == ENOENT ? LOCK_EXIT_NOT_FOUND : LOCK_EXIT_CANNOT_RUN);
-}
-
 static int time_left(const struct run *run, bool ending) {
     if (!ending) return -1;
     uint64_t now_ms = native_now_ms();
     return run->kill_ms > now_ms ? (int)(run->kill_ms - now_ms) : 0;
 }
 
-// Waits for CMD's end; gives its status. Signals are passed on; what a terminal sends, CMD has got itself.
-static int supervise(struct run *run, pid_t child, int signal_fd, bool own_group) {
-    pid_t target = own_group ? -child : child;
+// Waits for CMD's end; gives its status.
+static int supervise(struct run *run, const struct child *child) {
     bool ending = false;
     int status;
     for (;;) {
-        if (waitpid(child, &status, WNOHANG) == child) return status;
-        struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN},
+        if (child_ended(child, &status)) return status;
+        struct pollfd fds[2] = {{.fd = child->signal_fd, .events = POLLIN},
                                 {.fd = ending ? -1 : run->lost_fd, .events = POLLIN}};
         int ready = poll(fds, 2, time_left(run, ending));
-        if (ready == 0) kill(target, SIGKILL);
+        if (ready == 0) child_kill(child, SIGKILL);
         if (ready == 0) run->kill_ms = native_now_ms() + 1000; // it ends now; else once more
         if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
             ending = true;
             tell(run, "lost", "%s was lost: %s", run->options->name, run->reason);
-            kill(target, SIGTERM);
+            child_kill(child, SIGTERM);
         }
-        struct signalfd_siginfo info;
-        while (read(signal_fd, &info, sizeof info) == sizeof info) {
-            bool terminal = info.ssi_signo == SIGINT || info.ssi_signo == SIGQUIT;
-            if (info.ssi_signo != SIGCHLD && (own_group || !terminal)) kill(target, (int)info.ssi_signo);
-        }
+        child_pass_signals(child);
     }
 }
 
 static int run_command(struct run *run) {
-    sigset_t signals;
-    sigemptyset(&signals);
-    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) sigaddset(&signals, numbers[i]);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    int signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    bool own_group = isatty(STDIN_FILENO) == 0; // a terminal's jobs stay in one group
-    pid_t child = signal_fd >= 0 ? start_command(run, &signals, own_group) : -1;
-    if (child < 0) {
-        tell(run, "error", "cannot start a process: %s", strerror(errno));
-        return EXIT_FATAL;
-    }
-    if (own_group) setpgid(child, child); // whoever is first
+    char token[32];
+    struct child child;
+    snprintf(token, sizeof token, "%lld", (long long)run->token);
+    setenv("PARLEY_LOCK_TOKEN", token, 1);
+    setenv("PARLEY_LOCK_NAME", run->options->name, 1);
+    if (!child_start(&child, run->options->command, NULL))
+        return child_cannot_run("lock", run->options->command[0], errno);
     pthread_t watcher;
-    start_thread(&watcher, watch, run);
+    thread_start(&watcher, watch, run);
     pthread_detach(watcher);
-    int status = supervise(run, child, signal_fd, own_group);
+    int status = supervise(run, &child);
     pthread_mutex_lock(&run->lock);
     bool lost = run->lost;
     pthread_mutex_unlock(&run->lock);
-    if (lost && own_group) kill(-child, SIGKILL); // what CMD left behind holds no lock either
-    if (lost) return LOCK_EXIT_LOST;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (lost && child.own_group) child_kill(&child, SIGKILL); // what CMD left behind holds no lock either
+    return lost ? CHILD_EXIT_LOST : child_exit_code(status);
 }
 
 int lock_run(struct native_client *client, const struct lock_options *options) {
@@ -324,7 +280,7 @@ int lock_run(struct native_client *client, const struct lock_options *options) {
     pthread_cond_init(&run.changed, &monotonic);
     gethostname(host, sizeof host - 1);
     snprintf(run.owner, sizeof run.owner, "%s pid %ld", host, (long)getpid());
-    if (!obtain(&run)) return LOCK_EXIT_NOT_GOT;
+    if (!obtain(&run)) return CHILD_EXIT_NOT_RUN;
     if (options->json) tell(&run, "got", "%s is held", options->name);
     int code = run_command(&run);
     close_session(&run);

@@ -1,0 +1,303 @@
+// `parley once KEY -- CMD`: of all who call it under one key, one runs CMD; the others, and all who come later, get its
+// output and exit code.
+//
+//   main     begins the run, or gets what is stored; starts CMD, passes its output on and keeps it, stores the result
+//   keeper   extends the run's lease; a lease that nobody acknowledges for two thirds of its time counts as lost,
+//            because CMD must be gone when the time is over: another may run then
+#include "cli/once.h"
+#include "server/server.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WAIT_MARGIN_MS 5000u // a server answers so long behind the waiting time at the latest
+
+struct run {
+    struct native_client *client;
+    const struct once_options *options;
+    char owner[200];
+    json_int_t token, attempt;
+    int lost_fd, stop_fd;     // readable: the lease was lost; the keeper ends
+    uint64_t acknowledged_ms; // when the newest extension that was acknowledged was sent
+    uint64_t kill_ms;         // set ahead of lost_fd, as reason is
+    char reason[600];
+    pthread_t keeper;
+    struct child child;
+    struct once_output output;
+    int pipes[2];
+};
+
+// ---- what is told
+__attribute__((format(printf, 3, 4))) static void tell(const struct run *run, const char *event, const char *format,
+                                                       ...) {
+    char text[900];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (!run->options->json) {
+        fprintf(stderr, "parley once: %s\n", text);
+        return;
+    }
+    json_t *json = json_object();
+    json_object_set_new(json, "event", json_string(event));
+    json_object_set_new(json, "key", json_string(run->options->key));
+    json_object_set_new(json, "text", json_string(text));
+    if (run->token != 0) json_object_set_new(json, "token", json_integer(run->token));
+    if (run->attempt != 0) json_object_set_new(json, "attempt", json_integer(run->attempt));
+    char *line = json_dumps(json, JSON_COMPACT);
+    fprintf(stderr, "%s\n", line);
+    free(line);
+    json_decref(json);
+}
+
+static json_t *body_of(const struct run *run) {
+    json_t *body = json_object();
+    json_object_set_new(body, "key", json_string(run->options->key));
+    if (run->token != 0) json_object_set_new(body, "token", json_integer(run->token));
+    return body;
+}
+
+// ---- the run's lease
+static void note_loss(struct run *run, const char *reason, uint64_t kill_ms) {
+    uint64_t one = 1;
+    run->kill_ms = kill_ms;
+    snprintf(run->reason, sizeof run->reason, "%s", reason);
+    if (write(run->lost_fd, &one, sizeof one) != sizeof one) abort(); // an eventfd takes it
+}
+
+static void *keep(void *context) {
+    struct run *run = context;
+    uint64_t lease_ms = run->options->lease_ms;
+    struct pollfd stop = {.fd = run->stop_fd, .events = POLLIN};
+    while (poll(&stop, 1, (int)(lease_ms / 4)) == 0) {
+        struct native_answer answer;
+        uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + lease_ms * 2 / 3;
+        if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
+        json_t *body = body_of(run);
+        json_object_set_new(body, "lease_ms", json_integer((json_int_t)lease_ms));
+        bool kept = native_call(run->client, "idempotency/extend", body, lease_ms / 6, give_up_ms, &answer);
+        bool over = answer.status == 409;
+        if (kept) run->acknowledged_ms = sent_ms;
+        uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
+        uint64_t end_ms = run->acknowledged_ms + lease_ms;
+        bool late = !kept && now_ms + 200 >= give_up_ms;
+        char reason[600];
+        snprintf(reason, sizeof reason, "%s%.500s", over ? "" : "its lease was not extended in time: ", answer.error);
+        native_answer_free(&answer);
+        if (over || late) {
+            note_loss(run, reason, over || end_ms > grace_ms ? grace_ms : end_ms);
+            break;
+        }
+    }
+    return NULL;
+}
+
+static void stop_keeper(struct run *run) {
+    uint64_t one = 1;
+    if (write(run->stop_fd, &one, sizeof one) != sizeof one) abort();
+    pthread_join(run->keeper, NULL);
+}
+
+// ---- begin
+static json_t *begin_body(const struct run *run, uint64_t wait_ms) {
+    const struct once_options *o = run->options;
+    json_t *body = body_of(run);
+    json_object_set_new(body, "owner", json_string(run->owner));
+    json_object_set_new(body, "fingerprint", json_string(o->fingerprint));
+    json_object_set_new(body, "lease_ms", json_integer((json_int_t)o->lease_ms));
+    json_object_set_new(body, "ttl_ms", json_integer((json_int_t)o->ttl_ms));
+    json_object_set_new(body, "wait_ms", json_integer((json_int_t)wait_ms));
+    return body;
+}
+
+// A wait may be cancelled by the node that lost our former connection: asked again. The owner keeps it one call.
+static bool begin(struct run *run, struct native_answer *answer) {
+    uint64_t until_ms = native_now_ms() + run->options->wait_ms;
+    for (;;) {
+        uint64_t now_ms = native_now_ms(), wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
+        uint64_t answer_ms = (wait_ms > WAIT_MARGIN_MS ? wait_ms : WAIT_MARGIN_MS) + WAIT_MARGIN_MS;
+        uint64_t give_up_ms = now_ms + (wait_ms > NATIVE_TIMEOUT_MS ? wait_ms : NATIVE_TIMEOUT_MS);
+        if (native_call(run->client, "idempotency/begin", begin_body(run, wait_ms), answer_ms, give_up_ms, answer)) {
+            run->acknowledged_ms = now_ms; // its retry begins the lease anew
+            return true;
+        }
+        if (strcmp(native_error_name(answer), "cancelled") != 0) return false;
+        native_answer_free(answer);
+    }
+}
+
+static int refused(const struct run *run, const struct native_answer *answer) {
+    const char *holder = json_string_value(json_object_get(answer->json, "holder"));
+    bool held = holder != NULL && holder[0] != 0;
+    tell(run, "not-run", "%s%s%s%s", answer->error, held ? " (" : "", held ? holder : "", held ? ")" : "");
+    return CHILD_EXIT_NOT_RUN;
+}
+
+static int replay(struct run *run, const json_t *stored) {
+    int code = (int)json_integer_value(json_object_get(stored, "status"));
+    if (!once_output_read(&run->output, json_string_value(json_object_get(stored, "body")))) {
+        tell(run, "error", "what is stored under the key is not of `parley once`");
+        return EXIT_FATAL;
+    }
+    if (run->options->json) tell(run, "replayed", "CMD ran before: exit code %d", code);
+    once_output_replay(&run->output, run->options->key);
+    return code;
+}
+
+// ---- while CMD runs
+static void take_output(struct run *run, int stream) { // all that is there now
+    char data[8192];
+    ssize_t n;
+    while (run->pipes[stream] >= 0 && (n = read(run->pipes[stream], data, sizeof data)) != 0) {
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return;
+        once_output_add(&run->output, stream, data, (size_t)n);
+        once_write_all(stream + 1, data, (size_t)n);
+    }
+    if (run->pipes[stream] >= 0) close(run->pipes[stream]);
+    run->pipes[stream] = -1;
+}
+
+static int time_left(const struct run *run, bool ending) {
+    if (!ending) return -1;
+    uint64_t now_ms = native_now_ms();
+    return run->kill_ms > now_ms ? (int)(run->kill_ms - now_ms) : 0;
+}
+
+// Waits for CMD's end; gives its status. What is left behind by CMD and still writes is not waited for.
+static int supervise(struct run *run, bool *lost) {
+    int status;
+    *lost = false;
+    for (;;) {
+        bool ended = child_ended(&run->child, &status);
+        for (int i = 0; i < 2; i++) take_output(run, i);
+        if (ended) return status;
+        struct pollfd fds[4] = {{.fd = run->child.signal_fd, .events = POLLIN},
+                                {.fd = *lost ? -1 : run->lost_fd, .events = POLLIN},
+                                {.fd = run->pipes[0], .events = POLLIN},
+                                {.fd = run->pipes[1], .events = POLLIN}};
+        int ready = poll(fds, 4, time_left(run, *lost));
+        if (*lost && native_now_ms() >= run->kill_ms) {
+            child_kill(&run->child, SIGKILL);
+            run->kill_ms = native_now_ms() + 1000; // it ends now; else once more
+        }
+        if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
+            *lost = true;
+            tell(run, "lost", "the run was lost: %s", run->reason);
+            child_kill(&run->child, SIGTERM);
+        }
+        child_pass_signals(&run->child);
+    }
+}
+
+static bool start(struct run *run) {
+    char number[32];
+    int writes[2];
+    for (int i = 0; i < 2; i++) {
+        int ends[2];
+        if (pipe2(ends, O_CLOEXEC) != 0) return false;
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        run->pipes[i] = ends[0];
+        writes[i] = ends[1];
+    }
+    setenv("PARLEY_ONCE_KEY", run->options->key, 1);
+    snprintf(number, sizeof number, "%lld", (long long)run->token);
+    setenv("PARLEY_ONCE_TOKEN", number, 1);
+    snprintf(number, sizeof number, "%lld", (long long)run->attempt);
+    setenv("PARLEY_ONCE_ATTEMPT", number, 1);
+    bool started = child_start(&run->child, run->options->command, writes);
+    int error = errno;
+    for (int i = 0; i < 2; i++) close(writes[i]);
+    errno = error;
+    return started;
+}
+
+// ---- the result
+// A result that is none frees the key: CMD was ended by a signal, or could not be run at all.
+static void give_up(struct run *run) {
+    struct native_answer answer;
+    if (!native_call(run->client, "idempotency/fail", body_of(run), NATIVE_TIMEOUT_MS,
+                     native_now_ms() + NATIVE_TIMEOUT_MS, &answer))
+        tell(run, "error", "the key is not freed ahead of its lease's end: %s", answer.error);
+    native_answer_free(&answer);
+}
+
+static int store(struct run *run, int code) {
+    struct native_answer answer;
+    char *text = once_output_text(&run->output);
+    json_t *body = body_of(run);
+    json_object_set_new(body, "status", json_integer(code));
+    json_object_set_new(body, "body", json_string(text));
+    free(text);
+    uint64_t lease_ms = run->options->lease_ms;
+    uint64_t until_ms = native_now_ms() + (lease_ms > NATIVE_TIMEOUT_MS ? lease_ms : NATIVE_TIMEOUT_MS);
+    bool stored = native_call(run->client, "idempotency/complete", body, NATIVE_TIMEOUT_MS, until_ms, &answer);
+    if (!stored) tell(run, "lost", "CMD ended with %d, and that is not stored: %s", code, answer.error);
+    if (stored && run->output.cut)
+        fprintf(stderr, "parley once: %s: only the first %u bytes of the output are stored\n", run->options->key,
+                ONCE_OUTPUT_BYTES_MAX);
+    native_answer_free(&answer);
+    return stored ? code : CHILD_EXIT_LOST;
+}
+
+static int run_command(struct run *run) {
+    bool lost;
+    if (!start(run)) {
+        int error = errno;
+        give_up(run);
+        return child_cannot_run("once", run->options->command[0], error);
+    }
+    thread_start(&run->keeper, keep, run);
+    int status = supervise(run, &lost);
+    stop_keeper(run);
+    int code = child_exit_code(status);
+    if (lost && run->child.own_group) child_kill(&run->child, SIGKILL); // what CMD left behind may not go on either
+    if (lost) return CHILD_EXIT_LOST;
+    if (run->options->json) tell(run, "ran", "CMD ran: exit code %d", code);
+    if (!WIFSIGNALED(status) && (code == 0 || !run->options->retry_failed)) return store(run, code);
+    give_up(run);
+    return code;
+}
+
+// Who reads our output may end before CMD does. (CMD itself has the usual: handlers do not outlive exec.)
+static void let_go(int number) {
+}
+
+int once_run(struct native_client *client, const struct once_options *options) {
+    struct run run = {.client = client,
+                      .options = options,
+                      .lost_fd = eventfd(0, EFD_CLOEXEC),
+                      .stop_fd = eventfd(0, EFD_CLOEXEC),
+                      .pipes = {-1, -1}};
+    char host[128] = "";
+    uint64_t number;
+    gethostname(host, sizeof host - 1);
+    if (run.lost_fd < 0 || run.stop_fd < 0 || getrandom(&number, sizeof number, 0) != sizeof number) return EXIT_FATAL;
+    snprintf(run.owner, sizeof run.owner, "%s pid %ld %016llx", host, (long)getpid(), (unsigned long long)number);
+    signal(SIGPIPE, let_go);
+    once_output_init(&run.output);
+    struct native_answer answer;
+    int code;
+    if (!begin(&run, &answer)) {
+        code = refused(&run, &answer);
+    } else if (strcmp(json_string_value(json_object_get(answer.json, "outcome")), "stored") == 0) {
+        code = replay(&run, answer.json);
+    } else {
+        run.token = json_integer_value(json_object_get(answer.json, "token"));
+        run.attempt = json_integer_value(json_object_get(answer.json, "attempt"));
+        code = run_command(&run);
+    }
+    native_answer_free(&answer);
+    once_output_free(&run.output);
+    return code;
+}
