@@ -270,8 +270,7 @@ static int run_command(struct run *run) {
 }
 
 // Who reads our output may end before CMD does. (CMD itself has the usual: handlers do not outlive exec.)
-static void let_go(int number) {
-}
+static void let_go(int number) {}
 
 int once_run(struct native_client *client, const struct once_options *options) {
     struct run run = {.client = client,

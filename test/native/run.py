@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Native locks and sessions through HTTP and the CLI, against real processes: one node, and three of which the leader is killed.
+"""Native operations through HTTP and the CLI, against real processes: one node, and three of which the leader is killed.
+Here are locks and sessions; each module beside this one adds its own tests.
 
 Usage: test/native/run.py [--binary build/parley] [--port 24100] [--keep] [NAME...]
 Prints a line for each test, and last: N passed, N failed, N skipped.
 """
 import argparse
 import http.client
+import importlib
 import json
 import os
 import shutil
@@ -447,7 +449,7 @@ def bad_input_gets_a_problem_document(c):
     assert connection.getresponse().status == 403
     connection.close()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/v1/lock/acquire", " " * 65537)
+    connection.request("POST", "/v1/lock/acquire", " " * 524289)
     assert connection.getresponse().status == 413
     connection.close()
     assert get(port, "/v1/lock/list")[0] == 405
@@ -731,7 +733,16 @@ def run_group(options, nodes, tests):
     return failed
 
 
+def load_modules():
+    sys.modules["run"] = sys.modules["__main__"]  # so that `from run import ...` adds to this list of tests
+    sys.dont_write_bytecode = True
+    for file in sorted(os.listdir(os.path.dirname(os.path.abspath(__file__)))):
+        if file.endswith(".py") and file != "run.py":
+            importlib.import_module(file.removesuffix(".py"))
+
+
 def main():
+    load_modules()
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/parley")
     parser.add_argument("--port", type=int, default=24100)
