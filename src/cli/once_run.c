@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define OUTPUT_BYTES 4096u   // PIPE_BUF: what is passed on at once
 #define WAIT_MARGIN_MS 5000u // a server answers so long behind the waiting time at the latest
 
 struct run {
@@ -34,6 +35,7 @@ struct run {
     struct child child;
     struct once_output output;
     int pipes[2];
+    bool full[2]; // our reader takes nothing now
 };
 
 // ---- what is told
@@ -75,6 +77,15 @@ static void note_loss(struct run *run, const char *reason, uint64_t kill_ms) {
     if (write(run->lost_fd, &one, sizeof one) != sizeof one) abort(); // an eventfd takes it
 }
 
+static bool extend(struct run *run, uint64_t answer_ms, uint64_t until_ms, struct native_answer *answer) {
+    uint64_t sent_ms = native_now_ms();
+    json_t *body = body_of(run);
+    json_object_set_new(body, "lease_ms", json_integer((json_int_t)run->options->lease_ms));
+    bool kept = native_call(run->client, "idempotency/extend", body, answer_ms, until_ms, answer);
+    if (kept) run->acknowledged_ms = sent_ms;
+    return kept;
+}
+
 static void *keep(void *context) {
     struct run *run = context;
     uint64_t lease_ms = run->options->lease_ms;
@@ -83,11 +94,7 @@ static void *keep(void *context) {
         struct native_answer answer;
         uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + lease_ms * 2 / 3;
         if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
-        json_t *body = body_of(run);
-        json_object_set_new(body, "lease_ms", json_integer((json_int_t)lease_ms));
-        bool kept = native_call(run->client, "idempotency/extend", body, lease_ms / 6, give_up_ms, &answer);
-        bool over = answer.status == 409;
-        if (kept) run->acknowledged_ms = sent_ms;
+        bool kept = extend(run, lease_ms / 6, give_up_ms, &answer), over = answer.status == 409;
         uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
         uint64_t end_ms = run->acknowledged_ms + lease_ms;
         bool late = !kept && now_ms + 200 >= give_up_ms;
@@ -120,6 +127,19 @@ static json_t *begin_body(const struct run *run, uint64_t wait_ms) {
     return body;
 }
 
+// Whether the answer says all that is wanted. A run that began at some time in a long wait: its lease begins anew.
+static bool begun(struct run *run, uint64_t sent_ms, struct native_answer *answer) {
+    struct native_answer extended;
+    run->acknowledged_ms = sent_ms;
+    run->token = json_integer_value(json_object_get(answer->json, "token"));
+    run->attempt = json_integer_value(json_object_get(answer->json, "attempt"));
+    if (run->token == 0 || native_now_ms() < sent_ms + run->options->lease_ms / 4) return true;
+    bool kept = extend(run, NATIVE_TIMEOUT_MS, native_now_ms() + NATIVE_TIMEOUT_MS, &extended);
+    native_answer_free(&extended);
+    if (!kept) run->token = run->attempt = 0;
+    return kept;
+}
+
 // A wait may be cancelled by the node that lost our former connection: asked again. The owner keeps it one call.
 static bool begin(struct run *run, struct native_answer *answer) {
     uint64_t until_ms = native_now_ms() + run->options->wait_ms;
@@ -127,11 +147,10 @@ static bool begin(struct run *run, struct native_answer *answer) {
         uint64_t now_ms = native_now_ms(), wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
         uint64_t answer_ms = (wait_ms > WAIT_MARGIN_MS ? wait_ms : WAIT_MARGIN_MS) + WAIT_MARGIN_MS;
         uint64_t give_up_ms = now_ms + (wait_ms > NATIVE_TIMEOUT_MS ? wait_ms : NATIVE_TIMEOUT_MS);
-        if (native_call(run->client, "idempotency/begin", begin_body(run, wait_ms), answer_ms, give_up_ms, answer)) {
-            run->acknowledged_ms = now_ms; // its retry begins the lease anew
-            return true;
-        }
-        if (strcmp(native_error_name(answer), "cancelled") != 0) return false;
+        bool good =
+            native_call(run->client, "idempotency/begin", begin_body(run, wait_ms), answer_ms, give_up_ms, answer);
+        if (good && begun(run, now_ms, answer)) return true;
+        if (!good && strcmp(native_error_name(answer), "cancelled") != 0) return false;
         native_answer_free(answer);
     }
 }
@@ -155,10 +174,21 @@ static int replay(struct run *run, const json_t *stored) {
 }
 
 // ---- while CMD runs
-static void take_output(struct run *run, int stream) { // all that is there now
-    char data[8192];
-    ssize_t n;
-    while (run->pipes[stream] >= 0 && (n = read(run->pipes[stream], data, sizeof data)) != 0) {
+static bool takes(int fd) { // a pipe that takes something takes OUTPUT_BYTES
+    struct pollfd one = {.fd = fd, .events = POLLOUT};
+    return poll(&one, 1, 0) > 0;
+}
+
+// All that is there now and that our reader takes: who waited for him would not see that the run is lost. Behind CMD's
+// end nothing else is waited for.
+static void take_output(struct run *run, int stream, bool ended) {
+    char data[OUTPUT_BYTES];
+    ssize_t n = 1;
+    run->full[stream] = false;
+    while (run->pipes[stream] >= 0 && n != 0) {
+        run->full[stream] = !ended && !takes(stream + 1);
+        if (run->full[stream]) return;
+        n = read(run->pipes[stream], data, sizeof data);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return;
         once_output_add(&run->output, stream, data, (size_t)n);
@@ -166,6 +196,11 @@ static void take_output(struct run *run, int stream) { // all that is there now
     }
     if (run->pipes[stream] >= 0) close(run->pipes[stream]);
     run->pipes[stream] = -1;
+}
+
+static struct pollfd output_of(const struct run *run, int stream) {
+    if (run->full[stream]) return (struct pollfd){.fd = stream + 1, .events = POLLOUT};
+    return (struct pollfd){.fd = run->pipes[stream], .events = POLLIN};
 }
 
 static int time_left(const struct run *run, bool ending) {
@@ -180,12 +215,12 @@ static int supervise(struct run *run, bool *lost) {
     *lost = false;
     for (;;) {
         bool ended = child_ended(&run->child, &status);
-        for (int i = 0; i < 2; i++) take_output(run, i);
+        for (int i = 0; i < 2; i++) take_output(run, i, ended && !*lost);
         if (ended) return status;
         struct pollfd fds[4] = {{.fd = run->child.signal_fd, .events = POLLIN},
                                 {.fd = *lost ? -1 : run->lost_fd, .events = POLLIN},
-                                {.fd = run->pipes[0], .events = POLLIN},
-                                {.fd = run->pipes[1], .events = POLLIN}};
+                                output_of(run, 0),
+                                output_of(run, 1)};
         int ready = poll(fds, 4, time_left(run, *lost));
         if (*lost && native_now_ms() >= run->kill_ms) {
             child_kill(&run->child, SIGKILL);
@@ -289,11 +324,9 @@ int once_run(struct native_client *client, const struct once_options *options) {
     int code;
     if (!begin(&run, &answer)) {
         code = refused(&run, &answer);
-    } else if (strcmp(json_string_value(json_object_get(answer.json, "outcome")), "stored") == 0) {
+    } else if (run.token == 0) {
         code = replay(&run, answer.json);
     } else {
-        run.token = json_integer_value(json_object_get(answer.json, "token"));
-        run.attempt = json_integer_value(json_object_get(answer.json, "attempt"));
         code = run_command(&run);
     }
     native_answer_free(&answer);

@@ -369,6 +369,19 @@ def a_lost_run_ends_its_command(c):
 
 
 @test(1)
+def a_lost_run_ends_though_nobody_reads(c):
+    """Found by reading: who stood still in writing CMD's output did not see that the run was lost."""
+    process = once(c, "unread", ["--lease", "2000", "--grace", "300"], ["sh", "-c", "echo $$; exec yes"])
+    pid = int(process.stdout.readline())
+    until("its output is full and it stands still", lambda: open("/proc/%d/stat" % pid).read().split()[2] == "S")
+    token = good(c.http(), "idempotency/show", key="unread")["token"]
+    good(c.http(), "idempotency/fail", key="unread", token=token)
+    until("CMD has ended", lambda: not os.path.exists("/proc/%d" % pid), 10)
+    process.communicate(timeout=30)
+    assert process.returncode == 76
+
+
+@test(1)
 def sequence_command(c):
     def run(*arguments, code=0):
         process = c.command("sequence", *arguments, "--server", c.servers())
