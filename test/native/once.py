@@ -45,7 +45,7 @@ def persist(c, operation, first=0, **fields):
 
 
 def key_waiters(port, key, count):
-    until("%d wait for %s" % (count, key), lambda: good(port, "idempotency/show", key=key)["waiters"] == count)
+    until("%d wait for %s" % (count, key), lambda: ask(port, "idempotency/show", key=key).body.get("waiters") == count)
 
 
 # ---- sequences
