@@ -50,6 +50,7 @@ class Cluster:
         self.binary, self.folder, self.count = binary, folder, count
         self.ports = [{"http": port + 10 * i, "peer": port + 10 * i + 1} for i in range(count)]
         self.processes = [None] * count
+        self.commands = []
 
     def start(self, i):
         arguments = [self.binary, "server", "--id", str(i + 1), "--data", "%s/%d" % (self.folder, i + 1), "--zookeeper", "off",
@@ -111,8 +112,10 @@ class Cluster:
         return ",".join("127.0.0.1:%d" % p["http"] for p in self.ports)
 
     def command(self, *arguments, **more):
-        return subprocess.Popen([self.binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, **more)
+        process = subprocess.Popen([self.binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, **more)
+        self.commands.append(process)
+        return process
 
 
 def get(port, path):
@@ -722,6 +725,10 @@ def run_group(options, nodes, tests):
         failed += 1
         print("FAILED %d nodes\n%s" % (nodes, traceback.format_exc()), flush=True)
     finally:
+        for process in cluster.commands:  # of a test that failed: they would ask the next cluster on these ports
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         for process in cluster.processes:
             if process is not None:
                 process.kill()
