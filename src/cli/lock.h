@@ -1,9 +1,8 @@
 // What the files of `parley lock` share.
 #pragma once
-#include "cli/child.h"
 #include "cli/native_client.h"
 
-#define LOCK_GRACE_MS_DEFAULT 3000u
+#define LOCK_EXIT_NOT_GOT 75 // held by another in all the time given, or no server could be asked; CMD did not run
 
 struct lock_options {
     const char *name;

@@ -4,17 +4,14 @@
 //   keeper   keeps the session alive; a session that nobody acknowledges for two thirds of its time counts as lost,
 //            because CMD must be gone when the time is over: another may have the lock then
 //   watcher  asks to be told of a loss (an operator broke the lock)
+#include "cli/held.h"
 #include "cli/lock.h"
 #include "server/server.h"
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define WATCH_MS 20000u
@@ -25,13 +22,9 @@ struct run {
     const struct lock_options *options;
     char session[96], owner[256];
     json_int_t token;
-    int lost_fd; // readable once it is lost
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool stopping, lost; // keeper ends; the lock is lost
-    uint64_t acknowledged_ms, kill_ms;
-    char reason[600];
-    pthread_t keeper;
+    uint64_t acknowledged_ms;
+    struct keeper keeper;
+    struct held held;
 };
 
 // ---- what is told
@@ -57,19 +50,6 @@ __attribute__((format(printf, 3, 4))) static void tell(const struct run *run, co
     json_decref(json);
 }
 
-static void note_loss(struct run *run, const char *reason, uint64_t kill_ms) {
-    uint64_t one = 1;
-    pthread_mutex_lock(&run->lock);
-    bool first = !run->lost && !run->stopping;
-    if (first) {
-        run->lost = true;
-        run->kill_ms = kill_ms;
-        snprintf(run->reason, sizeof run->reason, "%s", reason);
-    }
-    pthread_mutex_unlock(&run->lock);
-    if (first && write(run->lost_fd, &one, sizeof one) != sizeof one) abort(); // an eventfd takes it
-}
-
 // ---- the session
 static json_t *with_session(const struct run *run) {
     json_t *body = json_object();
@@ -77,51 +57,30 @@ static json_t *with_session(const struct run *run) {
     return body;
 }
 
-// false: it shall end.
-static bool keeper_sleeps(struct run *run, uint64_t ms) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + ms * 1000000;
-    until.tv_sec += (time_t)(ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
-    pthread_mutex_lock(&run->lock);
-    while (!run->stopping && pthread_cond_timedwait(&run->changed, &run->lock, &until) == 0) {
-    }
-    bool goes_on = !run->stopping;
-    pthread_mutex_unlock(&run->lock);
-    return goes_on;
-}
-
-static void *keep(void *context) {
+static bool keep(void *context) {
     struct run *run = context;
     uint64_t ttl_ms = run->options->ttl_ms;
-    while (keeper_sleeps(run, ttl_ms / 4)) {
-        struct native_answer answer;
-        uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + ttl_ms * 2 / 3;
-        if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
-        bool kept = native_call(run->client, "session/keepalive", with_session(run), ttl_ms / 6, give_up_ms, &answer);
-        bool ended = answer.status == 410;
-        if (kept) run->acknowledged_ms = sent_ms;
-        uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
-        uint64_t end_ms = run->acknowledged_ms + ttl_ms;
-        char reason[600];
-        snprintf(reason, sizeof reason, "the session was not acknowledged in time: %.500s", answer.error);
-        native_answer_free(&answer);
-        if (ended)
-            note_loss(run, "its session has ended", grace_ms);
-        else if (!kept && now_ms + 200 >= give_up_ms)
-            note_loss(run, reason, end_ms < grace_ms ? end_ms : grace_ms);
-        if (ended) break;
-    }
-    return NULL;
+    struct native_answer answer;
+    uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + ttl_ms * 2 / 3;
+    if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
+    bool kept = native_call(run->client, "session/keepalive", with_session(run), ttl_ms / 6, give_up_ms, &answer);
+    bool ended = answer.status == 410;
+    if (kept) run->acknowledged_ms = sent_ms;
+    uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
+    uint64_t end_ms = run->acknowledged_ms + ttl_ms;
+    char reason[600];
+    snprintf(reason, sizeof reason, "the session was not acknowledged in time: %.500s", answer.error);
+    native_answer_free(&answer);
+    if (ended)
+        held_lose(&run->held, "its session has ended", grace_ms);
+    else if (!kept && now_ms + 200 >= give_up_ms)
+        held_lose(&run->held, reason, end_ms < grace_ms ? end_ms : grace_ms);
+    return !ended;
 }
 
-static void stop_keeper(struct run *run) {
-    pthread_mutex_lock(&run->lock);
-    run->stopping = true;
-    pthread_cond_broadcast(&run->changed);
-    pthread_mutex_unlock(&run->lock);
-    pthread_join(run->keeper, NULL);
+static void no_thread(const struct run *run) {
+    tell(run, "error", "cannot start a thread: %s", strerror(errno));
+    exit(EXIT_FATAL);
 }
 
 static bool make_session(struct run *run, uint64_t until_ms, struct native_answer *answer) {
@@ -133,15 +92,15 @@ static bool make_session(struct run *run, uint64_t until_ms, struct native_answe
     snprintf(run->session, sizeof run->session, "%s", session != NULL ? session : "");
     native_answer_free(answer);
     run->acknowledged_ms = sent_ms;
-    run->stopping = run->lost = false;
-    thread_start(&run->keeper, keep, run);
+    held_again(&run->held);
+    if (!keeper_start(&run->keeper, run->options->ttl_ms / 4, keep, run)) no_thread(run);
     return true;
 }
 
 // With it goes everything that it holds.
 static void close_session(struct run *run) {
     struct native_answer answer;
-    stop_keeper(run);
+    keeper_stop(&run->keeper);
     native_call(run->client, "session/close", with_session(run), 2000, native_now_ms() + 2000, &answer);
     native_answer_free(&answer);
 }
@@ -217,72 +176,39 @@ static void *watch(void *context) {
             char reason[600];
             snprintf(reason, sizeof reason, "%s%s%s", loss != NULL ? loss : "gone", why != NULL ? ": " : "",
                      why != NULL ? why : "");
-            note_loss(run, reason, native_now_ms() + run->options->grace_ms);
+            held_lose(&run->held, reason, native_now_ms() + run->options->grace_ms);
         }
         native_answer_free(&answer);
         if (lost) return NULL;
     }
 }
 
-static int time_left(const struct run *run, bool ending) {
-    if (!ending) return -1;
-    uint64_t now_ms = native_now_ms();
-    return run->kill_ms > now_ms ? (int)(run->kill_ms - now_ms) : 0;
-}
-
-// Waits for CMD's end; gives its status.
-static int supervise(struct run *run, const struct child *child) {
-    bool ending = false;
-    int status;
-    for (;;) {
-        if (child_ended(child, &status)) return status;
-        struct pollfd fds[2] = {{.fd = child->signal_fd, .events = POLLIN},
-                                {.fd = ending ? -1 : run->lost_fd, .events = POLLIN}};
-        int ready = poll(fds, 2, time_left(run, ending));
-        if (ready == 0) child_kill(child, SIGKILL);
-        if (ready == 0) run->kill_ms = native_now_ms() + 1000; // it ends now; else once more
-        if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
-            ending = true;
-            tell(run, "lost", "%s was lost: %s", run->options->name, run->reason);
-            child_kill(child, SIGTERM);
-        }
-        child_pass_signals(child);
-    }
-}
-
-static int run_command(struct run *run) {
-    char token[32];
-    struct child child;
-    snprintf(token, sizeof token, "%lld", (long long)run->token);
-    setenv("PARLEY_LOCK_TOKEN", token, 1);
-    setenv("PARLEY_LOCK_NAME", run->options->name, 1);
-    if (!child_start(&child, run->options->command, NULL))
-        return child_cannot_run("lock", run->options->command[0], errno);
+static void started(void *context) {
     pthread_t watcher;
-    thread_start(&watcher, watch, run);
+    if (!held_thread(&watcher, watch, context)) no_thread(context);
     pthread_detach(watcher);
-    int status = supervise(run, &child);
-    pthread_mutex_lock(&run->lock);
-    bool lost = run->lost;
-    pthread_mutex_unlock(&run->lock);
-    if (lost && child.own_group) child_kill(&child, SIGKILL); // what CMD left behind holds no lock either
-    return lost ? CHILD_EXIT_LOST : child_exit_code(status);
+}
+
+static void told(void *context, const char *reason) {
+    const struct run *run = context;
+    tell(run, "lost", "%s was lost: %s", run->options->name, reason);
 }
 
 int lock_run(struct native_client *client, const struct lock_options *options) {
     static struct run run; // the watcher may still wait for an answer when this returns
-    char host[128] = "";
-    pthread_condattr_t monotonic;
-    run = (struct run){.client = client, .options = options, .lost_fd = eventfd(0, EFD_CLOEXEC)};
-    pthread_mutex_init(&run.lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&run.changed, &monotonic);
+    char host[128] = "", token[32];
+    run = (struct run){.client = client, .options = options};
+    run.held = (struct held){
+        .who = "parley lock", .command = options->command, .started = started, .told = told, .context = &run};
+    held_init(&run.held);
     gethostname(host, sizeof host - 1);
     snprintf(run.owner, sizeof run.owner, "%s pid %ld", host, (long)getpid());
-    if (!obtain(&run)) return CHILD_EXIT_NOT_RUN;
+    if (!obtain(&run)) return LOCK_EXIT_NOT_GOT;
     if (options->json) tell(&run, "got", "%s is held", options->name);
-    int code = run_command(&run);
+    snprintf(token, sizeof token, "%lld", (long long)run.token);
+    setenv("PARLEY_LOCK_TOKEN", token, 1);
+    setenv("PARLEY_LOCK_NAME", options->name, 1);
+    int code = held_run(&run.held);
     close_session(&run);
     return code;
 }

@@ -14,13 +14,6 @@ struct texts { // flags as given
     bool try_only, retry_failed, json;
 };
 
-static bool read_number(const char *given, unsigned long long low, unsigned long long high, uint64_t *out) {
-    unsigned long long value = *out;
-    bool good = given == NULL || options_number(given, low, high, &value);
-    *out = value;
-    return good;
-}
-
 // CMD's words: the same key with another command is a mistake.
 static void fingerprint_of(char **command, char out[33]) {
     struct writer w;
@@ -36,19 +29,19 @@ static int read_options(const struct option_table *table, const struct texts *t,
         return options_wrong(table, "a key has 1 to %u bytes", IDEMPOTENCY_KEY_BYTES_MAX);
     if (strlen(o->fingerprint) > IDEMPOTENCY_FINGERPRINT_BYTES_MAX)
         return options_wrong(table, "--fingerprint has %u bytes at most", IDEMPOTENCY_FINGERPRINT_BYTES_MAX);
-    if (!read_number(t->ttl, 1, IDEMPOTENCY_TTL_MS_MAX, &o->ttl_ms))
+    if (!options_u64(t->ttl, 1, IDEMPOTENCY_TTL_MS_MAX, &o->ttl_ms))
         return options_wrong(table, "--ttl is of 1 to %llu ms", IDEMPOTENCY_TTL_MS_MAX);
-    if (!read_number(t->lease, ONCE_LEASE_MS_MIN, IDEMPOTENCY_LEASE_MS_MAX, &o->lease_ms))
+    if (!options_u64(t->lease, ONCE_LEASE_MS_MIN, IDEMPOTENCY_LEASE_MS_MAX, &o->lease_ms))
         return options_wrong(table, "--lease is of %u to %llu ms", ONCE_LEASE_MS_MIN, IDEMPOTENCY_LEASE_MS_MAX);
-    if (!read_number(t->wait, 0, IDEMPOTENCY_WAIT_MS_MAX, &o->wait_ms) || (t->wait != NULL && t->try_only))
+    if (!options_u64(t->wait, 0, IDEMPOTENCY_WAIT_MS_MAX, &o->wait_ms) || (t->wait != NULL && t->try_only))
         return options_wrong(table, "--wait is of 0 to %llu ms, and does not go with --try", IDEMPOTENCY_WAIT_MS_MAX);
-    if (!read_number(t->grace, 0, 3600000, &o->grace_ms)) return options_wrong(table, "--grace is of 0 to 3600000 ms");
+    if (!options_u64(t->grace, 0, 3600000, &o->grace_ms)) return options_wrong(table, "--grace is of 0 to 3600000 ms");
     if (t->try_only) o->wait_ms = 0;
     return -1;
 }
 
 static int run(const struct option_table *table, const struct texts *t, const char *key, char **command) {
-    struct native_client client;
+    static struct native_client client; // threads of a run use it to the end
     char fingerprint[33], error[512];
     struct once_options o = {.key = key,
                              .command = command,
@@ -56,7 +49,7 @@ static int run(const struct option_table *table, const struct texts *t, const ch
                              .ttl_ms = 24ull * 3600 * 1000,
                              .lease_ms = ONCE_LEASE_MS_DEFAULT,
                              .wait_ms = IDEMPOTENCY_WAIT_MS_MAX,
-                             .grace_ms = ONCE_GRACE_MS_DEFAULT,
+                             .grace_ms = HELD_GRACE_MS_DEFAULT,
                              .retry_failed = t->retry_failed,
                              .json = t->json};
     if (command == NULL || command[0] == NULL) return options_wrong(table, "a command is wanted behind --");
@@ -88,7 +81,8 @@ int once_main(int argc, char **argv) {
         "and CMD does not run. At most 48,000 bytes of output are stored; more is cut, and both say so. CMD sees\n"
         "PARLEY_ONCE_KEY, PARLEY_ONCE_TOKEN and PARLEY_ONCE_ATTEMPT (above 1: a run before was lost, and may have "
         "done\n"
-        "a part). A CMD that a signal ends stores nothing. The exit code is CMD's own; 75 when it neither ran nor was\n"
+        "a part). A CMD that a signal ends, or that exits with 126 or more, stores nothing. The exit code is CMD's "
+        "own; 75 when it neither ran nor was\n"
         "stored, 76 when the run was lost (CMD gets SIGTERM, then SIGKILL) or could not be stored, 126 or 127 when "
         "CMD\n"
         "cannot be run.",

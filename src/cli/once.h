@@ -1,12 +1,12 @@
 // What the files of `parley once` share.
 #pragma once
 #include "base/bytes.h"
-#include "cli/child.h"
+#include "cli/held.h"
 #include "cli/native_client.h"
 
 #define ONCE_LEASE_MS_MIN 2000u // below it an election of a new leader would end runs
 #define ONCE_LEASE_MS_DEFAULT 15000u
-#define ONCE_GRACE_MS_DEFAULT 3000u
+#define ONCE_EXIT_NOT_RUN 75 // another runs CMD in all the time given, or no server could be asked, or a mismatch
 #define ONCE_OUTPUT_BYTES_MAX 48000u // of both outputs: as base64 they fit into a stored body of 64 KiB
 
 struct once_options {

@@ -1,9 +1,13 @@
 // `parley once KEY -- CMD`: of all who call it under one key, one runs CMD; the others, and all who come later, get its
 // output and exit code.
 //
-//   main     begins the run, or gets what is stored; starts CMD, passes its output on and keeps it, stores the result
+//   main     begins the run, or gets what is stored; runs CMD (held.h), stores the result
 //   keeper   extends the run's lease; a lease that nobody acknowledges for two thirds of its time counts as lost,
 //            because CMD must be gone when the time is over: another may run then
+//   pump     passes CMD's output on and keeps it; who reads it may stand still, and that holds up nobody else
+//
+//   CMD --1, 2--> pipes --pump--> what was our own output and error
+//                          +----> stored
 #include "cli/once.h"
 #include "server/server.h"
 #include <errno.h>
@@ -16,10 +20,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define OUTPUT_BYTES 4096u   // PIPE_BUF: what is passed on at once
 #define WAIT_MARGIN_MS 5000u // a server answers so long behind the waiting time at the latest
 
 struct run {
@@ -27,15 +29,12 @@ struct run {
     const struct once_options *options;
     char owner[200];
     json_int_t token, attempt;
-    int lost_fd, stop_fd;     // readable: the lease was lost; the keeper ends
     uint64_t acknowledged_ms; // when the newest extension that was acknowledged was sent
-    uint64_t kill_ms;         // set ahead of lost_fd, as reason is
-    char reason[600];
-    pthread_t keeper;
-    struct child child;
-    struct once_output output;
-    int pipes[2];
-    bool full[2]; // our reader takes nothing now
+    struct keeper keeper;
+    struct held held;
+    pthread_t pump;
+    int outside[2], pipes[2], stop_fd; // our own output and error; CMD's, read from here; readable: CMD has ended
+    struct once_output output;         // the pump's, while it runs
 };
 
 // ---- what is told
@@ -47,7 +46,7 @@ __attribute__((format(printf, 3, 4))) static void tell(const struct run *run, co
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (!run->options->json) {
-        fprintf(stderr, "parley once: %s\n", text);
+        dprintf(run->outside[1], "parley once: %s\n", text);
         return;
     }
     json_t *json = json_object();
@@ -57,7 +56,7 @@ __attribute__((format(printf, 3, 4))) static void tell(const struct run *run, co
     if (run->token != 0) json_object_set_new(json, "token", json_integer(run->token));
     if (run->attempt != 0) json_object_set_new(json, "attempt", json_integer(run->attempt));
     char *line = json_dumps(json, JSON_COMPACT);
-    fprintf(stderr, "%s\n", line);
+    dprintf(run->outside[1], "%s\n", line);
     free(line);
     json_decref(json);
 }
@@ -70,13 +69,6 @@ static json_t *body_of(const struct run *run) {
 }
 
 // ---- the run's lease
-static void note_loss(struct run *run, const char *reason, uint64_t kill_ms) {
-    uint64_t one = 1;
-    run->kill_ms = kill_ms;
-    snprintf(run->reason, sizeof run->reason, "%s", reason);
-    if (write(run->lost_fd, &one, sizeof one) != sizeof one) abort(); // an eventfd takes it
-}
-
 static bool extend(struct run *run, uint64_t answer_ms, uint64_t until_ms, struct native_answer *answer) {
     uint64_t sent_ms = native_now_ms();
     json_t *body = body_of(run);
@@ -86,33 +78,21 @@ static bool extend(struct run *run, uint64_t answer_ms, uint64_t until_ms, struc
     return kept;
 }
 
-static void *keep(void *context) {
+static bool keep(void *context) {
     struct run *run = context;
     uint64_t lease_ms = run->options->lease_ms;
-    struct pollfd stop = {.fd = run->stop_fd, .events = POLLIN};
-    while (poll(&stop, 1, (int)(lease_ms / 4)) == 0) {
-        struct native_answer answer;
-        uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + lease_ms * 2 / 3;
-        if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
-        bool kept = extend(run, lease_ms / 6, give_up_ms, &answer), over = answer.status == 409;
-        uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
-        uint64_t end_ms = run->acknowledged_ms + lease_ms;
-        bool late = !kept && now_ms + 200 >= give_up_ms;
-        char reason[600];
-        snprintf(reason, sizeof reason, "%s%.500s", over ? "" : "its lease was not extended in time: ", answer.error);
-        native_answer_free(&answer);
-        if (over || late) {
-            note_loss(run, reason, over || end_ms > grace_ms ? grace_ms : end_ms);
-            break;
-        }
-    }
-    return NULL;
-}
-
-static void stop_keeper(struct run *run) {
-    uint64_t one = 1;
-    if (write(run->stop_fd, &one, sizeof one) != sizeof one) abort();
-    pthread_join(run->keeper, NULL);
+    struct native_answer answer;
+    uint64_t sent_ms = native_now_ms(), give_up_ms = run->acknowledged_ms + lease_ms * 2 / 3;
+    if (sent_ms >= give_up_ms) give_up_ms = sent_ms + 1;
+    bool kept = extend(run, lease_ms / 6, give_up_ms, &answer), over = answer.status == 409;
+    uint64_t now_ms = native_now_ms(), grace_ms = now_ms + run->options->grace_ms;
+    uint64_t end_ms = run->acknowledged_ms + lease_ms;
+    bool late = !kept && now_ms + 200 >= give_up_ms;
+    char reason[600];
+    snprintf(reason, sizeof reason, "%s%.500s", over ? "" : "its lease was not extended in time: ", answer.error);
+    native_answer_free(&answer);
+    if (over || late) held_lose(&run->held, reason, over || end_ms > grace_ms ? grace_ms : end_ms);
+    return !over && !late;
 }
 
 // ---- begin
@@ -159,7 +139,7 @@ static int refused(const struct run *run, const struct native_answer *answer) {
     const char *holder = json_string_value(json_object_get(answer->json, "holder"));
     bool held = holder != NULL && holder[0] != 0;
     tell(run, "not-run", "%s%s%s%s", answer->error, held ? " (" : "", held ? holder : "", held ? ")" : "");
-    return CHILD_EXIT_NOT_RUN;
+    return ONCE_EXIT_NOT_RUN;
 }
 
 static int replay(struct run *run, const json_t *stored) {
@@ -174,91 +154,58 @@ static int replay(struct run *run, const json_t *stored) {
 }
 
 // ---- while CMD runs
-static bool takes(int fd) { // a pipe that takes something takes OUTPUT_BYTES
-    struct pollfd one = {.fd = fd, .events = POLLOUT};
-    return poll(&one, 1, 0) > 0;
-}
-
-// All that is there now and that our reader takes: who waited for him would not see that the run is lost. Behind CMD's
-// end nothing else is waited for.
-static void take_output(struct run *run, int stream, bool ended) {
-    char data[OUTPUT_BYTES];
-    ssize_t n = 1;
-    run->full[stream] = false;
-    while (run->pipes[stream] >= 0 && n != 0) {
-        run->full[stream] = !ended && !takes(stream + 1);
-        if (run->full[stream]) return;
-        n = read(run->pipes[stream], data, sizeof data);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return;
+static void take_output(struct run *run, int stream) {
+    char data[8192];
+    ssize_t n = read(run->pipes[stream], data, sizeof data);
+    if (n > 0) {
         once_output_add(&run->output, stream, data, (size_t)n);
-        once_write_all(stream + 1, data, (size_t)n);
+        once_write_all(run->outside[stream], data, (size_t)n);
+    } else if (n == 0) {
+        close(run->pipes[stream]);
+        run->pipes[stream] = -1;
     }
-    if (run->pipes[stream] >= 0) close(run->pipes[stream]);
-    run->pipes[stream] = -1;
 }
 
-static struct pollfd output_of(const struct run *run, int stream) {
-    if (run->full[stream]) return (struct pollfd){.fd = stream + 1, .events = POLLOUT};
-    return (struct pollfd){.fd = run->pipes[stream], .events = POLLIN};
-}
-
-static int time_left(const struct run *run, bool ending) {
-    if (!ending) return -1;
-    uint64_t now_ms = native_now_ms();
-    return run->kill_ms > now_ms ? (int)(run->kill_ms - now_ms) : 0;
-}
-
-// Waits for CMD's end; gives its status. What is left behind by CMD and still writes is not waited for.
-static int supervise(struct run *run, bool *lost) {
-    int status;
-    *lost = false;
+// Until CMD has ended and nothing is left of what it wrote. What it left behind and still writes is not waited for.
+static void *pump(void *context) {
+    struct run *run = context;
     for (;;) {
-        bool ended = child_ended(&run->child, &status);
-        for (int i = 0; i < 2; i++) take_output(run, i, ended && !*lost);
-        if (ended) return status;
-        struct pollfd fds[4] = {{.fd = run->child.signal_fd, .events = POLLIN},
-                                {.fd = *lost ? -1 : run->lost_fd, .events = POLLIN},
-                                output_of(run, 0),
-                                output_of(run, 1)};
-        int ready = poll(fds, 4, time_left(run, *lost));
-        if (*lost && native_now_ms() >= run->kill_ms) {
-            child_kill(&run->child, SIGKILL);
-            run->kill_ms = native_now_ms() + 1000; // it ends now; else once more
-        }
-        if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
-            *lost = true;
-            tell(run, "lost", "the run was lost: %s", run->reason);
-            child_kill(&run->child, SIGTERM);
-        }
-        child_pass_signals(&run->child);
+        struct pollfd fds[3] = {{.fd = run->pipes[0], .events = POLLIN},
+                                {.fd = run->pipes[1], .events = POLLIN},
+                                {.fd = run->stop_fd, .events = POLLIN}};
+        if (poll(fds, 3, -1) < 0) continue;
+        if (fds[0].revents == 0 && fds[1].revents == 0 && fds[2].revents != 0) return NULL;
+        for (int i = 0; i < 2; i++)
+            if (fds[i].revents != 0) take_output(run, i);
     }
 }
 
-static bool start(struct run *run) {
-    char number[32];
-    int writes[2];
+static bool pump_start(struct run *run) {
     for (int i = 0; i < 2; i++) {
         int ends[2];
-        if (pipe2(ends, O_CLOEXEC) != 0) return false;
+        run->outside[i] = fcntl(i + 1, F_DUPFD_CLOEXEC, 3);
+        if (run->outside[i] < 0 || pipe2(ends, O_CLOEXEC) != 0 || dup2(ends[1], i + 1) < 0) return false;
         fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        close(ends[1]);
         run->pipes[i] = ends[0];
-        writes[i] = ends[1];
     }
-    setenv("PARLEY_ONCE_KEY", run->options->key, 1);
-    snprintf(number, sizeof number, "%lld", (long long)run->token);
-    setenv("PARLEY_ONCE_TOKEN", number, 1);
-    snprintf(number, sizeof number, "%lld", (long long)run->attempt);
-    setenv("PARLEY_ONCE_ATTEMPT", number, 1);
-    bool started = child_start(&run->child, run->options->command, writes);
-    int error = errno;
-    for (int i = 0; i < 2; i++) close(writes[i]);
-    errno = error;
-    return started;
+    run->stop_fd = eventfd(0, EFD_CLOEXEC);
+    return run->stop_fd >= 0 && held_thread(&run->pump, pump, run);
+}
+
+static void pump_stop(struct run *run) {
+    uint64_t one = 1;
+    for (int i = 0; i < 2; i++) dup2(run->outside[i], i + 1); // nobody writes into the pipes any more
+    if (write(run->stop_fd, &one, sizeof one) != sizeof one) abort();
+    pthread_join(run->pump, NULL);
+}
+
+static void told(void *context, const char *reason) {
+    tell(context, "lost", "the run was lost: %s", reason);
 }
 
 // ---- the result
-// A result that is none frees the key: CMD was ended by a signal, or could not be run at all.
+// What is no result frees the key.
 static void give_up(struct run *run) {
     struct native_answer answer;
     if (!native_call(run->client, "idempotency/fail", body_of(run), NATIVE_TIMEOUT_MS,
@@ -282,24 +229,27 @@ static int store(struct run *run, int code) {
         fprintf(stderr, "parley once: %s: only the first %u bytes of the output are stored\n", run->options->key,
                 ONCE_OUTPUT_BYTES_MAX);
     native_answer_free(&answer);
-    return stored ? code : CHILD_EXIT_LOST;
+    return stored ? code : HELD_EXIT_LOST;
 }
 
+// CMD's own exit code is below 126: from there on it says that CMD could not be run, or that a signal ended it.
 static int run_command(struct run *run) {
-    bool lost;
-    if (!start(run)) {
-        int error = errno;
-        give_up(run);
-        return child_cannot_run("once", run->options->command[0], error);
+    char number[32];
+    setenv("PARLEY_ONCE_KEY", run->options->key, 1);
+    snprintf(number, sizeof number, "%lld", (long long)run->token);
+    setenv("PARLEY_ONCE_TOKEN", number, 1);
+    snprintf(number, sizeof number, "%lld", (long long)run->attempt);
+    setenv("PARLEY_ONCE_ATTEMPT", number, 1);
+    if (!pump_start(run) || !keeper_start(&run->keeper, run->options->lease_ms / 4, keep, run)) {
+        tell(run, "error", "cannot start: %s", strerror(errno));
+        exit(EXIT_FATAL);
     }
-    thread_start(&run->keeper, keep, run);
-    int status = supervise(run, &lost);
-    stop_keeper(run);
-    int code = child_exit_code(status);
-    if (lost && run->child.own_group) child_kill(&run->child, SIGKILL); // what CMD left behind may not go on either
-    if (lost) return CHILD_EXIT_LOST;
+    int code = held_run(&run->held);
+    if (run->held.lost) return code; // whoever reads our output may stand still: it is not waited for
+    pump_stop(run);
+    keeper_stop(&run->keeper);
     if (run->options->json) tell(run, "ran", "CMD ran: exit code %d", code);
-    if (!WIFSIGNALED(status) && (code == 0 || !run->options->retry_failed)) return store(run, code);
+    if (code == 0 || (code < HELD_EXIT_CANNOT_RUN && !run->options->retry_failed)) return store(run, code);
     give_up(run);
     return code;
 }
@@ -308,28 +258,26 @@ static int run_command(struct run *run) {
 static void let_go(int number) {}
 
 int once_run(struct native_client *client, const struct once_options *options) {
-    struct run run = {.client = client,
-                      .options = options,
-                      .lost_fd = eventfd(0, EFD_CLOEXEC),
-                      .stop_fd = eventfd(0, EFD_CLOEXEC),
-                      .pipes = {-1, -1}};
+    static struct run run; // its threads may still use it when this returns
     char host[128] = "";
     uint64_t number;
+    run = (struct run){.client = client, .options = options, .outside = {STDOUT_FILENO, STDERR_FILENO}};
+    run.held = (struct held){.who = "parley once", .command = options->command, .told = told, .context = &run};
+    held_init(&run.held);
     gethostname(host, sizeof host - 1);
-    if (run.lost_fd < 0 || run.stop_fd < 0 || getrandom(&number, sizeof number, 0) != sizeof number) return EXIT_FATAL;
+    if (getrandom(&number, sizeof number, 0) != sizeof number) return EXIT_FATAL;
     snprintf(run.owner, sizeof run.owner, "%s pid %ld %016llx", host, (long)getpid(), (unsigned long long)number);
     signal(SIGPIPE, let_go);
     once_output_init(&run.output);
     struct native_answer answer;
     int code;
-    if (!begin(&run, &answer)) {
+    if (!begin(&run, &answer))
         code = refused(&run, &answer);
-    } else if (run.token == 0) {
+    else if (run.token == 0)
         code = replay(&run, answer.json);
-    } else {
+    else
         code = run_command(&run);
-    }
     native_answer_free(&answer);
-    once_output_free(&run.output);
+    if (!run.held.lost) once_output_free(&run.output);
     return code;
 }

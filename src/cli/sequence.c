@@ -18,23 +18,7 @@ struct sequence_call {
 
 // ---- asking
 static json_t *ask(struct sequence_call *call, const char *operation, json_t *body) {
-    struct native_answer answer;
-    if (native_call(&call->client, operation, body, NATIVE_TIMEOUT_MS, native_now_ms() + NATIVE_TIMEOUT_MS, &answer))
-        return answer.json;
-    fprintf(stderr, "parley sequence: %s\n", answer.error);
-    native_answer_free(&answer);
-    return NULL;
-}
-
-static unsigned long long number(const json_t *json, const char *key) {
-    return (unsigned long long)json_integer_value(json_object_get(json, key));
-}
-
-static int print_json(json_t *json) {
-    json_dumpf(json, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(json);
-    return 0;
+    return native_ask(&call->client, "sequence", operation, body);
 }
 
 static json_t *named(const struct sequence_call *call) {
@@ -83,20 +67,20 @@ static int next(struct sequence_call *call) {
     }
     json_t *json = ask(call, "sequence/next", body);
     if (json == NULL) return EXIT_FATAL;
-    if (call->json) return print_json(json);
-    unsigned long long first = number(json, "first"), step = number(json, "step"), count = number(json, "count");
-    for (unsigned long long i = 0; i < count; i++) printf("%llu\n", first + i * step);
+    if (call->json) return native_print(json);
+    long long first = native_number(json, "first"), step = native_number(json, "step");
+    long long count = native_number(json, "count");
+    for (long long i = 0; i < count; i++) printf("%lld\n", first + i * step);
     json_decref(json);
     return 0;
 }
 
 static void print_one(const json_t *one) {
     bool exhausted = json_is_true(json_object_get(one, "exhausted"));
-    const char *name = json_string_value(json_object_get(one, "name"));
     char next_number[24] = "exhausted";
-    if (!exhausted) snprintf(next_number, sizeof next_number, "%llu", number(one, "next"));
-    printf("%-32s %20s %11llu %20llu %9llu %s%s\n", name != NULL ? name : "", next_number, number(one, "step"),
-           number(one, "ceiling"), number(one, "block_max"),
+    if (!exhausted) snprintf(next_number, sizeof next_number, "%lld", native_number(one, "next"));
+    printf("%-32s %20s %11lld %20lld %9lld %s%s\n", native_text(one, "name"), next_number, native_number(one, "step"),
+           native_number(one, "ceiling"), native_number(one, "block_max"),
            json_is_true(json_object_get(one, "gapless")) ? "gapless" : "",
            json_is_true(json_object_get(one, "restored")) ? " restored" : "");
 }
@@ -105,7 +89,7 @@ static int print_list(struct sequence_call *call, json_t *json) {
     size_t i;
     json_t *one;
     if (json == NULL) return EXIT_FATAL;
-    if (call->json) return print_json(json);
+    if (call->json) return native_print(json);
     printf("%-32s %20s %11s %20s %9s\n", "NAME", "NEXT", "STEP", "CEILING", "BLOCK");
     json_array_foreach(json_object_get(json, "sequences"), i, one) {
         print_one(one);
