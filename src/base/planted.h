@@ -16,7 +16,9 @@
     X(EXPIRED_BY_FOLLOWER)                                                                                             \
     X(EXPIRY_OF_OLDER_ATTACH)                                                                                          \
     X(FAILED_FSYNC_IGNORED)                                                                                            \
+    X(GAPLESS_KEY_NOT_KEPT)                                                                                            \
     X(HEARTBEAT_COMMITS_BEYOND_MATCH)                                                                                  \
+    X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
     X(JOINT_ONE_MAJORITY)                                                                                              \
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \
     X(JOURNAL_WITHOUT_FSYNC)                                                                                           \
@@ -31,6 +33,7 @@
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
     X(OLD_TERM_COMMITTED_BY_COUNT)                                                                                     \
+    X(ONE_TIME_TOKEN_TWICE)                                                                                            \
     X(OWN_VOTE_BEFORE_PERSIST)                                                                                         \
     X(OWN_WRITE_COUNTED_EARLY)                                                                                         \
     X(PINGED_WITHOUT_LEADER)                                                                                           \

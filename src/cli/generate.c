@@ -26,6 +26,10 @@ static const struct {
     {"time", "show step --yes --http --help"},
     {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --token --reason "
              "--json --help"},
+    {"once", "--server --wait --try --ttl --lease --grace --fingerprint --retry-failed --json --help"},
+    {"sequence",
+     "next list show create set --server --count --gapless --key --ttl --start --step --ceiling --block-max "
+     "--to --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

@@ -37,7 +37,8 @@ static bool can_give(const struct native_operation *operation, const struct nati
 static const char intro[] =
     "# Native operations\n\n"
     "Made from the table by `parley generate native`; a test compares them.\n\n"
-    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 64 KiB. "
+    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 512 "
+    "KiB. "
     "One\n"
     "connection carries one operation at a time; further requests on it wait. Requests from web pages (with an "
     "`Origin`\n"
@@ -66,11 +67,31 @@ static const char intro[] =
     "more.\n"
     "`not-applied` was not done and may be sent again; `unknown` may have been done or not.\n";
 
+static const char once_intro[] =
+    "\n## What is done once\n\n"
+    "An idempotency key: `begin` answers `run` to one of all who ask, and he ends it by `complete` or `fail` with his\n"
+    "token; the others wait (`wait_ms`) or are told `in-progress`; later ones get what was stored. A run ends with "
+    "its\n"
+    "lease (`extend` moves it on) or its session; then the next one runs, with a larger token and `attempt`, and what\n"
+    "the former would store is refused (`not-held`). Choose the `owner` anew for each call, and keep it in its "
+    "retries:\n"
+    "they get the same run or place in line, at any node. Who closes the connection waits no longer; one that had "
+    "begun\n"
+    "to run without being told goes on until its lease ends if it has an owner (its retry may have been told), else "
+    "it\n"
+    "is freed at once. The `Idempotency-Key` header is not read: `begin` and `complete` say what it would.\n\n"
+    "`sequence/next` with a `key`, `guard/counter_add` and `guard/entity_transition` with a `request` remember their\n"
+    "answer in the same step: after `unknown`, ask the same again. Without one, `unknown` may have left a gap, or "
+    "have\n"
+    "counted. Stored bodies and values are text (`body`, `value`), or any bytes as base64 (`body_base64`,\n"
+    "`value_base64`); answers give text where it is UTF-8 without a zero byte. Limits: docs/limits.md.\n";
+
 static const char *type_name(enum native_type type) {
     static const char *const names[] = {
         [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings", [NATIVE_NUMBER] = "number",
         [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",       [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array"};
+        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number", [NATIVE_DELTAS] = "numbers by name",
+        [NATIVE_BASE64] = "base64"};
     return names[type];
 }
 
@@ -94,6 +115,8 @@ static void write_field(struct writer *w, const struct native_field *field) {
         text(w, "wanted");
     else if (field->type == NATIVE_NUMBER)
         format(w, "%llu", (unsigned long long)field->standard);
+    else if (field->type == NATIVE_SIGNED)
+        format(w, "%lld", (long long)field->standard);
     else if (field->type == NATIVE_BOOL)
         text(w, "false");
     else if (field->type == NATIVE_CHOICE)
@@ -122,6 +145,7 @@ static void write_operation(struct writer *w, const struct native_operation *ope
 
 void generate_native(struct writer *w) {
     text(w, intro);
+    text(w, once_intro);
     for (size_t i = 0; i < native_operation_count; i++) write_operation(w, &native_operations[i]);
     text(w, "\n## Errors\n\nThose that every operation may give:");
     for (const char *at = native_common_errors; *at != 0; at += strcspn(at, " ") + 1)
@@ -129,9 +153,15 @@ void generate_native(struct writer *w) {
     text(w, ".\n\n| name | status | |\n| --- | --- | --- |\n");
     for (size_t i = 0; i < native_error_count; i++)
         format(w, "| `%s` | %d | %s |\n", native_errors[i].name, native_errors[i].status, native_errors[i].title);
-    text(w, "\nMembers beside: `field` (bad-request), `holder` and `token` of one holder (busy), `name` (acquire_all: "
-            "the lock\n"
-            "that could not be had), `circle` (deadlock: who waits for whom).\n");
+    text(w,
+         "\nMembers beside: `field` (bad-request), `holder` and `token` of one holder (busy), `name` (acquire_all: "
+         "the lock\n"
+         "that could not be had), `circle` (deadlock: who waits for whom); `token`, `holder`, `for_ms` and "
+         "`due_in_ms` of\n"
+         "the run (in-progress), `retry_ms` (later), `by` and `at_unix_ms` (consumed), `state` and `version` (state), "
+         "`version`\n"
+         "and the value (version), `token` and `version` (old-token), `name` and `value` of the counter (below, "
+         "above).\n");
 }
 
 // ---- docs/openapi.json
@@ -155,6 +185,21 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         if (request) json_object_set_new(json, "maximum", json_integer((json_int_t)field->high));
         if (request && !field->required)
             json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
+        break;
+    case NATIVE_SIGNED:
+        json = json_pack("{s:s, s:s}", "type", "integer", "format", "int64");
+        if (request) json_object_set_new(json, "minimum", json_integer((json_int_t)field->low));
+        if (request && !field->required)
+            json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
+        break;
+    case NATIVE_DELTAS:
+        json = json_pack("{s:s, s:{s:s, s:s}}", "type", "object", "additionalProperties", "type", "integer", "format",
+                         "int64");
+        if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
+        break;
+    case NATIVE_BASE64:
+        json = json_pack("{s:s, s:s}", "type", "string", "contentEncoding", "base64");
         break;
     case NATIVE_BOOL:
         json = json_pack("{s:s}", "type", "boolean");

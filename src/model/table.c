@@ -1,7 +1,10 @@
 // One row per model. MODEL_GROUP has no row: its commands are the machine's own (replica/machine.c).
+#include "model/guard/guard.h"
+#include "model/idempotency/idempotency.h"
 #include "model/lease/lease.h"
 #include "model/lock/lock.h"
 #include "model/model.h"
+#include "model/sequence/sequence.h"
 #include "model/tree/tree.h"
 
 static const struct {
@@ -11,6 +14,9 @@ static const struct {
     [MODEL_LEASE] = {&lease_model, 1},
     [MODEL_TREE] = {&tree_model, 1},
     [MODEL_LOCK] = {&lock_model, 2},
+    [MODEL_SEQUENCE] = {&sequence_model, 2},
+    [MODEL_IDEMPOTENCY] = {&idempotency_model, 2},
+    [MODEL_GUARD] = {&guard_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

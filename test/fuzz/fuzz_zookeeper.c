@@ -68,16 +68,16 @@ static void tree_ask(enum tree_query_op op, struct bytes path, struct tree_answe
     struct bytes super = bytes_of("\x01\x05super\x00", 8);
     struct tree_query query = {.op = op, .path = path, .identities = {super}};
     struct result result = {0};
-    tree_model.query(run->fake->tree, &query, &result);
+    tree_model.query(run->fake->models[MODEL_TREE], &query, &result);
     ENSURE(result.error == 0);
     *answer = *(const struct tree_answer *)result.value;
 }
 
 static void check_tree(void) {
     struct fake *fake = run->fake;
-    struct digest digest = tree_model.digest(fake->tree);
-    simple_compare(fake->tree);
-    ENSURE(digest_equal(digest, tree_model.digest_recount(fake->tree)));
+    struct digest digest = tree_model.digest(fake->models[MODEL_TREE]);
+    simple_compare(fake->models[MODEL_TREE]);
+    ENSURE(digest_equal(digest, tree_model.digest_recount(fake->models[MODEL_TREE])));
     ENSURE(digest_equal(lease_model.digest(fake->leases), lease_model.digest_recount(fake->leases)));
     struct tree_answer answer;
     tree_ask(TREE_STATS, bytes_of_text("/"), &answer);
@@ -96,7 +96,7 @@ static void check_tree(void) {
     void *other = tree_model.create();
     struct save_cursor cursor = {0};
     static uint8_t chunk[256u << 10];
-    for (size_t len; (len = tree_model.save(fake->tree, &cursor, chunk, sizeof chunk)) > 0;)
+    for (size_t len; (len = tree_model.save(fake->models[MODEL_TREE], &cursor, chunk, sizeof chunk)) > 0;)
         ENSURE(tree_model.load(other, chunk, len) == 0);
     ENSURE(digest_equal(digest, tree_model.digest_recount(other)));
     tree_model.destroy(other);

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Native locks and sessions through HTTP and the CLI, against real processes: one node, and three of which the leader is killed.
+"""Native operations through HTTP and the CLI, against real processes: one node, and three of which the leader is killed.
+Here are locks and sessions; each module beside this one adds its own tests.
 
 Usage: test/native/run.py [--binary build/parley] [--port 24100] [--keep] [NAME...]
 Prints a line for each test, and last: N passed, N failed, N skipped.
 """
 import argparse
 import http.client
+import importlib
 import json
 import os
 import shutil
@@ -48,6 +50,7 @@ class Cluster:
         self.binary, self.folder, self.count = binary, folder, count
         self.ports = [{"http": port + 10 * i, "peer": port + 10 * i + 1} for i in range(count)]
         self.processes = [None] * count
+        self.commands = []
 
     def start(self, i):
         arguments = [self.binary, "server", "--id", str(i + 1), "--data", "%s/%d" % (self.folder, i + 1), "--zookeeper", "off",
@@ -109,8 +112,10 @@ class Cluster:
         return ",".join("127.0.0.1:%d" % p["http"] for p in self.ports)
 
     def command(self, *arguments, **more):
-        return subprocess.Popen([self.binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, **more)
+        process = subprocess.Popen([self.binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, **more)
+        self.commands.append(process)
+        return process
 
 
 def get(port, path):
@@ -447,7 +452,7 @@ def bad_input_gets_a_problem_document(c):
     assert connection.getresponse().status == 403
     connection.close()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/v1/lock/acquire", " " * 65537)
+    connection.request("POST", "/v1/lock/acquire", " " * 524289)
     assert connection.getresponse().status == 413
     connection.close()
     assert get(port, "/v1/lock/list")[0] == 405
@@ -740,6 +745,10 @@ def run_group(options, nodes, tests):
         failed += 1
         print("FAILED %d nodes\n%s" % (nodes, traceback.format_exc()), flush=True)
     finally:
+        for process in cluster.commands:  # of a test that failed: they would ask the next cluster on these ports
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         for process in cluster.processes:
             if process is not None:
                 process.kill()
@@ -751,7 +760,16 @@ def run_group(options, nodes, tests):
     return failed
 
 
+def load_modules():
+    sys.modules["run"] = sys.modules["__main__"]  # so that `from run import ...` adds to this list of tests
+    sys.dont_write_bytecode = True
+    for file in sorted(os.listdir(os.path.dirname(os.path.abspath(__file__)))):
+        if file.endswith(".py") and file != "run.py":
+            importlib.import_module(file.removesuffix(".py"))
+
+
 def main():
+    load_modules()
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/parley")
     parser.add_argument("--port", type=int, default=24100)

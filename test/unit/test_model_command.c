@@ -1,5 +1,8 @@
 // A command's head, the errors' texts and the table of models.
+#include "model/guard/guard.h"
+#include "model/idempotency/idempotency.h"
 #include "model/lock/lock.h"
+#include "model/sequence/sequence.h"
 #include "model_kit.h"
 
 static void heads_come_back(void **state) {
@@ -35,8 +38,13 @@ static void the_table_knows_its_models(void **state) {
     assert_ptr_equal(model_table(MODEL_LEASE), &lease_model);
     assert_ptr_equal(model_table(MODEL_TREE), &tree_model);
     assert_ptr_equal(model_table(MODEL_LOCK), &lock_model);
+    assert_ptr_equal(model_table(MODEL_SEQUENCE), &sequence_model);
+    assert_ptr_equal(model_table(MODEL_IDEMPOTENCY), &idempotency_model);
+    assert_ptr_equal(model_table(MODEL_GUARD), &guard_model);
     assert_int_equal(model_min_apply_level(MODEL_TREE), 1);
     assert_int_equal(model_min_apply_level(MODEL_LOCK), 2);
+    for (uint8_t id = MODEL_SEQUENCE; id < MODEL_COUNT; id++)
+        assert_int_equal(model_min_apply_level(id), model_table(id) != NULL ? 2 : 0);
     assert_int_equal(model_min_apply_level(200), 0);
     assert_null(model_table(MODEL_GROUP));
     assert_null(model_table(200));

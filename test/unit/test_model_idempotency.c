@@ -19,7 +19,7 @@ static const struct idempotency_result *out(const struct native *n) {
 static void on_event(void *context, uint8_t model, const void *event) {
     struct native *n = context;
     const struct idempotency_event *e = event;
-    static const char *const types[] = {"runs", "done", "timed out", "lost"};
+    static const char *const types[] = {"runs", "done", "timed out", "cancelled", "lost"};
     size_t len = strlen(n->events);
     assert_int_equal(model, MODEL_IDEMPOTENCY);
     assert_true(len + 100 < sizeof n->events);
@@ -133,6 +133,9 @@ static void waiters_are_told_what_was_stored(void **state) {
     begin_as(&n, "pay", "d", (struct call){.wait_ms = 100});
     native_pass(&n, 100);
     assert_string_equal(n.events, "d timed out pay\n");
+    begin_wait(&n, "pay", "e");
+    assert_int_equal(cancel(&n, "pay", out(&n)->ticket), 0);
+    assert_string_equal(n.events, "e cancelled pay\n");
     assert_int_equal(cancel(&n, "other", ticket), IDEMPOTENCY_NOT_FOUND);
     assert_int_equal(complete(&n, "pay", token, 201, "x"), 0);
     assert_string_equal(n.events, "b done pay 201 x\nc done pay 201 x\n");
@@ -540,7 +543,10 @@ static void random_other(struct native *n, struct naive *m, struct prng *prng) {
         for (size_t c = 0; c < m->claim_count; c++)
             if (m->claims[c].alive && m->claims[c].ticket == ticket && m->claims[c].key == key) found = c;
         assert_int_equal(cancel(n, names[key], ticket), found != NONE ? 0 : IDEMPOTENCY_NOT_FOUND);
-        if (found != NONE && m->claims[found].token == 0) m->claims[found].alive = false;
+        if (found != NONE && m->claims[found].token == 0) {
+            m->claims[found].alive = false;
+            tell(m, found, "cancelled", "");
+        }
         break;
     }
     default: {

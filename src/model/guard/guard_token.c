@@ -1,6 +1,7 @@
 // One-time tokens. One that was consumed is kept until its time is over, so that it is never consumed again.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/guard/guard_internal.h"
 
 struct token {
@@ -79,7 +80,7 @@ int guard_apply_consume(struct guard_state *state, struct apply *apply, struct r
     struct token *token = token_of(items_find(&state->tokens, name));
     if (token == NULL) return GUARD_NOT_FOUND;
     if (!bytes_equal(purpose_of(token), purpose)) return GUARD_MISMATCH;
-    if (token->consumed) {
+    if (token->consumed && !PLANTED(ONE_TIME_TOKEN_TWICE)) {
         out->by = guard_blob_bytes(&token->caller);
         out->at_unix_ms = token->consumed_unix_ms;
         return GUARD_CONSUMED;

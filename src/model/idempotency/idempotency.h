@@ -79,6 +79,7 @@ enum idempotency_event_type {
     IDEMPOTENCY_EVENT_RUN,       // one that waited runs
     IDEMPOTENCY_EVENT_DONE,      // what one waited for is stored
     IDEMPOTENCY_EVENT_TIMED_OUT, // a waiter's time is over
+    IDEMPOTENCY_EVENT_CANCELLED, // a waiter was cancelled: it may be waited for at another node than the one that asked
     IDEMPOTENCY_EVENT_LOST,      // a run's lease is over, or its session ended
 };
 struct idempotency_event {

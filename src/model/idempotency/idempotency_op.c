@@ -1,6 +1,7 @@
 // The operations. Each reads all its arguments, then checks everything, then changes; so an error leaves nothing
 // behind.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/idempotency/idempotency_internal.h"
 #include <string.h>
 
@@ -131,7 +132,8 @@ static void store(struct idempotency_state *state, struct apply *apply, struct i
 
 // 0: under this token may be stored; 1: it was, alike.
 static int may_store(const struct idem_key *key, uint64_t token, bool failed, uint32_t status, struct bytes body) {
-    if (key == NULL || token == 0 || key->token != token) return IDEMPOTENCY_NOT_HELD;
+    bool newest = key != NULL && token != 0 && (key->token == token || PLANTED(IDEMPOTENCY_OLD_TOKEN_STORES));
+    if (!newest) return IDEMPOTENCY_NOT_HELD;
     if (!key->done) return 0;
     bool alike = key->failed == failed && key->status == status && bytes_equal(idem_key_body(key), body);
     return alike ? 1 : IDEMPOTENCY_ALREADY;
@@ -195,7 +197,8 @@ static int apply_extend(struct idempotency_state *state, struct apply *apply, st
     return show_run(run, out);
 }
 
-static int apply_cancel(struct idempotency_state *state, struct reader *r, struct idempotency_result *out) {
+static int apply_cancel(struct idempotency_state *state, struct apply *apply, struct reader *r,
+                        struct idempotency_result *out) {
     uint8_t ticket_name[8];
     struct bytes name = read_blob(r);
     uint64_t ticket = read_varint(r);
@@ -204,6 +207,7 @@ static int apply_cancel(struct idempotency_state *state, struct reader *r, struc
     struct idem_claim *claim = idem_claim_of(items_find(&state->claims, bytes_of(ticket_name, 8)));
     if (claim == NULL || !bytes_equal(item_name(&claim->key->item), name)) return IDEMPOTENCY_NOT_FOUND;
     if (claim->token != 0) return show_run(claim, out); // too late: it runs
+    idem_claim_tell(apply, claim, IDEMPOTENCY_EVENT_CANCELLED);
     idem_claim_free(state, claim);
     return 0;
 }
@@ -238,7 +242,7 @@ void idempotency_apply(void *model, struct apply *apply, const struct command *c
         result->error = apply_extend(state, apply, &r, out);
         break;
     case IDEMPOTENCY_CANCEL:
-        result->error = apply_cancel(state, &r, out);
+        result->error = apply_cancel(state, apply, &r, out);
         break;
     case IDEMPOTENCY_FORGET:
         result->error = apply_forget(state, &r, out);

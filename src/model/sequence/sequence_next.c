@@ -3,6 +3,7 @@
 //
 // Invariants: next only grows; every number that was given is below next.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/sequence/sequence_internal.h"
 
 static void record(const struct item *item, struct item_record *to) {
@@ -112,7 +113,7 @@ static int next(struct sequence_state *state, struct apply *apply, const struct 
     sequence->next = first + q->count * sequence->step; // below 2^63 + 2^52
     sequence->distance = state->words[WORD_DISTANCE];
     items_changed(&state->sequences, &sequence->item);
-    if (keyed) keep(state, apply, sequence, q, out);
+    if (keyed && !PLANTED(GAPLESS_KEY_NOT_KEPT)) keep(state, apply, sequence, q, out);
     return 0;
 }
 

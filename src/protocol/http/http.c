@@ -31,6 +31,8 @@ static const char *reason(int status) {
         return "Payload Too Large";
     case 414:
         return "URI Too Long";
+    case 422:
+        return "Unprocessable Content";
     case 431:
         return "Request Header Fields Too Large";
     case 500:
@@ -294,6 +296,7 @@ static void http_event(void *state, uint8_t model, const void *event) {
     struct http_instance *instance = state;
     if (model == MODEL_LEASE) agents_event(instance, event);
     if (model == MODEL_LOCK) lock_event(instance, event);
+    if (model == MODEL_IDEMPOTENCY) idempotency_event(instance, event);
 }
 
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {

@@ -71,18 +71,27 @@ static int on_value(http_parser *parser, const char *at, size_t len) {
     return 0;
 }
 
+// Native operations are POST /v1/MODEL/OPERATION.
+static uint64_t body_max(const struct http_parse *p) {
+    static const char prefix[] = "/v1/";
+    size_t len = sizeof prefix - 1;
+    bool native = p->url.len > len && memcmp(p->url.data, prefix, len) == 0 &&
+                  memchr(p->url.data + len, '/', p->url.len - len) != NULL;
+    return native ? HTTP_NATIVE_BODY_BYTES_MAX : HTTP_BODY_BYTES_MAX;
+}
+
 static int on_headers(http_parser *parser) {
     struct http_parse *p = parser->data;
     finish_header(p);
     p->headers_done = true;
-    if (parser->content_length == UINT64_MAX || parser->content_length <= HTTP_BODY_BYTES_MAX) return 0;
+    if (parser->content_length == UINT64_MAX || parser->content_length <= body_max(p)) return 0;
     refuse(p, 413);
     return -1; // here 1 would mean "there is no body"
 }
 
 static int on_body(http_parser *parser, const char *at, size_t len) {
     struct http_parse *p = parser->data;
-    if (p->body.len + len > HTTP_BODY_BYTES_MAX) return refuse(p, 413);
+    if (p->body.len + len > body_max(p)) return refuse(p, 413);
     write_span(&p->body, bytes_of(at, len));
     return 0;
 }

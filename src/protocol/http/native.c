@@ -2,6 +2,7 @@
 // (RFC 9457) for what is wrong.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/base64.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,12 +91,52 @@ static bool take_string(struct http_connection *c, const struct native_field *fi
     out->text = bytes_of(json_string_value(json), json_string_length(json));
     if (field->type == NATIVE_CHOICE)
         return take_choice(field, out) || wrong(c, field->name, "%s: one of %s is wanted", field->name, field->choices);
+    if (field->type == NATIVE_BASE64) return true; // take_base64 follows
     if (field->type == NATIVE_SESSION)
         return session_parse(json_string_value(json), &out->session, out->secret) ||
                wrong(c, field->name, "%s: it is none that /v1/session/create gave", field->name);
     return (out->text.len >= field->low && out->text.len <= field->high) ||
            wrong(c, field->name, "%s: a string of %llu to %llu bytes is wanted", field->name,
                  (unsigned long long)field->low, (unsigned long long)field->high);
+}
+
+static bool take_signed(struct http_connection *c, const struct native_field *field, struct native_value *out,
+                        const json_t *json) {
+    json_int_t number = json_integer_value(json);
+    out->number = (uint64_t)number;
+    return (json_is_integer(json) && number >= (int64_t)field->low && number <= (int64_t)field->high) ||
+           wrong(c, field->name, "%s: a whole number from %lld to %lld is wanted", field->name, (long long)field->low,
+                 (long long)field->high);
+}
+
+static bool take_deltas(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    const char *key;
+    json_t *value;
+    size_t count = json_object_size(json);
+    if (!json_is_object(json) || count < field->low || count > field->high)
+        return wrong(c, field->name, "%s: an object of %llu to %llu names with whole numbers is wanted", field->name,
+                     (unsigned long long)field->low, (unsigned long long)field->high);
+    json_object_foreach((json_t *)json, key, value) {
+        if (!json_is_integer(value) || key[0] == 0 || strlen(key) > 255)
+            return wrong(c, field->name, "%s: its names have 1 to 255 bytes, each with a whole number", field->name);
+    }
+    return true;
+}
+
+// The bytes take the text's place in the body, which owns them.
+static bool take_base64(struct http_connection *c, const struct native_field *field, struct native_value *out,
+                        json_t *body) {
+    struct writer w;
+    writer_init(&w);
+    bool good = base64_read(&w, out->text) && w.len >= field->low && w.len <= field->high;
+    if (good) {
+        json_t *bytes = json_stringn_nocheck((const char *)w.data, w.len);
+        json_object_set_new(body, field->name, bytes);
+        out->text = bytes_of(json_string_value(bytes), json_string_length(bytes));
+    }
+    writer_free(&w);
+    return good || wrong(c, field->name, "%s: base64 (with its padding) of %llu to %llu bytes is wanted", field->name,
+                         (unsigned long long)field->low, (unsigned long long)field->high);
 }
 
 static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out,
@@ -116,6 +157,11 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_TEXTS:
         out->list = json;
         return take_texts(c, field, json);
+    case NATIVE_SIGNED:
+        return take_signed(c, field, out, json);
+    case NATIVE_DELTAS:
+        out->list = json;
+        return take_deltas(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
@@ -136,6 +182,9 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
         const json_t *given = json_object_get(call->body, fields[i].name);
         if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
         if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
+        if (given != NULL && fields[i].type == NATIVE_BASE64 &&
+            !take_base64(c, &fields[i], &call->values[i], call->body))
+            return false;
     }
     return true;
 }
@@ -146,6 +195,21 @@ const struct native_value *call_value(const struct http_call *call, const char *
     while (fields[i].name != NULL && strcmp(fields[i].name, name) != 0) i++;
     ENSURE(fields[i].name != NULL);
     return &call->values[i];
+}
+
+struct bytes call_text(const struct http_call *call, const char *field) {
+    return call_value(call, field)->text;
+}
+uint64_t call_number(const struct http_call *call, const char *field) {
+    return call_value(call, field)->number;
+}
+
+json_t *json_number(uint64_t number) {
+    return json_integer((json_int_t)number);
+}
+json_t *json_bytes(struct bytes text) {
+    json_t *json = json_stringn((const char *)text.data, text.len);
+    return json != NULL ? json : json_string("");
 }
 
 // ---- requests

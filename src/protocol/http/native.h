@@ -20,6 +20,9 @@ enum native_type {
     NATIVE_TEXT,   // a JSON string of low to high bytes of UTF-8
     NATIVE_TEXTS,  // an array of low to high strings of 1 to 255 bytes
     NATIVE_NUMBER, // a JSON integer from low to high
+    NATIVE_SIGNED, // the same; low, high and standard are int64_t
+    NATIVE_DELTAS, // an object of low to high names of 1 to 255 bytes, each with a signed integer
+    NATIVE_BASE64, // a JSON string of base64; low to high bytes when decoded
     NATIVE_BOOL,
     NATIVE_CHOICE,  // one of the words of `choices`; its number is its place
     NATIVE_SESSION, // what /v1/session/create gave

@@ -5,6 +5,8 @@
 //   native_agent.c    agents (who submits commands) and calls (a request until it is answered)
 //   native_session.c  sessions
 //   native_lock.c     locks
+//   native_json.c     what operations' arguments and answers are made of
+//   native_sequence.c, native_idempotency.c, native_guard.c
 //
 // A call belongs to its connection and to an agent. An agent is a client without a socket: one for each session that is
 // attached here, and one for everything that has no session. So sessions outlive connections, and what a connection
@@ -14,6 +16,7 @@
 //                              ^ events of the model: by ticket or token
 #pragma once
 #include "base/hash.h"
+#include "model/idempotency/idempotency.h"
 #include "model/lock/lock.h"
 #include "protocol/http/internal.h"
 #include "protocol/http/native.h"
@@ -54,6 +57,7 @@ struct http_call {
     struct native_value values[NATIVE_FIELDS_MAX];
     enum call_state state;
     uint64_t tag, number, since_ms, until_ms;
+    uint64_t token; // of a run that began, and was not told yet
     bool cleans_up; // its connection has gone, and it gives back what it got
     int status;     // CALL_GATED: the answer that waits
     json_t *answer;
@@ -61,6 +65,10 @@ struct http_call {
 
 // native.c
 const struct native_value *call_value(const struct http_call *call, const char *field);
+struct bytes call_text(const struct http_call *call, const char *field);
+uint64_t call_number(const struct http_call *call, const char *field);
+json_t *json_number(uint64_t number);
+json_t *json_bytes(struct bytes text); // "" when it is no UTF-8
 void http_problem(struct http_connection *c, const char *error, const char *detail, json_t *members); // members: taken
 void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
 
@@ -110,3 +118,67 @@ void lock_watch_read(struct http_call *call);
 void lock_list_read(struct http_call *call);
 void lock_show_read(struct http_call *call);
 void lock_event(struct http_instance *instance, const struct lock_event *event);
+
+// native_json.c
+// As `name` when it is UTF-8 without a zero byte, else as base64 under `name_base64`.
+void native_set_bytes(json_t *json, const char *name, const char *name_base64, struct bytes bytes);
+// What one of two fields gives: text, or base64. false: both were given, and the call was answered.
+bool call_bytes(struct http_call *call, const char *name, const char *name_base64, struct bytes *out);
+uint64_t native_log_ms(const struct http_call *call);    // log time, as of what is applied here
+uint64_t native_until(uint64_t from_ms, uint64_t to_ms); // 0 when it is over
+// For lists: one more than `limit` is asked for, and says whether there are more.
+struct native_list {
+    json_t *items;
+    size_t limit;
+    bool more;
+    uint64_t now_ms; // log time
+};
+struct items_page call_page(const struct http_call *call, struct native_list *list);
+bool native_list_takes(struct native_list *list); // false: there is no room for this one
+void native_list_answer(struct http_call *call, struct native_list *list, const char *name);
+
+// native_sequence.c
+void sequence_create_run(struct http_call *call);
+void sequence_next_run(struct http_call *call);
+void sequence_next_reply(struct http_call *call, const struct result *result);
+void sequence_set_run(struct http_call *call);
+void sequence_ids_run(struct http_call *call);
+void sequence_ids_reply(struct http_call *call, const struct result *result);
+void sequence_worker_lease_run(struct http_call *call);
+void sequence_worker_renew_run(struct http_call *call);
+void sequence_worker_reply(struct http_call *call, const struct result *result);
+void sequence_worker_release_run(struct http_call *call);
+void sequence_done_reply(struct http_call *call, const struct result *result); // of create, set, worker_release
+void sequence_list_read(struct http_call *call);
+void sequence_workers_read(struct http_call *call);
+
+// native_idempotency.c
+void idempotency_begin_run(struct http_call *call);
+void idempotency_begin_reply(struct http_call *call, const struct result *result);
+void idempotency_begin_gone(struct http_call *call);
+void idempotency_complete_run(struct http_call *call);
+void idempotency_fail_run(struct http_call *call);
+void idempotency_extend_run(struct http_call *call);
+void idempotency_cancel_run(struct http_call *call);
+void idempotency_forget_run(struct http_call *call);
+void idempotency_done_reply(struct http_call *call, const struct result *result); // of all behind begin
+void idempotency_show_read(struct http_call *call);
+void idempotency_list_read(struct http_call *call);
+void idempotency_event(struct http_instance *instance, const struct idempotency_event *event);
+
+// native_guard.c
+void guard_issue_run(struct http_call *call);
+void guard_consume_run(struct http_call *call);
+void guard_transition_run(struct http_call *call);
+void guard_entity_delete_run(struct http_call *call);
+void guard_put_run(struct http_call *call);
+void guard_delete_run(struct http_call *call);
+void guard_counter_set_run(struct http_call *call);
+void guard_counter_add_run(struct http_call *call);
+void guard_counter_delete_run(struct http_call *call);
+void guard_reply(struct http_call *call, const struct result *result); // of all of them
+void guard_token_read(struct http_call *call);
+void guard_entity_read(struct http_call *call);
+void guard_value_read(struct http_call *call);
+void guard_counter_read(struct http_call *call);
+void guard_list_read(struct http_call *call);

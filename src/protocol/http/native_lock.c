@@ -6,21 +6,6 @@
 
 #define TOKEN_NUMBER (1ull << 63) // calls that wait for what becomes of a token, beside those that wait for a ticket
 
-static struct bytes text_of(const struct http_call *call, const char *field) {
-    return call_value(call, field)->text;
-}
-static uint64_t number_of(const struct http_call *call, const char *field) {
-    return call_value(call, field)->number;
-}
-
-static json_t *number(uint64_t n) {
-    return json_integer((json_int_t)n);
-}
-static json_t *text(struct bytes bytes) { // owners and names came as JSON, so they are UTF-8
-    json_t *json = json_stringn((const char *)bytes.data, bytes.len);
-    return json != NULL ? json : json_string("");
-}
-
 static void fail(struct http_call *call, int error, const struct lock_result *lock) {
     static const char *const names[] = {[-LOCK_BUSY] = "busy",         [-LOCK_NOT_HELD] = "not-held",
                                         [-LOCK_DEADLOCK] = "deadlock", [-LOCK_KIND] = "kind",
@@ -28,11 +13,11 @@ static void fail(struct http_call *call, int error, const struct lock_result *lo
     ENSURE(error < 0 && (size_t)-error < sizeof names / sizeof names[0]);
     json_t *members = json_object();
     if (error == LOCK_BUSY) {
-        json_object_set_new(members, "holder", text(lock->holder));
-        json_object_set_new(members, "token", number(lock->token));
+        json_object_set_new(members, "holder", json_bytes(lock->holder));
+        json_object_set_new(members, "token", json_number(lock->token));
     }
-    if (lock->refused.len > 0) json_object_set_new(members, "name", text(lock->refused));
-    if (lock->circle.len > 0) json_object_set_new(members, "circle", text(lock->circle));
+    if (lock->refused.len > 0) json_object_set_new(members, "name", json_bytes(lock->refused));
+    if (lock->circle.len > 0) json_object_set_new(members, "circle", json_bytes(lock->circle));
     call_fail(call, names[-error], NULL, members);
 }
 
@@ -41,9 +26,9 @@ static void fail(struct http_call *call, int error, const struct lock_result *lo
 // An owner's name without a session is anybody's who says it: an empty one would be shared by all who forgot it.
 static bool bound(struct http_call *call) {
     const char *missing = NULL;
-    if (call_session(call) == 0 && text_of(call, "owner").len == 0)
+    if (call_session(call) == 0 && call_text(call, "owner").len == 0)
         missing = "without a session, an owner's name is wanted";
-    if (call_session(call) == 0 && number_of(call, "ttl_ms") == 0)
+    if (call_session(call) == 0 && call_number(call, "ttl_ms") == 0)
         missing = "a session or ttl_ms is wanted: nothing would ever end it";
     if (missing == NULL) return true;
     call_fail(call, "bad-request", missing, NULL);
@@ -51,14 +36,14 @@ static bool bound(struct http_call *call) {
 }
 
 void lock_acquire_run(struct http_call *call) {
-    struct lock_request request = {.name = text_of(call, "name"),
-                                   .owner = text_of(call, "owner"),
-                                   .mode = (enum lock_mode)number_of(call, "mode"),
-                                   .permits = (uint32_t)number_of(call, "permits"),
-                                   .total = (uint32_t)number_of(call, "total"),
-                                   .ttl_ms = number_of(call, "ttl_ms"),
-                                   .wait_ms = number_of(call, "wait_ms"),
-                                   .delay_ms = number_of(call, "delay_ms")};
+    struct lock_request request = {.name = call_text(call, "name"),
+                                   .owner = call_text(call, "owner"),
+                                   .mode = (enum lock_mode)call_number(call, "mode"),
+                                   .permits = (uint32_t)call_number(call, "permits"),
+                                   .total = (uint32_t)call_number(call, "total"),
+                                   .ttl_ms = call_number(call, "ttl_ms"),
+                                   .wait_ms = call_number(call, "wait_ms"),
+                                   .delay_ms = call_number(call, "delay_ms")};
     bool permits = request.mode == LOCK_PERMITS;
     if (!bound(call)) return;
     if (permits ? request.permits > request.total : request.total != 0 || request.permits != 1) {
@@ -73,9 +58,9 @@ void lock_acquire_run(struct http_call *call) {
 
 static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uint32_t holds) {
     json_t *json = json_object();
-    json_object_set_new(json, "token", number(token));
-    json_object_set_new(json, "ticket", number(ticket));
-    json_object_set_new(json, "holds", number(holds));
+    json_object_set_new(json, "token", json_number(token));
+    json_object_set_new(json, "ticket", json_number(ticket));
+    json_object_set_new(json, "holds", json_number(holds));
     call->number = ticket;
     call_answer(call, 200, json);
 }
@@ -97,8 +82,8 @@ void lock_acquire_gone(struct http_call *call) {
     if (call->number != 0) {
         struct writer w;
         writer_init(&w);
-        lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"),
-                          text_of(call, "owner"), call->number, true);
+        lock_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                          call_text(call, "owner"), call->number, true);
         agent_submit(call->agent, &w);
     }
     call_end(call);
@@ -125,8 +110,8 @@ void lock_acquire_all_run(struct http_call *call) {
     }
     struct writer w;
     writer_init(&w);
-    lock_write_acquire_all(&w, call_session(call), call_attach_number(call), text_of(call, "owner"),
-                           number_of(call, "ttl_ms"), number_of(call, "delay_ms"), names, modes, count);
+    lock_write_acquire_all(&w, call_session(call), call_attach_number(call), call_text(call, "owner"),
+                           call_number(call, "ttl_ms"), call_number(call, "delay_ms"), names, modes, count);
     call_submit(call, &w);
 }
 
@@ -137,7 +122,7 @@ void lock_acquire_all_reply(struct http_call *call, const struct result *result)
         return;
     }
     json_t *json = json_object(), *tokens = json_array();
-    for (size_t i = 0; i < lock->token_count; i++) json_array_append_new(tokens, number(lock->tokens[i]));
+    for (size_t i = 0; i < lock->token_count; i++) json_array_append_new(tokens, json_number(lock->tokens[i]));
     json_object_set_new(json, "tokens", tokens);
     call_answer(call, 200, json);
 }
@@ -147,23 +132,23 @@ void lock_acquire_all_reply(struct http_call *call, const struct result *result)
 void lock_release_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
-    lock_write_release(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
-                       number_of(call, "token"), number_of(call, "all") != 0);
+    lock_write_release(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                       call_text(call, "owner"), call_number(call, "token"), call_number(call, "all") != 0);
     call_submit(call, &w);
 }
 
 void lock_renew_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
-    lock_write_renew(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
-                     number_of(call, "token"), number_of(call, "ttl_ms"));
+    lock_write_renew(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                     call_text(call, "owner"), call_number(call, "token"), call_number(call, "ttl_ms"));
     call_submit(call, &w);
 }
 
 void lock_break_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
-    lock_write_break(&w, text_of(call, "name"), number_of(call, "token"), text_of(call, "reason"));
+    lock_write_break(&w, call_text(call, "name"), call_number(call, "token"), call_text(call, "reason"));
     call_submit(call, &w);
 }
 
@@ -174,15 +159,15 @@ void lock_held_reply(struct http_call *call, const struct result *result) {
         return;
     }
     json_t *json = json_object();
-    if (result->op != LOCK_BREAK) json_object_set_new(json, "holds", number(lock->holds));
+    if (result->op != LOCK_BREAK) json_object_set_new(json, "holds", json_number(lock->holds));
     call_answer(call, 200, json);
 }
 
 void lock_cancel_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
-    lock_write_cancel(&w, call_session(call), call_attach_number(call), text_of(call, "name"), text_of(call, "owner"),
-                      number_of(call, "ticket"), false);
+    lock_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                      call_text(call, "owner"), call_number(call, "ticket"), false);
     call_submit(call, &w);
 }
 
@@ -194,7 +179,7 @@ void lock_cancel_reply(struct http_call *call, const struct result *result) {
     }
     json_t *json = json_object();
     json_object_set_new(json, "granted", json_boolean(lock->granted));
-    if (lock->granted) json_object_set_new(json, "token", number(lock->token));
+    if (lock->granted) json_object_set_new(json, "token", json_number(lock->token));
     call_answer(call, 200, json);
 }
 
@@ -215,8 +200,8 @@ static void find_token(void *context, const struct lock_claim_info *claim) {
 }
 
 static bool is_held(const struct http_call *call) {
-    struct search search = {.token = number_of(call, "token")};
-    struct lock_query query = {.name = text_of(call, "name"), .claim = find_token, .context = &search};
+    struct search search = {.token = call_number(call, "token")};
+    struct lock_query query = {.name = call_text(call, "name"), .claim = find_token, .context = &search};
     struct result result;
     service_query(call->agent->instance->service, MODEL_LOCK, &query, &result);
     return search.found;
@@ -232,16 +217,16 @@ static void watched(struct http_call *call, const char *loss, struct bytes reaso
     json_t *json = json_object();
     json_object_set_new(json, "held", json_boolean(loss == NULL));
     if (loss != NULL) json_object_set_new(json, "loss", json_string(loss));
-    if (reason.len > 0) json_object_set_new(json, "reason", text(reason));
+    if (reason.len > 0) json_object_set_new(json, "reason", json_bytes(reason));
     call_answer(call, 200, json);
 }
 
 void lock_watch_read(struct http_call *call) {
-    uint64_t now_ms = service_now_ms(call->agent->instance->service), wait_ms = number_of(call, "wait_ms");
+    uint64_t now_ms = service_now_ms(call->agent->instance->service), wait_ms = call_number(call, "wait_ms");
     if (call->until_ms == 0) call->until_ms = call->since_ms + wait_ms;
     bool held = is_held(call);
     if (held && now_ms < call->until_ms)
-        call_wait(call, number_of(call, "token") | TOKEN_NUMBER);
+        call_wait(call, call_number(call, "token") | TOKEN_NUMBER);
     else
         watched(call, held ? NULL : "gone", bytes_of("", 0));
 }
@@ -270,17 +255,17 @@ static void list_lock(void *context, struct bytes name, enum lock_mode mode, uin
         return;
     }
     json_t *json = json_object();
-    json_object_set_new(json, "name", text(name));
+    json_object_set_new(json, "name", json_bytes(name));
     json_object_set_new(json, "mode", json_string(mode_name(mode)));
-    json_object_set_new(json, "total", number(total));
-    json_object_set_new(json, "holders", number(holders));
-    json_object_set_new(json, "waiters", number(waiters));
+    json_object_set_new(json, "total", json_number(total));
+    json_object_set_new(json, "holders", json_number(holders));
+    json_object_set_new(json, "waiters", json_number(waiters));
     json_array_append_new(listing->items, json);
 }
 
 void lock_list_read(struct http_call *call) {
     struct listing listing = {
-        .items = json_array(), .prefix = text_of(call, "prefix"), .limit = number_of(call, "limit")};
+        .items = json_array(), .prefix = call_text(call, "prefix"), .limit = call_number(call, "limit")};
     struct lock_query query = {.name = bytes_of("", 0), .lock = list_lock, .context = &listing};
     struct result result;
     service_query(call->agent->instance->service, MODEL_LOCK, &query, &result);
@@ -290,24 +275,20 @@ void lock_list_read(struct http_call *call) {
     call_answer(call, 200, json);
 }
 
-static uint64_t since(uint64_t now_ms, uint64_t then_ms) {
-    return now_ms > then_ms ? now_ms - then_ms : 0;
-}
-
 static void show_claim(void *context, const struct lock_claim_info *claim) {
     struct listing *listing = context;
     if (json_array_size(listing->items) == listing->limit) return;
     json_t *json = json_object();
-    json_object_set_new(json, "owner", text(claim->owner));
-    json_object_set_new(json, "session", number(claim->session));
-    json_object_set_new(json, "ticket", number(claim->ticket));
-    json_object_set_new(json, "token", number(claim->token));
+    json_object_set_new(json, "owner", json_bytes(claim->owner));
+    json_object_set_new(json, "session", json_number(claim->session));
+    json_object_set_new(json, "ticket", json_number(claim->ticket));
+    json_object_set_new(json, "token", json_number(claim->token));
     json_object_set_new(json, "mode", json_string(mode_name(claim->mode)));
-    json_object_set_new(json, "permits", number(claim->permits));
-    json_object_set_new(json, "holds", number(claim->holds));
-    json_object_set_new(json, "for_ms", number(since(listing->now_ms, claim->since_ms)));
-    json_object_set_new(json, "ttl_ms", number(claim->ttl_ms));
-    json_object_set_new(json, "due_in_ms", number(since(claim->due_ms, listing->now_ms)));
+    json_object_set_new(json, "permits", json_number(claim->permits));
+    json_object_set_new(json, "holds", json_number(claim->holds));
+    json_object_set_new(json, "for_ms", json_number(native_until(claim->since_ms, listing->now_ms)));
+    json_object_set_new(json, "ttl_ms", json_number(claim->ttl_ms));
+    json_object_set_new(json, "due_in_ms", json_number(native_until(listing->now_ms, claim->due_ms)));
     json_array_append_new(listing->items, json);
 }
 
@@ -322,19 +303,18 @@ static void show_lock(void *context, struct bytes name, enum lock_mode mode, uin
 
 void lock_show_read(struct http_call *call) {
     struct service *service = call->agent->instance->service;
-    struct service_status status;
-    service_status(service, &status);
-    struct listing listing = {.items = json_array(), .limit = number_of(call, "limit"), .now_ms = status.log_time_ms};
+    struct listing listing = {
+        .items = json_array(), .limit = call_number(call, "limit"), .now_ms = native_log_ms(call)};
     struct lock_query query = {
-        .name = text_of(call, "name"), .lock = show_lock, .claim = show_claim, .context = &listing};
+        .name = call_text(call, "name"), .lock = show_lock, .claim = show_claim, .context = &listing};
     struct result result;
     service_query(service, MODEL_LOCK, &query, &result);
     json_t *json = json_object();
-    json_object_set_new(json, "name", text(query.name));
+    json_object_set_new(json, "name", json_bytes(query.name));
     json_object_set_new(json, "mode", json_string(mode_name(listing.mode)));
-    json_object_set_new(json, "total", number(listing.total));
-    json_object_set_new(json, "holders", number(listing.holders));
-    json_object_set_new(json, "waiters", number(listing.waiters));
+    json_object_set_new(json, "total", json_number(listing.total));
+    json_object_set_new(json, "holders", json_number(listing.holders));
+    json_object_set_new(json, "waiters", json_number(listing.waiters));
     json_object_set_new(json, "claims", listing.items);
     call_answer(call, 200, json);
 }
