@@ -37,7 +37,8 @@ static bool can_give(const struct native_operation *operation, const struct nati
 static const char intro[] =
     "# Native operations\n\n"
     "Made from the table by `parley generate native`; a test compares them.\n\n"
-    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 64 KiB. "
+    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 256 "
+    "KiB. "
     "One\n"
     "connection carries one operation at a time; further requests on it wait. Requests from web pages (with an "
     "`Origin`\n"
@@ -58,15 +59,20 @@ static const char intro[] =
     "An acquire that waits is answered when the lock is granted. Who closes the connection waits no longer, and does "
     "not\n"
     "keep a lock that it was not told of. After `unknown` ask again with the same owner, and release with `all`.\n\n"
+    "A claim of a queue waits in the same way, and so does a push with a number. What was delivered to a claim whose\n"
+    "connection has closed goes back at once and counts as no try. A claim belongs to the session that it named: ack, "
+    "nack "
+    "and\n"
+    "extend name the same one, or none. A limiter's refusal is an answer (`allowed`: false), not an error.\n\n"
     "Errors are problem documents (RFC 9457): `type` is `/errors/NAME`, and `title`, `status` and perhaps `detail` say "
     "more.\n"
     "`not-applied` was not done and may be sent again; `unknown` may have been done or not.\n";
 
 static const char *type_name(enum native_type type) {
     static const char *const names[] = {
-        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings", [NATIVE_NUMBER] = "number",
-        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",       [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array"};
+        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",  [NATIVE_NUMBER] = "number",
+        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",        [NATIVE_SESSION] = "session",
+        [NATIVE_OBJECTS] = "array",    [NATIVE_NUMBERS] = "numbers"};
     return names[type];
 }
 
@@ -127,7 +133,8 @@ void generate_native(struct writer *w) {
         format(w, "| `%s` | %d | %s |\n", native_errors[i].name, native_errors[i].status, native_errors[i].title);
     text(w, "\nMembers beside: `field` (bad-request), `holder` and `token` of one holder (busy), `name` (acquire_all: "
             "the lock\n"
-            "that could not be had), `circle` (deadlock: who waits for whom).\n");
+            "that could not be had), `circle` (deadlock: who waits for whom), `token` of the first that is not "
+            "(not-claimed).\n");
 }
 
 // ---- docs/openapi.json
@@ -162,6 +169,11 @@ static json_t *field_schema(const struct native_field *field, bool request) {
     case NATIVE_TEXTS:
         json = json_pack("{s:s, s:{s:s, s:i, s:i}, s:I, s:I}", "type", "array", "items", "type", "string", "minLength",
                          1, "maxLength", 255, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
+        break;
+    case NATIVE_NUMBERS:
+        json =
+            json_pack("{s:s, s:{s:s, s:s, s:i}, s:I, s:I}", "type", "array", "items", "type", "integer", "format",
+                      "int64", "minimum", 1, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
         break;
     case NATIVE_OBJECTS:
         json = json_pack("{s:s}", "type", "array");

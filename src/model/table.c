@@ -1,16 +1,17 @@
 // One row per model. MODEL_GROUP has no row: its commands are the machine's own (replica/machine.c).
 #include "model/lease/lease.h"
+#include "model/limiter/limiter.h"
 #include "model/lock/lock.h"
 #include "model/model.h"
+#include "model/queue/queue.h"
 #include "model/tree/tree.h"
 
 static const struct {
     const struct model_ops *ops;
     uint32_t min_apply_level;
 } rows[MODEL_COUNT] = {
-    [MODEL_LEASE] = {&lease_model, 1},
-    [MODEL_TREE] = {&tree_model, 1},
-    [MODEL_LOCK] = {&lock_model, 2},
+    [MODEL_LEASE] = {&lease_model, 1},     [MODEL_TREE] = {&tree_model, 1},   [MODEL_LOCK] = {&lock_model, 2},
+    [MODEL_LIMITER] = {&limiter_model, 2}, [MODEL_QUEUE] = {&queue_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

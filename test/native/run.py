@@ -447,7 +447,7 @@ def bad_input_gets_a_problem_document(c):
     assert connection.getresponse().status == 403
     connection.close()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/v1/lock/acquire", " " * 65537)
+    connection.request("POST", "/v1/lock/acquire", " " * 262145)
     assert connection.getresponse().status == 413
     connection.close()
     assert get(port, "/v1/lock/list")[0] == 405

@@ -1,5 +1,7 @@
 // A command's head, the errors' texts and the table of models.
+#include "model/limiter/limiter.h"
 #include "model/lock/lock.h"
+#include "model/queue/queue.h"
 #include "model_kit.h"
 
 static void heads_come_back(void **state) {
@@ -35,6 +37,8 @@ static void the_table_knows_its_models(void **state) {
     assert_ptr_equal(model_table(MODEL_LEASE), &lease_model);
     assert_ptr_equal(model_table(MODEL_TREE), &tree_model);
     assert_ptr_equal(model_table(MODEL_LOCK), &lock_model);
+    assert_ptr_equal(model_table(MODEL_LIMITER), &limiter_model);
+    assert_ptr_equal(model_table(MODEL_QUEUE), &queue_model);
     assert_int_equal(model_min_apply_level(MODEL_TREE), 1);
     assert_int_equal(model_min_apply_level(MODEL_LOCK), 2);
     assert_int_equal(model_min_apply_level(200), 0);

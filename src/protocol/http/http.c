@@ -294,6 +294,7 @@ static void http_event(void *state, uint8_t model, const void *event) {
     struct http_instance *instance = state;
     if (model == MODEL_LEASE) agents_event(instance, event);
     if (model == MODEL_LOCK) lock_event(instance, event);
+    if (model == MODEL_QUEUE) queue_event(instance, event);
 }
 
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {

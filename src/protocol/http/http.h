@@ -6,7 +6,7 @@
 extern const struct protocol http_protocol;
 
 #define HTTP_HEADER_BYTES_MAX (16u << 10) // request line and headers: far over what browsers and proxies send
-#define HTTP_BODY_BYTES_MAX (64u << 10)   // the longest body is a member's address
+#define HTTP_BODY_BYTES_MAX (256u << 10)  // a queue's message of 128 KiB as base64, and what stands around it
 #define HTTP_URL_BYTES_MAX 2048u
 #define HTTP_REQUEST_MS 10000u // a request that is not whole by then is answered 408: slow senders hold nothing
 #define HTTP_IDLE_MS 75000u    // a connection without requests is closed

@@ -84,6 +84,17 @@ static bool take_texts(struct http_connection *c, const struct native_field *fie
     return true;
 }
 
+static bool take_numbers(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    bool good = json_is_array(json) && count >= field->low && count <= field->high;
+    for (size_t i = 0; good && i < count; i++) {
+        const json_t *one = json_array_get(json, i);
+        good = json_is_integer(one) && json_integer_value(one) > 0;
+    }
+    return good || wrong(c, field->name, "%s: an array of %llu to %llu whole numbers from 1 on is wanted", field->name,
+                         (unsigned long long)field->low, (unsigned long long)field->high);
+}
+
 static bool take_string(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         const json_t *json) {
     if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
@@ -116,6 +127,9 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_TEXTS:
         out->list = json;
         return take_texts(c, field, json);
+    case NATIVE_NUMBERS:
+        out->list = json;
+        return take_numbers(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
@@ -146,6 +160,21 @@ const struct native_value *call_value(const struct http_call *call, const char *
     while (fields[i].name != NULL && strcmp(fields[i].name, name) != 0) i++;
     ENSURE(fields[i].name != NULL);
     return &call->values[i];
+}
+
+struct bytes call_text(const struct http_call *call, const char *field) {
+    return call_value(call, field)->text;
+}
+uint64_t call_number(const struct http_call *call, const char *field) {
+    return call_value(call, field)->number;
+}
+
+json_t *json_number(uint64_t number) {
+    return json_integer((json_int_t)number);
+}
+json_t *json_bytes(struct bytes text) {
+    json_t *json = json_stringn((const char *)text.data, text.len);
+    return json != NULL ? json : json_string("");
 }
 
 // ---- requests

@@ -5,6 +5,8 @@
 //   native_agent.c    agents (who submits commands) and calls (a request until it is answered)
 //   native_session.c  sessions
 //   native_lock.c     locks
+//   native_limiter.c  rate limits
+//   native_queue.c    queues
 //
 // A call belongs to its connection and to an agent. An agent is a client without a socket: one for each session that is
 // attached here, and one for everything that has no session. So sessions outlive connections, and what a connection
@@ -15,6 +17,7 @@
 #pragma once
 #include "base/hash.h"
 #include "model/lock/lock.h"
+#include "model/queue/queue.h"
 #include "protocol/http/internal.h"
 #include "protocol/http/native.h"
 
@@ -47,7 +50,7 @@ enum call_state { CALL_WAITS_FOR_AGENT, CALL_SUBMITTED, CALL_READS, CALL_KEEPALI
 struct http_call {
     struct http_waiting waiting; // its connection
     struct list of_agent;
-    struct hash_node by_number; // while it waits for an event: of a ticket or a token
+    struct hash_node by_number; // while `numbered`: it waits for an event of this number (of a ticket or a token)
     struct http_agent *agent;
     const struct native_operation *operation;
     json_t *body; // its texts are those of `values`
@@ -55,6 +58,7 @@ struct http_call {
     enum call_state state;
     uint64_t tag, number, since_ms, until_ms;
     uint64_t token; // of a lock that was granted and not told yet
+    bool numbered;
     bool cleans_up; // its connection has gone, and it gives back what it got
     int status;     // CALL_GATED: the answer that waits
     json_t *answer;
@@ -62,6 +66,10 @@ struct http_call {
 
 // native.c
 const struct native_value *call_value(const struct http_call *call, const char *field);
+struct bytes call_text(const struct http_call *call, const char *field);
+uint64_t call_number(const struct http_call *call, const char *field);
+json_t *json_number(uint64_t number);
+json_t *json_bytes(struct bytes text); // "" when it is no UTF-8
 void http_problem(struct http_connection *c, const char *error, const char *detail, json_t *members); // members: taken
 void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
 
@@ -73,6 +81,8 @@ void call_fail_command(struct http_call *call, int error);                      
 void call_submit(struct http_call *call, struct writer *w); // a command; takes the writer
 void call_read(struct http_call *call);                     // operation->read follows
 void call_wait(struct http_call *call, uint64_t number);    // for an event that names this ticket or token
+// Submits the end of its wait. The event may come first, so it is waited for on, under another number.
+void call_cancel(struct http_call *call, struct writer *w, uint64_t number);
 void call_keepalive(struct http_call *call);
 void call_attach(struct http_call *call, uint32_t ttl_ms); // a new session
 void call_end(struct http_call *call);                     // nobody is told
@@ -111,3 +121,37 @@ void lock_watch_read(struct http_call *call);
 void lock_list_read(struct http_call *call);
 void lock_show_read(struct http_call *call);
 void lock_event(struct http_instance *instance, const struct lock_event *event);
+
+// native_limiter.c
+void limiter_take_run(struct http_call *call);
+void limiter_take_reply(struct http_call *call, const struct result *result);
+void limiter_take_gone(struct http_call *call); // of lease too
+void limiter_lease_run(struct http_call *call);
+void limiter_lease_reply(struct http_call *call, const struct result *result);
+void limiter_release_run(struct http_call *call);
+void limiter_release_reply(struct http_call *call, const struct result *result);
+void limiter_renew_run(struct http_call *call);
+void limiter_renew_reply(struct http_call *call, const struct result *result);
+void limiter_read_run(struct http_call *call); // of show, list
+void limiter_show_read(struct http_call *call);
+void limiter_list_read(struct http_call *call);
+
+// native_queue.c
+void queue_configure_run(struct http_call *call);
+void queue_delete_run(struct http_call *call);
+void queue_push_run(struct http_call *call);
+void queue_push_reply(struct http_call *call, const struct result *result);
+void queue_claim_run(struct http_call *call);
+void queue_claim_reply(struct http_call *call, const struct result *result);
+void queue_claim_gone(struct http_call *call);
+void queue_ack_run(struct http_call *call);
+void queue_nack_run(struct http_call *call);
+void queue_extend_run(struct http_call *call);
+void queue_requeue_run(struct http_call *call);
+void queue_drop_run(struct http_call *call);
+void queue_done_reply(struct http_call *call, const struct result *result); // of what has nothing to tell
+void queue_read_run(struct http_call *call);                                // of show, list, dead
+void queue_show_read(struct http_call *call);
+void queue_list_read(struct http_call *call);
+void queue_dead_read(struct http_call *call);
+void queue_event(struct http_instance *instance, const struct queue_event *event);

@@ -2,8 +2,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/prng.h"
-#include "model/lock/lock.h"
-#include "model/tree/tree.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -43,18 +41,24 @@ static void emit(void *context, uint8_t model, const void *event) {
     if (fake->protocol->event) fake->protocol->event(fake->instance, model, event);
 }
 
+// NULL: the leases, which are not among `models`, or no model.
+static const struct model_ops *model_of(uint8_t id) {
+    return id == MODEL_LEASE ? NULL : model_table(id);
+}
+
 static void ended(void *context, struct apply *apply, uint64_t session) {
     struct fake *fake = context;
-    tree_model.session_end(fake->tree, apply, session);
-    lock_model.session_end(fake->lock, apply, session);
+    for (uint8_t id = 0; id < MODEL_COUNT; id++)
+        if (model_of(id) != NULL && model_of(id)->session_end != NULL)
+            model_of(id)->session_end(fake->models[id], apply, session);
 }
 
 struct fake *fake_new(const struct protocol *protocol, const void *settings) {
     struct fake *fake = mem_zalloc(sizeof *fake);
     fake->protocol = protocol;
     fake->leases = lease_model.create();
-    fake->tree = tree_model.create();
-    fake->lock = lock_model.create();
+    for (uint8_t id = 0; id < MODEL_COUNT; id++)
+        if (model_of(id) != NULL) fake->models[id] = model_of(id)->create();
     lease_on_end(fake->leases, ended, fake);
     list_init(&fake->clients);
     ring_init(&fake->queue, sizeof(struct job));
@@ -86,9 +90,9 @@ void fake_free(struct fake *fake) {
     for (size_t i = 0; i < fake->queue.count; i++) buf_unref(((struct job *)ring_at(&fake->queue, i))->bytes);
     ring_free(&fake->queue);
     fake->protocol->stop(fake->instance);
-    lock_model.destroy(fake->lock);
+    for (uint8_t id = 0; id < MODEL_COUNT; id++)
+        if (model_of(id) != NULL) model_of(id)->destroy(fake->models[id]);
     lease_model.destroy(fake->leases);
-    tree_model.destroy(fake->tree);
     log_free(fake->log);
     mem_free(fake);
 }
@@ -166,10 +170,8 @@ static void apply_command(struct fake *fake, struct bytes bytes, struct result *
         result->error = lease_check(fake->leases, command.session, command.attach);
     if (!result->error && command.model == MODEL_LEASE)
         lease_model.apply(fake->leases, &apply, &command, result);
-    else if (!result->error && command.model == MODEL_LOCK)
-        lock_model.apply(fake->lock, &apply, &command, result);
     else if (!result->error)
-        tree_model.apply(fake->tree, &apply, &command, result);
+        model_of(command.model)->apply(fake->models[command.model], &apply, &command, result);
     fake->applied = apply.index;
 }
 
@@ -241,7 +243,8 @@ void fake_expire(struct fake *fake, uint64_t session) {
 void fake_pass_time(struct fake *fake, uint64_t ms) {
     fake->now_ms += ms;
     struct apply apply = next_entry(fake);
-    lock_model.expire(fake->lock, &apply, 1000);
+    for (uint8_t id = MODEL_LOCK; id < MODEL_COUNT; id++)
+        if (model_of(id) != NULL && model_of(id)->expire != NULL) model_of(id)->expire(fake->models[id], &apply, 1000);
     fake->applied = apply.index;
     fake_turn(fake);
 }
@@ -434,11 +437,7 @@ struct log *service_log(struct service *service) {
 
 void service_query(struct service *service, uint8_t model, const void *query, struct result *result) {
     struct fake *fake = fake_of(service);
-    ENSURE(model == MODEL_TREE || model == MODEL_LOCK);
-    if (model == MODEL_LOCK)
-        lock_model.query(fake->lock, query, result);
-    else
-        tree_model.query(fake->tree, query, result);
+    model_of(model)->query(fake->models[model], query, result);
 }
 
 void service_leases(struct service *service, void (*visit)(void *context, const struct lease *lease), void *context) {

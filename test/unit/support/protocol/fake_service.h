@@ -1,4 +1,4 @@
-// node/protocol.h without a node: one process, the real lease and tree models, no log and no sockets. A command is
+// node/protocol.h without a node: one process, the real models, no log and no sockets. A command is
 // applied when the test says so (fake_step), so what waits and what does not can be told apart. Time moves when the
 // test moves it.
 #pragma once
@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/ring.h"
 #include "io/io.h"
+#include "model/model.h"
 #include "node/protocol.h"
 
 struct client {
@@ -27,7 +28,7 @@ struct fake {
     const struct protocol *protocol;
     void *instance;
     struct lease_table *leases;
-    void *tree, *lock;
+    void *models[MODEL_COUNT]; // as in model_table; that of the leases is `leases`
     struct list clients;
     struct ring queue; // commands, attaches and read rounds, in order
     uint64_t applied, next_tag, now_ms, random;
@@ -39,7 +40,7 @@ struct fake {
     struct log *log;
 };
 
-void fake_pass_time(struct fake *fake, uint64_t ms);         // for locks: what is due ends, in an entry
+void fake_pass_time(struct fake *fake, uint64_t ms);         // for native models: what is due ends, in an entry
 void fake_move_session(struct fake *fake, uint64_t session); // another node attaches it
 void fake_acknowledge(struct fake *fake);                    // the leader knows of all activity until now
 void fake_replace_state(struct fake *fake);                  // what another state in the place of this one closes, ends
