@@ -11,6 +11,8 @@
     X(cluster, "form a new cluster without the members that are missing")                                              \
     X(time, "show the cluster's Unix time, or step it to the clocks")                                                  \
     X(lock, "run a command while a lock is held; show locks, or break one")                                            \
+    X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \
+    X(queue, "push, claim and acknowledge messages; run a command for each")                                           \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \

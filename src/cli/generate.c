@@ -26,6 +26,11 @@ static const struct {
     {"time", "show step --yes --http --help"},
     {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --token --reason "
              "--json --help"},
+    {"limit", "take release show list --server --algorithm --rate --window --burst --cost --ttl --wait --token --used "
+              "--json --help"},
+    {"queue", "push claim ack nack extend list show dead requeue drop configure delete work --server --key --priority "
+              "--delay --dedup --number --max --visibility --wait --once --grace --tries --length --concurrency --rate "
+              "--window --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

@@ -2,6 +2,7 @@
 #include "cli/lock.h"
 #include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/held.h"
 #include "cli/options.h"
 #include "model/lock/lock.h"
 #include "protocol/http/native.h"
@@ -16,41 +17,17 @@ struct texts { // flags as given
 };
 
 // ---- asking
-static json_t *ask(struct native_client *client, const char *operation, json_t *body) {
-    struct native_answer answer;
-    if (native_call(client, operation, body, NATIVE_TIMEOUT_MS, native_now_ms() + NATIVE_TIMEOUT_MS, &answer))
-        return answer.json;
-    fprintf(stderr, "parley lock: %s\n", answer.error);
-    native_answer_free(&answer);
-    return NULL;
-}
-
-static long long number(const json_t *json, const char *key) {
-    return (long long)json_integer_value(json_object_get(json, key));
-}
-static const char *text(const json_t *json, const char *key) {
-    const char *words = json_string_value(json_object_get(json, key));
-    return words != NULL ? words : "";
-}
-
-static int print_json(json_t *json) {
-    json_dumpf(json, stdout, JSON_INDENT(2));
-    printf("\n");
-    json_decref(json);
-    return 0;
-}
-
 static int list(struct native_client *client, bool raw) {
     json_t *body = json_object(), *one;
     json_object_set_new(body, "limit", json_integer(NATIVE_LIST_MAX));
-    json_t *json = ask(client, "lock/list", body);
+    json_t *json = native_ask(client, "lock", "lock/list", body);
     size_t i;
     if (json == NULL) return EXIT_FATAL;
-    if (raw) return print_json(json);
+    if (raw) return native_print(json);
     printf("%-40s %-10s %8s %8s\n", "NAME", "MODE", "HOLDERS", "WAITERS");
     json_array_foreach(json_object_get(json, "locks"), i, one) {
-        printf("%-40s %-10s %8lld %8lld\n", text(one, "name"), text(one, "mode"), number(one, "holders"),
-               number(one, "waiters"));
+        printf("%-40s %-10s %8lld %8lld\n", native_text(one, "name"), native_text(one, "mode"),
+               native_number(one, "holders"), native_number(one, "waiters"));
     }
     if (json_is_true(json_object_get(json, "more"))) printf("... and more\n");
     json_decref(json);
@@ -60,16 +37,17 @@ static int list(struct native_client *client, bool raw) {
 static int show(struct native_client *client, const char *name, bool raw) {
     json_t *body = json_object(), *claim;
     json_object_set_new(body, "name", json_string(name));
-    json_t *json = ask(client, "lock/show", body);
+    json_t *json = native_ask(client, "lock", "lock/show", body);
     size_t i;
     if (json == NULL) return EXIT_FATAL;
-    if (raw) return print_json(json);
-    printf("%lld hold it, %lld wait\n", number(json, "holders"), number(json, "waiters"));
+    if (raw) return native_print(json);
+    printf("%lld hold it, %lld wait\n", native_number(json, "holders"), native_number(json, "waiters"));
     json_array_foreach(json_object_get(json, "claims"), i, claim) {
-        bool holds = number(claim, "token") != 0;
+        bool holds = native_number(claim, "token") != 0;
         if (i == 0) printf("%-6s %-10s %20s %12s %8s  %s\n", "", "MODE", "TOKEN", "SESSION", "SECONDS", "OWNER");
-        printf("%-6s %-10s %20lld %12lld %8lld  %s\n", holds ? "holds" : "waits", text(claim, "mode"),
-               number(claim, "token"), number(claim, "session"), number(claim, "for_ms") / 1000, text(claim, "owner"));
+        printf("%-6s %-10s %20lld %12lld %8lld  %s\n", holds ? "holds" : "waits", native_text(claim, "mode"),
+               native_number(claim, "token"), native_number(claim, "session"), native_number(claim, "for_ms") / 1000,
+               native_text(claim, "owner"));
     }
     json_decref(json);
     return 0;
@@ -80,7 +58,7 @@ static int break_lock(struct native_client *client, const char *name, unsigned l
     json_object_set_new(body, "name", json_string(name));
     json_object_set_new(body, "token", json_integer((json_int_t)token));
     json_object_set_new(body, "reason", json_string(reason));
-    json_t *json = ask(client, "lock/break", body);
+    json_t *json = native_ask(client, "lock", "lock/break", body);
     if (json == NULL) return EXIT_FATAL;
     printf("taken away from the holder of token %llu\n", token);
     json_decref(json);
@@ -88,22 +66,15 @@ static int break_lock(struct native_client *client, const char *name, unsigned l
 }
 
 // ---- flags
-static bool read_number(const char *given, unsigned long long low, unsigned long long high, uint64_t *out) {
-    unsigned long long value = *out;
-    bool good = given == NULL || options_number(given, low, high, &value);
-    *out = value;
-    return good;
-}
-
 static int read_options(const struct option_table *table, const struct texts *t, struct lock_options *o) {
-    if (!read_number(t->ttl, NATIVE_SESSION_TTL_MS_MIN, NATIVE_SESSION_TTL_MS_MAX, &o->ttl_ms))
+    if (!options_u64(t->ttl, NATIVE_SESSION_TTL_MS_MIN, NATIVE_SESSION_TTL_MS_MAX, &o->ttl_ms))
         return options_wrong(table, "--ttl is of %u to %u ms", NATIVE_SESSION_TTL_MS_MIN, NATIVE_SESSION_TTL_MS_MAX);
-    if (!read_number(t->wait, 0, LOCK_TTL_MS_MAX, &o->wait_ms) || (t->wait != NULL && t->try_only))
+    if (!options_u64(t->wait, 0, LOCK_TTL_MS_MAX, &o->wait_ms) || (t->wait != NULL && t->try_only))
         return options_wrong(table, "--wait is of 0 to %llu ms, and does not go with --try", LOCK_TTL_MS_MAX);
-    if (!read_number(t->grace, 0, 3600000, &o->grace_ms)) return options_wrong(table, "--grace is of 0 to 3600000 ms");
-    if (!read_number(t->delay, 0, LOCK_TTL_MS_MAX, &o->delay_ms))
+    if (!options_u64(t->grace, 0, 3600000, &o->grace_ms)) return options_wrong(table, "--grace is of 0 to 3600000 ms");
+    if (!options_u64(t->delay, 0, LOCK_TTL_MS_MAX, &o->delay_ms))
         return options_wrong(table, "--delay is of 0 to %llu ms", LOCK_TTL_MS_MAX);
-    if (!read_number(t->total, 1, UINT32_MAX, &o->total) || !read_number(t->permits, 1, UINT32_MAX, &o->permits))
+    if (!options_u64(t->total, 1, UINT32_MAX, &o->total) || !options_u64(t->permits, 1, UINT32_MAX, &o->permits))
         return options_wrong(table, "--permits and --total are numbers from 1 on");
     if (t->permits != NULL && (o->total == 0 || o->permits > o->total))
         return options_wrong(table, "--permits N goes with --total M, and N is at most M");
@@ -117,7 +88,7 @@ static int run(const struct option_table *table, const struct texts *t, struct n
     struct lock_options o = {.command = command,
                              .ttl_ms = NATIVE_SESSION_TTL_MS_DEFAULT,
                              .wait_ms = LOCK_TTL_MS_MAX,
-                             .grace_ms = LOCK_GRACE_MS_DEFAULT,
+                             .grace_ms = HELD_GRACE_MS_DEFAULT,
                              .permits = 1,
                              .shared = t->shared,
                              .json = t->json};
@@ -138,7 +109,7 @@ static int ask_about(const struct option_table *table, const struct texts *t, st
     if (strcmp(verb, "show") == 0 && count == 2) return show(client, arguments[1], t->json);
     if (strcmp(verb, "break") != 0 || count != 2)
         return options_wrong(table, "wanted: NAME ... -- CMD, list, show NAME, or break NAME");
-    if (t->token == NULL || t->reason == NULL || !read_number(t->token, 1, INT64_MAX, &token))
+    if (t->token == NULL || t->reason == NULL || !options_u64(t->token, 1, INT64_MAX, &token))
         return options_wrong(table, "break wants --token N, as `show` names it, and --reason TEXT");
     return break_lock(client, arguments[1], token, t->reason);
 }

@@ -2,13 +2,7 @@
 #pragma once
 #include "cli/native_client.h"
 
-// Exit codes beside CMD's own (128 + N when a signal N ended it) and those of every command (server.h).
 #define LOCK_EXIT_NOT_GOT 75 // held by another in all the time given, or no server could be asked; CMD did not run
-#define LOCK_EXIT_LOST 76    // it was lost while CMD ran; CMD was ended
-#define LOCK_EXIT_CANNOT_RUN 126
-#define LOCK_EXIT_NOT_FOUND 127
-
-#define LOCK_GRACE_MS_DEFAULT 3000u
 
 struct lock_options {
     const char *name;

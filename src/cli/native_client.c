@@ -1,6 +1,7 @@
 #include "cli/native_client.h"
 #include "cli/http_client.h"
 #include "server/config.h"
+#include "server/server.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,4 +100,31 @@ bool native_call(struct native_client *client, const char *operation, json_t *bo
 void native_answer_free(struct native_answer *answer) {
     json_decref(answer->json);
     answer->json = NULL;
+}
+
+// ---- for commands that ask and print
+
+json_t *native_ask(struct native_client *client, const char *command, const char *operation, json_t *body) {
+    struct native_answer answer;
+    if (native_call(client, operation, body, NATIVE_TIMEOUT_MS, native_now_ms() + NATIVE_TIMEOUT_MS, &answer))
+        return answer.json;
+    fprintf(stderr, "parley %s: %s\n", command, answer.error);
+    native_answer_free(&answer);
+    return NULL;
+}
+
+long long native_number(const json_t *json, const char *key) {
+    return (long long)json_integer_value(json_object_get(json, key));
+}
+
+const char *native_text(const json_t *json, const char *key) {
+    const char *words = json_string_value(json_object_get(json, key));
+    return words != NULL ? words : "";
+}
+
+int native_print(json_t *json) {
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(json);
+    return 0;
 }

@@ -30,3 +30,9 @@ bool native_call(struct native_client *client, const char *operation, json_t *bo
 void native_answer_free(struct native_answer *answer);
 const char *native_error_name(const struct native_answer *answer); // "busy"; "" when it is no problem document
 uint64_t native_now_ms(void);                                      // monotonic
+
+// For commands that ask one thing and print it. NULL: it failed, which was printed.
+json_t *native_ask(struct native_client *client, const char *command, const char *operation, json_t *body);
+long long native_number(const json_t *json, const char *key); // 0: there is none
+const char *native_text(const json_t *json, const char *key); // "": there is none
+int native_print(json_t *json);                               // takes it; gives the exit code

@@ -95,3 +95,10 @@ bool options_number(const char *text, unsigned long long low, unsigned long long
     *out = strtoull(text, NULL, 10);
     return errno == 0 && *out >= low && *out <= high;
 }
+
+bool options_u64(const char *text, unsigned long long low, unsigned long long high, uint64_t *out) {
+    unsigned long long value = *out;
+    bool good = text == NULL || options_number(text, low, high, &value);
+    *out = value;
+    return good;
+}

@@ -3,6 +3,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct option_row {
     const char *name;     // without dashes
@@ -27,3 +28,5 @@ int options_read(const struct option_table *table, int argc, char **argv, char *
 int options_wrong(const struct option_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // A whole number within bounds. false: text is none.
 bool options_number(const char *text, unsigned long long low, unsigned long long high, unsigned long long *out);
+// The same of a flag that may not be given (text NULL): *out stays then.
+bool options_u64(const char *text, unsigned long long low, unsigned long long high, uint64_t *out);

@@ -749,7 +749,7 @@ const struct native_error native_errors[] = {
     {"limit", 409, "More than one session, or one name, may have"},
     {"session-moved", 409, "The session was attached at another node or anew; what was asked was not done"},
     {"not-found", 404, "There is no such thing"},
-    {"not-claimed", 409, "Not claimed under this token, or not any more"},
+    {"not-claimed", 409, "The delivery is over, or another's"},
     {"full", 409, "It has as much as it may have"},
     {"gap", 409, "An earlier number is missing"},
     {"not-empty", 409, "There is something in it"},
