@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Native locks and sessions through HTTP and the CLI, against real processes: one node, and three of which the leader is killed.
+"""Native operations (locks and sessions here, the others in modules beside) through HTTP and the CLI, against real processes: one node, and three of which the leader is killed.
 
 Usage: test/native/run.py [--binary build/parley] [--port 24100] [--keep] [NAME...]
 Prints a line for each test, and last: N passed, N failed, N skipped.
@@ -752,4 +752,6 @@ def main():
 
 
 if __name__ == "__main__":
+    sys.modules["run"] = sys.modules["__main__"]  # the other modules add their tests to this one's
+    import limits_queues  # noqa: F401
     main()
