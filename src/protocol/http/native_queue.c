@@ -2,6 +2,7 @@
 // DELIVERED event. What was delivered to a claim that nobody hears of any more goes back, as if never delivered.
 #include "base/assert.h"
 #include "base/base64.h"
+#include "base/planted.h"
 #include "protocol/http/native_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -436,6 +437,6 @@ void queue_event(struct http_instance *instance, const struct queue_event *event
     struct http_call *call;
     if (event->type == QUEUE_EVENT_DEAD) return;
     while ((call = call_waiting_for(instance, event->ticket | TICKET)) != NULL) tell(call, event);
-    call = call_waiting_for(instance, event->ticket | CANCELLED);
+    call = PLANTED(QUEUE_KEPT_BY_WHO_LEFT) ? NULL : call_waiting_for(instance, event->ticket | CANCELLED);
     for (size_t i = 0; call != NULL && i < event->delivery_count; i++) give_back(call, event->deliveries[i].token);
 }
