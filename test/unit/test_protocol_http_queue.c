@@ -24,9 +24,15 @@ static void a_bucket_allows_and_refuses(void **state) {
     assert_int_equal(number(room, "retry_after_ms"), 0);
     assert_null(json_object_get(room->seen, "token"));
     ask(room, room->two, "limiter/take", "{\"name\": \"l\", " BUCKET ", \"burst\": 3}");
+    fake_step(room->fake);
+    assert_non_null(memmem(room->two->output.data, room->two->output.len, "\r\nRetry-After: 1\r\n", 18));
     expect(room, room->two, 200, NULL);
     assert_false(truth(room, "allowed"));
     assert_int_equal(number(room, "retry_after_ms"), 100);
+    ask(room, room->two, "limiter/show", "{\"name\": \"l\"}");
+    fake_step(room->fake);
+    assert_null(memmem(room->two->output.data, room->two->output.len, "Retry-After", 11));
+    expect(room, room->two, 200, NULL);
     fake_pass_time(room->fake, 99);
     ask(room, room->two, "limiter/take", "{\"name\": \"l\", " BUCKET ", \"burst\": 3}");
     expect(room, room->two, 200, NULL);

@@ -56,8 +56,11 @@ static void call_gone(struct http_waiting *waiting) {
 
 static void deliver(struct http_call *call) {
     struct http_connection *c = http_wait_end(&call->waiting);
-    if (c != NULL) http_answer_compact(c, call->status, "application/json", call->answer);
-    if (c != NULL) call->answer = NULL; // taken
+    if (c != NULL) {
+        c->retry_after_s = (call->retry_after_ms + 999) / 1000;
+        http_answer_compact(c, call->status, "application/json", call->answer);
+        call->answer = NULL; // taken
+    }
     call_free(call);
 }
 

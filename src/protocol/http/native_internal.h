@@ -59,8 +59,9 @@ struct http_call {
     uint64_t tag, number, since_ms, until_ms;
     uint64_t token; // of a lock that was granted and not told yet
     bool numbered;
-    bool cleans_up; // its connection has gone, and it gives back what it got
-    int status;     // CALL_GATED: the answer that waits
+    bool cleans_up;          // its connection has gone, and it gives back what it got
+    uint64_t retry_after_ms; // told in a header too, in whole seconds; 0: no
+    int status;              // CALL_GATED: the answer that waits
     json_t *answer;
 };
 

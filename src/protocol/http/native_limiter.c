@@ -62,8 +62,9 @@ void limiter_take_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-static json_t *decision(const struct limiter_result *limiter) {
+static json_t *decision(struct http_call *call, const struct limiter_result *limiter) {
     json_t *json = json_object();
+    call->retry_after_ms = limiter->retry_after_ms;
     json_object_set_new(json, "allowed", json_boolean(limiter->allowed));
     json_object_set_new(json, "limit", json_number(limiter->limit));
     json_object_set_new(json, "remaining", json_number(limiter->remaining));
@@ -75,7 +76,7 @@ static json_t *decision(const struct limiter_result *limiter) {
 void limiter_take_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
-    json_t *json = decision(limiter);
+    json_t *json = decision(call, limiter);
     json_object_set_new(json, "delay_ms", json_number(limiter->delay_ms));
     call_answer(call, 200, json);
 }
@@ -112,7 +113,7 @@ void limiter_lease_run(struct http_call *call) {
 void limiter_lease_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
-    json_t *json = decision(limiter);
+    json_t *json = decision(call, limiter);
     json_object_set_new(json, "units", json_number(limiter->units));
     call_answer(call, 200, json);
 }

@@ -217,7 +217,8 @@ FIELDS(show_answer) = {
 #define RETRY_AFTER                                                                                                    \
     {                                                                                                                  \
         .name = "retry_after_ms", .type = NATIVE_NUMBER,                                                               \
-        .help = "refused: as it stands, the same may be allowed then; 0: only when somebody gives back"                \
+        .help = "refused: as it stands, the same may be allowed then (header Retry-After: in seconds); 0: only when "  \
+                "somebody gives back"                                                                                  \
     }
 #define LIST_LIMIT(high_, standard_)                                                                                   \
     {                                                                                                                  \
