@@ -37,6 +37,8 @@
     X(OWN_VOTE_BEFORE_PERSIST)                                                                                         \
     X(OWN_WRITE_COUNTED_EARLY)                                                                                         \
     X(PINGED_WITHOUT_LEADER)                                                                                           \
+    X(QUEUE_KEPT_BY_WHO_LEFT)                                                                                          \
+    X(QUEUE_REDELIVERED_BEHIND)                                                                                        \
     X(READ_BEFORE_FIRST_COMMIT)                                                                                        \
     X(READ_BEFORE_WRITE_AHEAD)                                                                                         \
     X(READ_WITHOUT_ROUND)                                                                                              \

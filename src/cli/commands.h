@@ -13,6 +13,8 @@
     X(lock, "run a command while a lock is held; show locks, or break one")                                            \
     X(once, "run a command once for a key; who comes later gets its output and exit code")                             \
     X(sequence, "give numbers that are given once; show, make or set sequences")                                       \
+    X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \
+    X(queue, "push, claim and acknowledge messages; run a command for each")                                           \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \

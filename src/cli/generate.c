@@ -30,6 +30,11 @@ static const struct {
     {"sequence",
      "next list show create set --server --count --gapless --key --ttl --start --step --ceiling --block-max "
      "--to --json --help"},
+    {"limit", "take release show list --server --algorithm --rate --window --burst --cost --ttl --wait --token --used "
+              "--json --help"},
+    {"queue", "push claim ack nack extend list show dead requeue drop configure delete work --server --key --priority "
+              "--delay --dedup --number --max --visibility --wait --once --grace --tries --length --concurrency --rate "
+              "--window --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

@@ -37,7 +37,7 @@ static bool can_give(const struct native_operation *operation, const struct nati
 static const char intro[] =
     "# Native operations\n\n"
     "Made from the table by `parley generate native`; a test compares them.\n\n"
-    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 512 "
+    "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 1,024 "
     "KiB. "
     "One\n"
     "connection carries one operation at a time; further requests on it wait. Requests from web pages (with an "
@@ -63,6 +63,11 @@ static const char intro[] =
     "whose answer never came is repeated until one comes (`not-held` is one): it may still be under way at another "
     "node, and\n"
     "would end a later hold of the same token. Behind that answer a new grant has another token.\n\n"
+    "A claim of a queue waits in the same way, and so does a push with a number. What was delivered to a claim whose\n"
+    "connection has closed goes back at once and counts as no try. A claim belongs to the session that it named: ack, "
+    "nack "
+    "and\n"
+    "extend name the same one, or none. A limiter's refusal is an answer (`allowed`: false), not an error.\n\n"
     "Errors are problem documents (RFC 9457): `type` is `/errors/NAME`, and `title`, `status` and perhaps `detail` say "
     "more.\n"
     "`not-applied` was not done and may be sent again; `unknown` may have been done or not.\n";
@@ -88,10 +93,10 @@ static const char once_intro[] =
 
 static const char *type_name(enum native_type type) {
     static const char *const names[] = {
-        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings", [NATIVE_NUMBER] = "number",
-        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",       [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number", [NATIVE_DELTAS] = "numbers by name",
-        [NATIVE_BASE64] = "base64"};
+        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",  [NATIVE_NUMBER] = "number",
+        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",        [NATIVE_SESSION] = "session",
+        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",  [NATIVE_DELTAS] = "numbers by name",
+        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers"};
     return names[type];
 }
 
@@ -161,7 +166,7 @@ void generate_native(struct writer *w) {
          "the run (in-progress), `retry_ms` (later), `by` and `at_unix_ms` (consumed), `state` and `version` (state), "
          "`version`\n"
          "and the value (version), `token` and `version` (old-token), `name` and `value` of the counter (below, "
-         "above).\n");
+         "above), `token` of the first that is not (not-claimed).\n");
 }
 
 // ---- docs/openapi.json
@@ -211,6 +216,11 @@ static json_t *field_schema(const struct native_field *field, bool request) {
     case NATIVE_TEXTS:
         json = json_pack("{s:s, s:{s:s, s:i, s:i}, s:I, s:I}", "type", "array", "items", "type", "string", "minLength",
                          1, "maxLength", 255, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
+        break;
+    case NATIVE_NUMBERS:
+        json =
+            json_pack("{s:s, s:{s:s, s:s, s:i}, s:I, s:I}", "type", "array", "items", "type", "integer", "format",
+                      "int64", "minimum", 1, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
         break;
     case NATIVE_OBJECTS:
         json = json_pack("{s:s}", "type", "array");

@@ -2,8 +2,10 @@
 #include "model/guard/guard.h"
 #include "model/idempotency/idempotency.h"
 #include "model/lease/lease.h"
+#include "model/limiter/limiter.h"
 #include "model/lock/lock.h"
 #include "model/model.h"
+#include "model/queue/queue.h"
 #include "model/sequence/sequence.h"
 #include "model/tree/tree.h"
 
@@ -17,6 +19,8 @@ static const struct {
     [MODEL_SEQUENCE] = {&sequence_model, 2},
     [MODEL_IDEMPOTENCY] = {&idempotency_model, 2},
     [MODEL_GUARD] = {&guard_model, 2},
+    [MODEL_LIMITER] = {&limiter_model, 2},
+    [MODEL_QUEUE] = {&queue_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

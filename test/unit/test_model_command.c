@@ -1,7 +1,9 @@
 // A command's head, the errors' texts and the table of models.
 #include "model/guard/guard.h"
 #include "model/idempotency/idempotency.h"
+#include "model/limiter/limiter.h"
 #include "model/lock/lock.h"
+#include "model/queue/queue.h"
 #include "model/sequence/sequence.h"
 #include "model_kit.h"
 
@@ -41,6 +43,8 @@ static void the_table_knows_its_models(void **state) {
     assert_ptr_equal(model_table(MODEL_SEQUENCE), &sequence_model);
     assert_ptr_equal(model_table(MODEL_IDEMPOTENCY), &idempotency_model);
     assert_ptr_equal(model_table(MODEL_GUARD), &guard_model);
+    assert_ptr_equal(model_table(MODEL_LIMITER), &limiter_model);
+    assert_ptr_equal(model_table(MODEL_QUEUE), &queue_model);
     assert_int_equal(model_min_apply_level(MODEL_TREE), 1);
     assert_int_equal(model_min_apply_level(MODEL_LOCK), 2);
     for (uint8_t id = MODEL_SEQUENCE; id < MODEL_COUNT; id++)

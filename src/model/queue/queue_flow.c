@@ -4,6 +4,7 @@
 // and a ready key, its concurrency is used up, or its rate allows nothing yet and its pace is due then; a token is
 // given once and only grows.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/queue/queue_internal.h"
 
 void queue_begin(struct queue_state *state, struct queue *queue) {
@@ -217,6 +218,8 @@ void queue_end_claim(struct queue_state *state, struct apply *apply, struct queu
         bury(state, apply, key);
     else if (queue->options.merge == QUEUE_MERGE_LATEST && key->name_len > 0 && key->depth > 1)
         drop_first(state, key); // a newer one has come meanwhile
+    else if (PLANTED(QUEUE_REDELIVERED_BEHIND) && key->depth > 1)
+        queue_append(state, key, take_first(state, key));
     if (end != END_ACKED && key->depth > 0 && delay_ms > 0) delay_first(state, key, queue_time_after(now_ms, delay_ms));
     key_settle(state, key, now_ms);
 }

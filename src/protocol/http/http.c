@@ -62,6 +62,7 @@ static void write_head(struct http_connection *c, int status, const char *type, 
 
 static void answered(struct http_connection *c) {
     c->since_ms = service_now_ms(c->instance->service);
+    c->retry_after_s = 0;
     http_parse_next(c->parse);
     if (c->keep_alive) return;
     c->closing = true;
@@ -69,8 +70,11 @@ static void answered(struct http_connection *c) {
 }
 
 void http_answer(struct http_connection *c, int status, const char *type, struct bytes body) {
+    char more[64] = "";
     ENSURE(c->waiting == NULL && c->backup == NULL);
-    write_head(c, status, type, body.len, "");
+    if (c->retry_after_s > 0)
+        snprintf(more, sizeof more, "Retry-After: %llu\r\n", (unsigned long long)c->retry_after_s);
+    write_head(c, status, type, body.len, more);
     if (!c->head) client_write(c->client, body.data, body.len);
     answered(c);
 }
@@ -297,6 +301,7 @@ static void http_event(void *state, uint8_t model, const void *event) {
     if (model == MODEL_LEASE) agents_event(instance, event);
     if (model == MODEL_LOCK) lock_event(instance, event);
     if (model == MODEL_IDEMPOTENCY) idempotency_event(instance, event);
+    if (model == MODEL_QUEUE) queue_event(instance, event);
 }
 
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {

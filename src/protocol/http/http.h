@@ -7,9 +7,8 @@ extern const struct protocol http_protocol;
 
 #define HTTP_HEADER_BYTES_MAX (16u << 10) // request line and headers: far over what browsers and proxies send
 #define HTTP_BODY_BYTES_MAX (64u << 10)   // the longest body is a member's address
-// Of native operations: 64 KiB of text (a stored body, a value), each byte of which JSON may write in six, and the
-// rest.
-#define HTTP_NATIVE_BODY_BYTES_MAX (512u << 10)
+// Of native operations: 128 KiB of text (a queue's message), each byte of which JSON may write in six, and the rest.
+#define HTTP_NATIVE_BODY_BYTES_MAX (1u << 20)
 #define HTTP_URL_BYTES_MAX 2048u
 #define HTTP_REQUEST_MS 10000u // a request that is not whole by then is answered 408: slow senders hold nothing
 #define HTTP_IDLE_MS 75000u    // a connection without requests is closed

@@ -36,6 +36,7 @@ struct http_connection {
     struct http_waiting *waiting; // NULL: none
     uint64_t since_ms;            // when the unfinished request began, or the last one was answered
     bool head, keep_alive;        // of the request that is being answered
+    uint64_t retry_after_s;       // of the next answer, as a header; 0: none
     bool closing;
     bool resting; // paused until the next tick: it sent many requests at once
     void *backup; // being sent

@@ -85,6 +85,17 @@ static bool take_texts(struct http_connection *c, const struct native_field *fie
     return true;
 }
 
+static bool take_numbers(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    bool good = json_is_array(json) && count >= field->low && count <= field->high;
+    for (size_t i = 0; good && i < count; i++) {
+        const json_t *one = json_array_get(json, i);
+        good = json_is_integer(one) && json_integer_value(one) > 0;
+    }
+    return good || wrong(c, field->name, "%s: an array of %llu to %llu whole numbers from 1 on is wanted", field->name,
+                         (unsigned long long)field->low, (unsigned long long)field->high);
+}
+
 static bool take_string(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         const json_t *json) {
     if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
@@ -162,6 +173,9 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_DELTAS:
         out->list = json;
         return take_deltas(c, field, json);
+    case NATIVE_NUMBERS:
+        out->list = json;
+        return take_numbers(c, field, json);
     default:
         return take_string(c, field, out, json);
     }

@@ -15,6 +15,9 @@
 #define NATIVE_WATCH_MS_MAX 3600000u
 #define NATIVE_ATTACH_MS 10000u   // as linearizable reads: what found no leader for so long is refused
 #define NATIVE_KEEPALIVE_MS 5000u // a keepalive that no leader acknowledged by then is answered: ask another node
+#define NATIVE_VISIBILITY_MS_DEFAULT 30000u // of a claim: most jobs are done by then, the others extend it
+#define NATIVE_DEDUP_MS_DEFAULT 300000u     // a producer's retries take minutes at most
+#define NATIVE_BODIES_DEFAULT 100u          // listed with their bodies
 
 enum native_type {
     NATIVE_TEXT,   // a JSON string of low to high bytes of UTF-8
@@ -27,6 +30,7 @@ enum native_type {
     NATIVE_CHOICE,  // one of the words of `choices`; its number is its place
     NATIVE_SESSION, // what /v1/session/create gave
     NATIVE_OBJECTS, // of answers only
+    NATIVE_NUMBERS, // an array of low to high integers from 1 on
 };
 struct native_field {
     const char *name;

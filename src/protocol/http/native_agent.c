@@ -21,7 +21,8 @@ struct http_call *call_waiting_for(struct http_instance *instance, uint64_t numb
 }
 
 static void set_state(struct http_call *call, enum call_state state, struct list *list) {
-    if (call->state == CALL_WAITS_FOR_EVENT) hash_remove(&call->agent->instance->numbers, &call->by_number);
+    if (call->numbered) hash_remove(&call->agent->instance->numbers, &call->by_number);
+    call->numbered = false;
     call->state = state;
     list_remove(&call->of_agent);
     if (list != NULL) list_push_back(list, &call->of_agent);
@@ -57,8 +58,11 @@ static void call_gone(struct http_waiting *waiting) {
 
 static void deliver(struct http_call *call) {
     struct http_connection *c = http_wait_end(&call->waiting);
-    if (c != NULL) http_answer_compact(c, call->status, "application/json", call->answer);
-    if (c != NULL) call->answer = NULL; // taken
+    if (c != NULL) {
+        c->retry_after_s = (call->retry_after_ms + 999) / 1000;
+        http_answer_compact(c, call->status, "application/json", call->answer);
+        call->answer = NULL; // taken
+    }
     call_free(call);
 }
 
@@ -112,6 +116,17 @@ void call_read(struct http_call *call) {
     call->tag = client_read_index(call->agent->client);
 }
 
+static void set_number(struct http_call *call, uint64_t number) {
+    call->number = number;
+    call->numbered = true;
+    hash_insert(&call->agent->instance->numbers, &call->by_number, hash_u64(number));
+}
+
+void call_cancel(struct http_call *call, struct writer *w, uint64_t number) {
+    call_submit(call, w);
+    set_number(call, number);
+}
+
 void call_wait(struct http_call *call, uint64_t number) {
     call->number = number;
     if (call->waiting.connection == NULL) {
@@ -119,7 +134,7 @@ void call_wait(struct http_call *call, uint64_t number) {
         return;
     }
     set_state(call, CALL_WAITS_FOR_EVENT, call->until_ms != 0 ? &call->agent->timed : &call->agent->calls);
-    hash_insert(&call->agent->instance->numbers, &call->by_number, hash_u64(number));
+    set_number(call, number);
     call->waiting.breaks_off = true;
     client_output_ready(call->waiting.connection->client); // its sender may have ended already
 }

@@ -7,6 +7,8 @@
 //   native_lock.c     locks
 //   native_json.c     what operations' arguments and answers are made of
 //   native_sequence.c, native_idempotency.c, native_guard.c
+//   native_limiter.c  rate limits
+//   native_queue.c    queues
 //
 // A call belongs to its connection and to an agent. An agent is a client without a socket: one for each session that is
 // attached here, and one for everything that has no session. So sessions outlive connections, and what a connection
@@ -18,6 +20,7 @@
 #include "base/hash.h"
 #include "model/idempotency/idempotency.h"
 #include "model/lock/lock.h"
+#include "model/queue/queue.h"
 #include "protocol/http/internal.h"
 #include "protocol/http/native.h"
 
@@ -50,7 +53,7 @@ enum call_state { CALL_WAITS_FOR_AGENT, CALL_SUBMITTED, CALL_READS, CALL_KEEPALI
 struct http_call {
     struct http_waiting waiting; // its connection
     struct list of_agent;
-    struct hash_node by_number; // while it waits for an event: of a ticket or a token
+    struct hash_node by_number; // while `numbered`: it waits for an event of this number (of a ticket or a token)
     struct http_agent *agent;
     const struct native_operation *operation;
     json_t *body; // its texts are those of `values`
@@ -58,8 +61,10 @@ struct http_call {
     enum call_state state;
     uint64_t tag, number, since_ms, until_ms;
     uint64_t token; // of a run that began, and was not told yet
-    bool cleans_up; // its connection has gone, and it gives back what it got
-    int status;     // CALL_GATED: the answer that waits
+    bool numbered;
+    bool cleans_up;          // its connection has gone, and it gives back what it got
+    uint64_t retry_after_ms; // told in a header too, in whole seconds; 0: no
+    int status;              // CALL_GATED: the answer that waits
     json_t *answer;
 };
 
@@ -80,6 +85,8 @@ void call_fail_command(struct http_call *call, int error);                      
 void call_submit(struct http_call *call, struct writer *w); // a command; takes the writer
 void call_read(struct http_call *call);                     // operation->read follows
 void call_wait(struct http_call *call, uint64_t number);    // for an event that names this ticket or token
+// Submits the end of its wait. The event may come first, so it is waited for on, under another number.
+void call_cancel(struct http_call *call, struct writer *w, uint64_t number);
 void call_keepalive(struct http_call *call);
 void call_attach(struct http_call *call, uint32_t ttl_ms); // a new session
 void call_end(struct http_call *call);                     // nobody is told
@@ -182,3 +189,36 @@ void guard_entity_read(struct http_call *call);
 void guard_value_read(struct http_call *call);
 void guard_counter_read(struct http_call *call);
 void guard_list_read(struct http_call *call);
+// native_limiter.c
+void limiter_take_run(struct http_call *call);
+void limiter_take_reply(struct http_call *call, const struct result *result);
+void limiter_take_gone(struct http_call *call); // of lease too
+void limiter_lease_run(struct http_call *call);
+void limiter_lease_reply(struct http_call *call, const struct result *result);
+void limiter_release_run(struct http_call *call);
+void limiter_release_reply(struct http_call *call, const struct result *result);
+void limiter_renew_run(struct http_call *call);
+void limiter_renew_reply(struct http_call *call, const struct result *result);
+void limiter_read_run(struct http_call *call); // of show, list
+void limiter_show_read(struct http_call *call);
+void limiter_list_read(struct http_call *call);
+
+// native_queue.c
+void queue_configure_run(struct http_call *call);
+void queue_delete_run(struct http_call *call);
+void queue_push_run(struct http_call *call);
+void queue_push_reply(struct http_call *call, const struct result *result);
+void queue_claim_run(struct http_call *call);
+void queue_claim_reply(struct http_call *call, const struct result *result);
+void queue_claim_gone(struct http_call *call);
+void queue_ack_run(struct http_call *call);
+void queue_nack_run(struct http_call *call);
+void queue_extend_run(struct http_call *call);
+void queue_requeue_run(struct http_call *call);
+void queue_drop_run(struct http_call *call);
+void queue_done_reply(struct http_call *call, const struct result *result); // of what has nothing to tell
+void queue_read_run(struct http_call *call);                                // of show, list, dead
+void queue_show_read(struct http_call *call);
+void queue_list_read(struct http_call *call);
+void queue_dead_read(struct http_call *call);
+void queue_event(struct http_instance *instance, const struct queue_event *event);

@@ -1,0 +1,16 @@
+// What the files of `parley queue` share.
+#pragma once
+#include "base/bytes.h"
+#include "cli/native_client.h"
+
+#define QUEUE_EXIT_NONE 75 // claim, work --once: there was no message in the time given
+
+struct queue_work_options {
+    const char *name;
+    char **command; // NULL-terminated
+    uint64_t visibility_ms, delay_ms, grace_ms, wait_ms;
+    bool once, json;
+};
+int queue_work(struct native_client *client, const struct queue_work_options *options); // the exit code
+void queue_set_body(json_t *to, struct bytes body);            // "body", or "body_base64" if it is no text
+bool queue_get_body(const json_t *message, struct writer *to); // false: base64 that is none

@@ -1,0 +1,239 @@
+// Rate limits over HTTP: arguments into commands, results into answers. A refusal is an answer (allowed: false).
+#include "base/assert.h"
+#include "model/limiter/limiter.h"
+#include "protocol/http/native_internal.h"
+
+#define X(name, code, text) [-(code)] = text,
+static const char *const error_texts[] = {LIMITER_ERRORS(X)};
+#undef X
+static const char *const algorithms[] = {"fixed-window", "sliding-window", "leaky-bucket", "token-bucket",
+                                         "concurrency"};
+
+static bool succeeded(struct http_call *call, const struct result *result) {
+    static const char *const names[] = {[-LIMITER_NOT_HELD] = "not-held",
+                                        [-LIMITER_KIND] = "kind",
+                                        [-LIMITER_LIMIT] = "limit",
+                                        [-LIMITER_BAD_ARGUMENTS] = "bad-request"};
+    if (result->error == 0) return true;
+    ENSURE(result->error < 0 && (size_t)-result->error < sizeof names / sizeof names[0]);
+    call_fail(call, names[-result->error], error_texts[-result->error], NULL);
+    return false;
+}
+
+// ---- take, lease
+
+// What the fields do not say one by one; NULL: nothing.
+static const char *definition_wrong(const struct limiter_definition *definition) {
+    bool permits = definition->algorithm == LIMITER_CONCURRENCY;
+    bool bucket = definition->algorithm == LIMITER_TOKEN_BUCKET || definition->algorithm == LIMITER_LEAKY_BUCKET;
+    if (permits && definition->window_ms != 0) return "window_ms does not go with concurrency";
+    if (!permits && definition->window_ms == 0) return "window_ms is wanted: so many units in how long?";
+    if (!bucket && definition->burst != 0) return "burst goes with token-bucket and leaky-bucket";
+    return NULL;
+}
+
+static bool read_definition(struct http_call *call, struct limiter_definition *out) {
+    *out = (struct limiter_definition){.algorithm = (enum limiter_algorithm)call_number(call, "algorithm"),
+                                       .rate = (uint32_t)call_number(call, "rate"),
+                                       .burst = (uint32_t)call_number(call, "burst"),
+                                       .window_ms = call_number(call, "window_ms")};
+    const char *wrong = definition_wrong(out);
+    if (wrong != NULL) call_fail(call, "bad-request", wrong, NULL);
+    return wrong == NULL;
+}
+
+void limiter_take_run(struct http_call *call) {
+    struct limiter_definition definition;
+    struct writer w;
+    if (!read_definition(call, &definition)) return;
+    uint64_t ttl_ms = call_number(call, "ttl_ms");
+    bool permits = definition.algorithm == LIMITER_CONCURRENCY;
+    const char *wrong = NULL;
+    if (permits && ttl_ms == 0 && call_session(call) == 0)
+        wrong = "a session or ttl_ms is wanted: nothing would ever end the permit";
+    if (!permits && ttl_ms != 0) wrong = "ttl_ms goes with concurrency";
+    if (wrong != NULL) {
+        call_fail(call, "bad-request", wrong, NULL);
+        return;
+    }
+    writer_init(&w);
+    limiter_write_take(&w, call_session(call), call_attach_number(call), call_text(call, "name"), &definition,
+                       (uint32_t)call_number(call, "cost"), ttl_ms);
+    call_submit(call, &w);
+}
+
+static json_t *decision(struct http_call *call, const struct limiter_result *limiter) {
+    json_t *json = json_object();
+    call->retry_after_ms = limiter->retry_after_ms;
+    json_object_set_new(json, "allowed", json_boolean(limiter->allowed));
+    json_object_set_new(json, "limit", json_number(limiter->limit));
+    json_object_set_new(json, "remaining", json_number(limiter->remaining));
+    json_object_set_new(json, "retry_after_ms", json_number(limiter->retry_after_ms));
+    if (limiter->token != 0) json_object_set_new(json, "token", json_number(limiter->token));
+    return json;
+}
+
+void limiter_take_reply(struct http_call *call, const struct result *result) {
+    const struct limiter_result *limiter = result->value;
+    if (!succeeded(call, result)) return;
+    json_t *json = decision(call, limiter);
+    json_object_set_new(json, "delay_ms", json_number(limiter->delay_ms));
+    call_answer(call, 200, json);
+}
+
+// What a rate allowed is spent; a permit or a lease goes back.
+void limiter_take_gone(struct http_call *call) {
+    json_int_t token = json_integer_value(json_object_get(call->answer, "token"));
+    if (token != 0) {
+        struct writer w;
+        writer_init(&w);
+        limiter_write_release(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                              (uint64_t)token, 0);
+        agent_submit(call->agent, &w);
+    }
+    call_end(call);
+}
+
+void limiter_lease_run(struct http_call *call) {
+    struct limiter_definition definition;
+    struct writer w;
+    if (!read_definition(call, &definition)) return;
+    uint64_t units = call_number(call, "units"), least = call_number(call, "least");
+    if (least > units || definition.algorithm == LIMITER_CONCURRENCY || definition.algorithm == LIMITER_LEAKY_BUCKET) {
+        call_fail(call, "bad-request", "least is at most units; there are no leases of concurrency and leaky-bucket",
+                  NULL);
+        return;
+    }
+    writer_init(&w);
+    limiter_write_lease(&w, call_session(call), call_attach_number(call), call_text(call, "name"), &definition,
+                        (uint32_t)units, (uint32_t)least, call_number(call, "ttl_ms"));
+    call_submit(call, &w);
+}
+
+void limiter_lease_reply(struct http_call *call, const struct result *result) {
+    const struct limiter_result *limiter = result->value;
+    if (!succeeded(call, result)) return;
+    json_t *json = decision(call, limiter);
+    json_object_set_new(json, "units", json_number(limiter->units));
+    call_answer(call, 200, json);
+}
+
+// ---- permits and leases
+
+void limiter_release_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    limiter_write_release(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                          call_number(call, "token"), (uint32_t)call_number(call, "used"));
+    call_submit(call, &w);
+}
+
+void limiter_release_reply(struct http_call *call, const struct result *result) {
+    const struct limiter_result *limiter = result->value;
+    if (!succeeded(call, result)) return;
+    json_t *json = json_object();
+    json_object_set_new(json, "limit", json_number(limiter->limit));
+    json_object_set_new(json, "remaining", json_number(limiter->remaining));
+    call_answer(call, 200, json);
+}
+
+void limiter_renew_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    limiter_write_renew(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                        call_number(call, "token"), call_number(call, "ttl_ms"));
+    call_submit(call, &w);
+}
+
+void limiter_renew_reply(struct http_call *call, const struct result *result) {
+    const struct limiter_result *limiter = result->value;
+    if (!succeeded(call, result)) return;
+    json_t *json = json_object();
+    json_object_set_new(json, "units", json_number(limiter->units));
+    call_answer(call, 200, json);
+}
+
+// ---- reads: as of a moment after the request came
+
+void limiter_read_run(struct http_call *call) {
+    call_read(call);
+}
+
+struct listing {
+    json_t *items, *shown;
+    uint64_t now_ms;
+};
+
+static json_t *limit_json(const struct limiter_info *info) {
+    json_t *json = json_object();
+    json_object_set_new(json, "name", json_bytes(info->name));
+    json_object_set_new(json, "algorithm", json_string(algorithms[info->definition.algorithm]));
+    json_object_set_new(json, "rate", json_number(info->definition.rate));
+    json_object_set_new(json, "window_ms", json_number(info->definition.window_ms));
+    json_object_set_new(json, "burst", json_number(info->definition.burst));
+    json_object_set_new(json, "limit", json_number(info->limit));
+    json_object_set_new(json, "remaining", json_number(info->remaining));
+    json_object_set_new(json, "used", json_number(info->used));
+    json_object_set_new(json, "held", json_number(info->held));
+    json_object_set_new(json, "holds", json_number(info->holds));
+    return json;
+}
+
+static void list_limit(void *context, const struct limiter_info *info) {
+    json_array_append_new(((struct listing *)context)->items, limit_json(info));
+}
+static void show_limit(void *context, const struct limiter_info *info) {
+    ((struct listing *)context)->shown = limit_json(info);
+}
+
+static void show_hold(void *context, const struct limiter_hold_info *hold) {
+    struct listing *listing = context;
+    bool ends = hold->until_ms != UINT64_MAX;
+    uint64_t now_ms = listing->now_ms;
+    json_t *json = json_object();
+    json_object_set_new(json, "token", json_number(hold->token));
+    json_object_set_new(json, "session", json_number(hold->session));
+    json_object_set_new(json, "units", json_number(hold->units));
+    json_object_set_new(json, "lease", json_boolean(hold->lease));
+    json_object_set_new(json, "for_ms", json_number(now_ms > hold->since_ms ? now_ms - hold->since_ms : 0));
+    json_object_set_new(json, "due_in_ms", json_number(ends && hold->until_ms > now_ms ? hold->until_ms - now_ms : 0));
+    json_array_append_new(listing->items, json);
+}
+
+static void ask(struct http_call *call, struct limiter_query *query, struct listing *listing) {
+    struct service_status status;
+    struct result result;
+    service_status(call->agent->instance->service, &status);
+    *listing = (struct listing){.items = json_array(), .now_ms = status.log_time_ms};
+    query->now_ms = status.log_time_ms;
+    query->context = listing;
+    service_query(call->agent->instance->service, MODEL_LIMITER, query, &result);
+}
+
+void limiter_show_read(struct http_call *call) {
+    struct listing listing;
+    struct limiter_query query = {
+        .name = call_text(call, "name"), .max = call_number(call, "limit"), .limit = show_limit, .hold = show_hold};
+    ask(call, &query, &listing);
+    if (listing.shown == NULL) {
+        json_decref(listing.items);
+        call_fail(call, "not-found", "nothing of such a limit is in use", NULL);
+        return;
+    }
+    json_object_set_new(listing.shown, "out", listing.items);
+    call_answer(call, 200, listing.shown);
+}
+
+void limiter_list_read(struct http_call *call) {
+    struct listing listing;
+    size_t limit = call_number(call, "limit");
+    struct limiter_query query = {
+        .name = bytes_of("", 0), .after = call_text(call, "after"), .max = limit + 1, .limit = list_limit};
+    ask(call, &query, &listing);
+    bool more = json_array_size(listing.items) > limit; // one more was asked for
+    if (more) json_array_remove(listing.items, limit);
+    json_t *json = json_object();
+    json_object_set_new(json, "limits", listing.items);
+    json_object_set_new(json, "more", json_boolean(more));
+    call_answer(call, 200, json);
+}

@@ -1,0 +1,442 @@
+// Queues over HTTP: arguments into commands, results and events into answers. A claim that waits is answered by the
+// DELIVERED event. What was delivered to a claim that nobody hears of any more goes back, as if never delivered.
+#include "base/assert.h"
+#include "base/base64.h"
+#include "base/planted.h"
+#include "protocol/http/native_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+// Numbers of calls that wait: a ticket is the queue model's own, not the locks'.
+#define TICKET ((uint64_t)MODEL_QUEUE << 56)
+#define CANCELLED (TICKET | 1ull << 55) // the claim's client is gone; it is being cancelled
+
+#define X(name, code, text) [-(code)] = text,
+static const char *const error_texts[] = {QUEUE_ERRORS(X)};
+#undef X
+
+static void fail(struct http_call *call, int error, const struct queue_result *queue) {
+    static const char *const names[] = {[-QUEUE_NOT_FOUND] = "not-found",
+                                        [-QUEUE_NOT_CLAIMED] = "not-claimed",
+                                        [-QUEUE_LENGTH] = "full",
+                                        [-QUEUE_GAP] = "gap",
+                                        [-QUEUE_LIMIT] = "limit",
+                                        [-QUEUE_NOT_EMPTY] = "not-empty",
+                                        [-QUEUE_BAD_ARGUMENTS] = "bad-request"};
+    ENSURE(error < 0 && (size_t)-error < sizeof names / sizeof names[0]);
+    json_t *members = json_object();
+    if (error == QUEUE_NOT_CLAIMED && queue->token != 0)
+        json_object_set_new(members, "token", json_number(queue->token));
+    call_fail(call, names[-error], error_texts[-error], members);
+}
+
+static bool succeeded(struct http_call *call, const struct result *result) {
+    if (result->error != 0) fail(call, result->error, result->value);
+    return result->error == 0;
+}
+
+void queue_done_reply(struct http_call *call, const struct result *result) {
+    if (succeeded(call, result)) call_answer(call, 200, json_object());
+}
+
+static uint64_t log_time_ms(const struct http_call *call) {
+    struct service_status status;
+    service_status(call->agent->instance->service, &status);
+    return status.log_time_ms;
+}
+
+static uint64_t since(uint64_t now_ms, uint64_t then_ms) {
+    return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+// ---- the queue itself
+
+void queue_configure_run(struct http_call *call) {
+    struct queue_options options = {.tries_max = (uint32_t)call_number(call, "tries_max"),
+                                    .merge = (enum queue_merge)call_number(call, "merge"),
+                                    .length_max = (uint32_t)call_number(call, "length_max"),
+                                    .concurrency_max = (uint32_t)call_number(call, "concurrency_max"),
+                                    .rate = (uint32_t)call_number(call, "rate"),
+                                    .burst = (uint32_t)call_number(call, "burst"),
+                                    .window_ms = call_number(call, "window_ms"),
+                                    .gap_ms = call_number(call, "gap_ms"),
+                                    .numbering_ms = call_number(call, "numbering_ms")};
+    if ((options.rate > 0) != (options.window_ms > 0) || (options.rate == 0 && options.burst > 0)) {
+        call_fail(call, "bad-request", "rate and window_ms go together, and burst with them", NULL);
+        return;
+    }
+    struct writer w;
+    writer_init(&w);
+    queue_write_configure(&w, call_text(call, "name"), &options);
+    call_submit(call, &w);
+}
+
+void queue_delete_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    queue_write_delete(&w, call_text(call, "name"));
+    call_submit(call, &w);
+}
+
+// ---- push
+
+// What the fields do not say one by one; NULL: nothing.
+static const char *push_wrong(const struct http_call *call) {
+    bool number = call_number(call, "number") > 0, dedup = call_value(call, "dedup_id")->given;
+    if (call_value(call, "body")->given && call_value(call, "body_base64")->given)
+        return "body or body_base64 is wanted, not both";
+    if (number && dedup) return "number and dedup_id do not go together: the number does the same";
+    if (number && call_text(call, "key").len == 0) return "number goes with a key";
+    return NULL;
+}
+
+static bool read_body(struct http_call *call, struct writer *decoded, struct bytes *out) {
+    *out = call_text(call, "body");
+    if (!call_value(call, "body_base64")->given) return true;
+    bool good = base64_read(decoded, call_text(call, "body_base64")) && decoded->len <= QUEUE_BODY_BYTES_MAX;
+    *out = bytes_of(decoded->data, decoded->len);
+    if (!good)
+        call_fail(call, "bad-request", "body_base64 is padded base64 of at most 131072 bytes",
+                  json_pack("{s:s}", "field", "body_base64"));
+    return good;
+}
+
+void queue_push_run(struct http_call *call) {
+    const char *wrong = push_wrong(call);
+    if (wrong != NULL) {
+        call_fail(call, "bad-request", wrong, NULL);
+        return;
+    }
+    bool dedup = call_value(call, "dedup_id")->given;
+    struct queue_push push = {.name = call_text(call, "name"),
+                              .key = call_text(call, "key"),
+                              .priority = (uint8_t)call_number(call, "priority"),
+                              .sign = (enum queue_sign)call_number(call, "sign"),
+                              .delay_ms = call_number(call, "delay_ms"),
+                              .dedup = call_text(call, "dedup_id"),
+                              .dedup_ms = dedup ? call_number(call, "dedup_ms") : 0,
+                              .number = call_number(call, "number")};
+    struct writer decoded, w;
+    writer_init(&decoded);
+    writer_init(&w);
+    if (read_body(call, &decoded, &push.body)) {
+        queue_write_push(&w, call_session(call), call_attach_number(call), &push);
+        call_submit(call, &w);
+    }
+    writer_free(&decoded);
+}
+
+static void pushed(struct http_call *call, uint64_t id, bool duplicate, uint64_t replaced, uint64_t cancelled) {
+    json_t *json = json_object();
+    json_object_set_new(json, "id", json_number(id));
+    json_object_set_new(json, "duplicate", json_boolean(duplicate));
+    if (replaced != 0) json_object_set_new(json, "replaced", json_number(replaced));
+    if (cancelled != 0) json_object_set_new(json, "cancelled", json_number(cancelled));
+    call_answer(call, 200, json);
+}
+
+void queue_push_reply(struct http_call *call, const struct result *result) {
+    const struct queue_result *queue = result->value;
+    if (!succeeded(call, result)) return;
+    if (queue->waits)
+        call_wait(call, queue->ticket | TICKET); // who goes has pushed it all the same
+    else
+        pushed(call, queue->id, queue->duplicate, queue->replaced, queue->cancelled);
+}
+
+// ---- claim
+
+static void set_body(json_t *json, struct bytes body) {
+    bool text =
+        memchr(body.data != NULL ? (const void *)body.data : "", 0, body.len) == NULL; // some readers take no NUL
+    json_t *words = text ? json_stringn(body.data != NULL ? (const char *)body.data : "", body.len) : NULL;
+    const char *member = "body";
+    if (words == NULL) { // no UTF-8
+        struct writer w;
+        writer_init(&w);
+        base64_write(&w, body);
+        words = json_stringn((const char *)w.data, w.len);
+        member = "body_base64";
+        writer_free(&w);
+    }
+    json_object_set_new(json, member, words);
+}
+
+static json_t *delivery_json(const struct queue_delivery *delivery, uint64_t now_ms) {
+    json_t *json = json_object();
+    json_object_set_new(json, "id", json_number(delivery->id));
+    json_object_set_new(json, "token", json_number(delivery->token));
+    json_object_set_new(json, "key", json_bytes(delivery->key));
+    json_object_set_new(json, "tries", json_number(delivery->tries));
+    json_object_set_new(json, "priority", json_number(delivery->priority));
+    json_object_set_new(json, "age_ms", json_number(since(now_ms, delivery->pushed_ms)));
+    set_body(json, delivery->body);
+    return json;
+}
+
+static void delivered(struct http_call *call, const struct queue_delivery *deliveries, size_t count,
+                      uint64_t retry_after_ms) {
+    json_t *json = json_object(), *messages = json_array();
+    uint64_t now_ms = count > 0 ? log_time_ms(call) : 0;
+    for (size_t i = 0; i < count; i++) json_array_append_new(messages, delivery_json(&deliveries[i], now_ms));
+    json_object_set_new(json, "messages", messages);
+    json_object_set_new(json, "retry_after_ms", json_number(retry_after_ms));
+    call_answer(call, 200, json);
+}
+
+void queue_claim_run(struct http_call *call) {
+    struct writer w;
+    if (call_session(call) == 0 && call_number(call, "visibility_ms") == 0) {
+        call_fail(call, "bad-request", "a session or visibility_ms is wanted: nothing would ever end it", NULL);
+        return;
+    }
+    writer_init(&w);
+    queue_write_claim(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                      (uint32_t)call_number(call, "max"), call_number(call, "visibility_ms"),
+                      call_number(call, "wait_ms"));
+    call_submit(call, &w);
+}
+
+void queue_claim_reply(struct http_call *call, const struct result *result) {
+    const struct queue_result *queue = result->value;
+    if (result->op == QUEUE_CANCEL)
+        call_end(call); // or it was served meanwhile, then the event has seen to it
+    else if (!succeeded(call, result))
+        return;
+    else if (queue->waits)
+        call_wait(call, queue->ticket | TICKET);
+    else
+        delivered(call, queue->deliveries, queue->delivery_count, queue->retry_after_ms);
+}
+
+// Nobody has read it: it is no try, and the next one gets it at once.
+static void give_back(struct http_call *call, uint64_t token) {
+    struct writer w;
+    writer_init(&w);
+    queue_write_nack(&w, call_session(call), call_attach_number(call), call_text(call, "name"), token, 0, true);
+    agent_submit(call->agent, &w);
+}
+
+void queue_claim_gone(struct http_call *call) {
+    struct writer w;
+    if (call->answer == NULL && call->number != 0) {
+        writer_init(&w);
+        uint64_t ticket = call->number & ~TICKET;
+        queue_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"), ticket);
+        call_cancel(call, &w, ticket | CANCELLED);
+        return;
+    }
+    const json_t *messages = json_object_get(call->answer, "messages"), *message;
+    size_t i;
+    json_array_foreach(messages, i, message) {
+        give_back(call, (uint64_t)json_integer_value(json_object_get(message, "token")));
+    }
+    call_end(call);
+}
+
+// ---- what becomes of deliveries
+
+static int ascending(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void queue_ack_run(struct http_call *call) {
+    const json_t *list = call_value(call, "tokens")->list;
+    uint64_t tokens[QUEUE_CLAIM_MAX];
+    size_t count = json_array_size(list);
+    for (size_t i = 0; i < count; i++) tokens[i] = (uint64_t)json_integer_value(json_array_get(list, i));
+    qsort(tokens, count, sizeof tokens[0], ascending);
+    struct writer w;
+    writer_init(&w);
+    queue_write_ack(&w, call_session(call), call_attach_number(call), call_text(call, "name"), tokens, count);
+    call_submit(call, &w);
+}
+
+void queue_nack_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    queue_write_nack(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                     call_number(call, "token"), call_number(call, "delay_ms"), call_number(call, "unread") != 0);
+    call_submit(call, &w);
+}
+
+void queue_extend_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    queue_write_extend(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
+                       call_number(call, "token"), call_number(call, "visibility_ms"));
+    call_submit(call, &w);
+}
+
+void queue_requeue_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    queue_write_requeue(&w, call_text(call, "name"), call_number(call, "id"));
+    call_submit(call, &w);
+}
+
+void queue_drop_run(struct http_call *call) {
+    struct writer w;
+    writer_init(&w);
+    queue_write_drop(&w, call_text(call, "name"), call_number(call, "id"));
+    call_submit(call, &w);
+}
+
+// ---- reads: as of a moment after the request came
+
+void queue_read_run(struct http_call *call) {
+    call_read(call);
+}
+
+struct listing {
+    json_t *items, *messages, *info;
+    uint64_t now_ms;
+};
+
+static json_t *queue_json(const struct queue_info *info) {
+    static const char *const merges[] = {"none", "latest", "cancel"};
+    const struct queue_options *o = &info->options;
+    json_t *json = json_object();
+    const struct {
+        const char *name;
+        uint64_t number;
+    } numbers[] = {{"messages", info->messages},
+                   {"keys", info->keys},
+                   {"ready", info->ready},
+                   {"claimed", info->claimed},
+                   {"delayed", info->delayed},
+                   {"dead", info->dead},
+                   {"waiters", info->waiters},
+                   {"tries_max", o->tries_max},
+                   {"length_max", o->length_max},
+                   {"concurrency_max", o->concurrency_max},
+                   {"rate", o->rate},
+                   {"burst", o->burst},
+                   {"window_ms", o->window_ms},
+                   {"gap_ms", o->gap_ms},
+                   {"numbering_ms", o->numbering_ms}};
+    json_object_set_new(json, "name", json_bytes(info->name));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        json_object_set_new(json, numbers[i].name, json_number(numbers[i].number));
+    json_object_set_new(json, "merge", json_string(merges[o->merge]));
+    return json;
+}
+
+static void list_queue(void *context, const struct queue_info *info) {
+    json_array_append_new(((struct listing *)context)->items, queue_json(info));
+}
+
+static void show_queue(void *context, const struct queue_info *info) {
+    ((struct listing *)context)->info = queue_json(info);
+}
+
+static void list_key(void *context, const struct queue_key_info *info) {
+    struct listing *listing = context;
+    json_t *json = json_object();
+    json_object_set_new(json, "key", json_bytes(info->key));
+    json_object_set_new(json, "depth", json_number(info->depth));
+    json_object_set_new(json, "tries", json_number(info->tries));
+    json_object_set_new(json, "held", json_number(info->held));
+    json_object_set_new(json, "token", json_number(info->token));
+    json_object_set_new(json, "session", json_number(info->session));
+    json_object_set_new(json, "next", json_number(info->next));
+    json_object_set_new(json, "oldest_ms", json_number(since(listing->now_ms, info->oldest_ms)));
+    json_array_append_new(listing->items, json);
+}
+
+static json_t *message_json(const struct listing *listing, const struct queue_message_info *info) {
+    json_t *json = json_object();
+    json_object_set_new(json, "id", json_number(info->id));
+    json_object_set_new(json, "key", json_bytes(info->key));
+    json_object_set_new(json, "priority", json_number(info->priority));
+    json_object_set_new(json, "age_ms", json_number(since(listing->now_ms, info->pushed_ms)));
+    set_body(json, info->body);
+    return json;
+}
+
+static void list_message(void *context, const struct queue_message_info *info) {
+    struct listing *listing = context;
+    json_t *json = message_json(listing, info);
+    json_object_set_new(json, "delay_ms", json_number(since(info->not_before_ms, listing->now_ms)));
+    json_array_append_new(listing->messages, json);
+}
+
+static void list_dead(void *context, const struct queue_message_info *info) {
+    struct listing *listing = context;
+    json_t *json = message_json(listing, info);
+    json_object_set_new(json, "tries", json_number(info->tries));
+    json_object_set_new(json, "dead_ms", json_number(since(listing->now_ms, info->since_ms)));
+    json_array_append_new(listing->items, json);
+}
+
+// One more than the limit was asked for, to know whether there are more.
+static bool had_more(json_t *items, size_t limit) {
+    bool more = json_array_size(items) > limit;
+    if (more) json_array_remove(items, limit);
+    return more;
+}
+
+static json_t *list_of(struct http_call *call, const char *member, struct queue_query *query) {
+    struct listing listing = {.items = json_array(), .messages = json_array(), .now_ms = log_time_ms(call)};
+    size_t limit = call_number(call, "limit");
+    struct result result;
+    query->max = limit + 1;
+    query->context = &listing;
+    service_query(call->agent->instance->service, MODEL_QUEUE, query, &result);
+    bool shows = query->queue == show_queue;
+    json_t *json = shows ? listing.info : json_object();
+    if (json != NULL) {
+        json_object_set(json, member, listing.items);
+        json_object_set_new(json, "more", json_boolean(had_more(listing.items, limit)));
+        if (query->message != NULL) had_more(listing.messages, limit);
+        if (query->message != NULL) json_object_set(json, "in_key", listing.messages);
+    }
+    json_decref(listing.items);
+    json_decref(listing.messages);
+    return json;
+}
+
+void queue_show_read(struct http_call *call) {
+    bool key = call_value(call, "key")->given;
+    struct queue_query query = {.name = call_text(call, "name"),
+                                .of_key = call_text(call, "key"),
+                                .queue = show_queue,
+                                .key = list_key,
+                                .message = key ? list_message : NULL};
+    json_t *json = list_of(call, "hot_keys", &query);
+    if (json != NULL)
+        call_answer(call, 200, json);
+    else
+        call_fail(call, "not-found", "there is no such queue", NULL);
+}
+
+void queue_list_read(struct http_call *call) {
+    struct queue_query query = {.name = bytes_of("", 0), .after = call_text(call, "after"), .queue = list_queue};
+    call_answer(call, 200, list_of(call, "queues", &query));
+}
+
+void queue_dead_read(struct http_call *call) {
+    struct queue_query query = {
+        .name = call_text(call, "name"), .after_id = call_number(call, "after"), .dead = list_dead};
+    call_answer(call, 200, list_of(call, "dead", &query));
+}
+
+// ---- events
+
+static void tell(struct http_call *call, const struct queue_event *event) {
+    if (event->type == QUEUE_EVENT_DELIVERED || event->type == QUEUE_EVENT_TIMED_OUT)
+        delivered(call, event->deliveries, event->delivery_count, 0);
+    else if (event->type == QUEUE_EVENT_PUSHED)
+        pushed(call, event->id, false, 0, 0);
+    else
+        call_fail(call, "gap", "an earlier number of its key did not come in time; the message is dropped", NULL);
+}
+
+void queue_event(struct http_instance *instance, const struct queue_event *event) {
+    struct http_call *call;
+    if (event->type == QUEUE_EVENT_DEAD) return;
+    while ((call = call_waiting_for(instance, event->ticket | TICKET)) != NULL) tell(call, event);
+    call = PLANTED(QUEUE_KEPT_BY_WHO_LEFT) ? NULL : call_waiting_for(instance, event->ticket | CANCELLED);
+    for (size_t i = 0; call != NULL && i < event->delivery_count; i++) give_back(call, event->deliveries[i].token);
+}
