@@ -18,7 +18,7 @@ allowed() {
     node) echo "replica storage io consensus model base" ;;
     protocol) echo "node model base io/io.h" ;;
     client) echo "base" ;;
-    server | cli) echo "server cli protocol node replica storage io consensus model base" ;;
+    server | cli) echo "client server cli protocol node replica storage io consensus model base" ;;
     *) echo "unknown" ;;
     esac
 }

@@ -4,7 +4,7 @@
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
-#include "cli/http_client.h"
+#include "client/http_client.h"
 #include "cli/options.h"
 #include "server/config.h"
 #include "server/server.h"

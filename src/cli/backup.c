@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
-#include "cli/http_client.h"
+#include "client/http_client.h"
 #include "cli/options.h"
 #include "io/io.h"
 #include "server/server.h"
