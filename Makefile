@@ -100,10 +100,7 @@ $(OUT)/libparley.a: $(LIB_OBJECTS)
 $(OUT)/libparley.so.0: $(LIB_OBJECTS)
 	$(CC) $(FLAGS) -shared -Wl,-soname,libparley.so.0 $(if $(findstring sanitize,$(FLAGS)),,-Wl,-z,defs) -o $@ $^ $(LIB_LIBS)
 
-build/parley.pc: packaging/parley.pc.in src/base/version.h Makefile
-	@mkdir -p build && sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
-
-libparley: $(OUT)/libparley.a $(OUT)/libparley.so.0 build/parley.pc
+libparley: $(OUT)/libparley.a $(OUT)/libparley.so.0
 	@ln -sf $(MODE)/libparley.a build/libparley.a && ln -sf $(MODE)/libparley.so.0 build/libparley.so.0
 	@ln -sf libparley.so.0 build/libparley.so
 
@@ -195,7 +192,8 @@ install: build/parley libparley
 	install -D -m 644 $(OUT)/libparley.a $(DESTDIR)$(PREFIX)/lib/libparley.a
 	install -D -m 644 $(OUT)/libparley.so.0 $(DESTDIR)$(PREFIX)/lib/libparley.so.0
 	ln -sf libparley.so.0 $(DESTDIR)$(PREFIX)/lib/libparley.so
-	install -D -m 644 build/parley.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/parley.pc
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' packaging/parley.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/parley.pc
 	install -D -m 644 packaging/parley.3 $(DESTDIR)$(PREFIX)/share/man/man3/parley.3
 	install -D -m 755 $(OUT)/parley $(DESTDIR)$(PREFIX)/bin/parley
 	install -D -m 644 packaging/parley.service $(DESTDIR)$(PREFIX)/lib/systemd/system/parley.service

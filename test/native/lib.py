@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -118,9 +119,10 @@ class Fake:
             except OSError:
                 return
             with connection:
-                if connection.recv(65536):
+                asked = connection.recv(65536)
+                if asked:
                     self.requests += 1
-                    self.behave(connection)
+                    self.behave(connection, asked)
 
     def __enter__(self):
         return self
@@ -134,7 +136,22 @@ class Fake:
 def answers(status, name):
     body = '{"type": "/errors/%s", "title": "made up", "status": %d}' % (name, status)
     head = "HTTP/1.1 %d Made Up\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
-    return lambda connection: connection.sendall((head + body).encode())
+    return lambda connection, asked: connection.sendall((head + body).encode())
+
+
+def passes_on(port, swallows):
+    """To the real server and back, but for answers that `swallows` keeps: the server knows nothing of it."""
+    def behave(connection, asked):
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            server.sendall(asked)
+            answer = server.recv(65536)
+            if not swallows(asked, connection):
+                connection.sendall(answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+    return behave
+
+
+def breaks(connection, asked):
+    pass
 
 
 # ---- one node
@@ -301,7 +318,7 @@ def close_ends_everything(c):
 @test(1)
 def only_what_may_be_repeated_is(c):
     body = '{"name": "repeat"}'
-    with Fake(lambda connection: None) as broken, Fake(answers(504, "unknown")) as unknown, \
+    with Fake(breaks) as broken, Fake(answers(504, "unknown")) as unknown, \
             Fake(answers(503, "not-applied")) as refusing:
         for fake, how, outcome in ((broken, "once", "UNKNOWN"), (broken, "repeatable", "OK"), (unknown, "once", "UNKNOWN"),
                                    (unknown, "repeatable", "OK"), (refusing, "once", "OK")):
@@ -321,6 +338,60 @@ def only_what_may_be_repeated_is(c):
     with Talk("127.0.0.1:%d" % (c.http() + 9), call_ms=700) as one:  # nobody is there
         one.asks("call lock/show once %s" % body, "call NOT_APPLIED .*refused")
         one.close()
+
+
+@test(1)
+def repeated_acquire_is_given_back_whole(c):
+    """The answer of a grant is lost: the lock is asked for once more, is held twice by then, and one unlock frees it."""
+    swallowed = []
+
+    def swallows(asked, connection):
+        if b"/lock/acquire" not in asked or len(swallowed) == 2:
+            return False
+        swallowed.append(asked)
+        return True
+    with Fake(passes_on(c.http(), swallows)) as fake, Talk(fake.address, ttl_ms=20000) as one:
+        token = one.locks(1, "whole")
+        claim = good(c.http(), "lock/show", name="whole")["claims"][0]
+        assert len(swallowed) == 2 and (claim["holds"], claim["token"]) == (3, token)
+        one.unlocks(1)
+        assert good(c.http(), "lock/show", name="whole")["claims"] == []
+        one.close()
+
+
+@test(1)
+def claims_of_unknown_fate_are_cleared(c):
+    """A caller that leaves before the answer came: the lock was granted, and is given back while the session lives."""
+    stalled = threading.Event()
+
+    def swallows(asked, connection):
+        if b"/lock/acquire" not in asked or stalled.is_set():
+            return False
+        stalled.set()
+        return connection.recv(1) == b""  # until the caller has left
+    with Fake(passes_on(c.http(), swallows)) as fake, Talk(fake.address, ttl_ms=20000) as one:
+        one.asks("lock 1 fate 300", "1 failed TIMED_OUT")
+        assert stalled.is_set()
+        until("it is given back", lambda: good(c.http(), "lock/show", name="fate")["claims"] == [], 5)
+        assert good(c.http(), "lock/acquire", name="fate", owner="x", ttl_ms=1000)["token"] > 0
+        one.close()
+
+
+@test(1)
+def first_program_of_the_docs_runs_as_installed(c):
+    with tempfile.TemporaryDirectory(prefix="parley-lib-") as folder:
+        subprocess.run(["make", "-s", "install", "DESTDIR=" + folder, "PREFIX=/usr"], cwd=ROOT, check=True, capture_output=True)
+        with open(os.path.join(ROOT, "docs/libparley.md")) as page:
+            source = re.search(r"```c\n(.*?)```", page.read(), re.S)[1].replace("a:7450,b:7450,c:7450", c.servers())
+        with open(folder + "/first.c", "w") as file:
+            file.write(source)
+        environment = dict(os.environ, PKG_CONFIG_SYSROOT_DIR=folder, PKG_CONFIG_PATH=folder + "/usr/lib/pkgconfig",
+                           PKG_CONFIG_ALLOW_SYSTEM_CFLAGS="1", PKG_CONFIG_ALLOW_SYSTEM_LIBS="1",
+                           LD_LIBRARY_PATH=folder + "/usr/lib")
+        for how in ("", "--static"):
+            flags = subprocess.check_output(["pkg-config", "--cflags", "--libs", *how.split(), "parley"], env=environment, text=True)
+            subprocess.run(["cc", "-Werror", "-Wall", "first.c", "-o", "first", *flags.split()], cwd=folder, check=True)
+            assert subprocess.check_output([folder + "/first"], env=environment, text=True).startswith("held under token ")
 
 
 @test(1)
@@ -365,6 +436,19 @@ def leader_is_killed_while_a_lock_is_held_and_waited_for(c):
         one.close()
         two.close()
     until("nothing is left", lambda: good(c.http(), "lock/list", prefix="kill")["locks"] == [])
+
+
+@test(3)
+def threads_keep_apart_while_leaders_are_killed(c):
+    with subprocess.Popen([os.path.join(ROOT, "build/debug/test_client"), "stress", c.servers(), "0"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as stress:
+        for _ in range(8):
+            leader = c.leader()
+            c.kill(leader)
+            until("there is another leader", lambda: c.leader() != leader)
+            c.start_all()
+        text = stress.communicate("", timeout=40)[0]
+        assert stress.returncode == 0 and int(re.match(r"stress (\d+) taken", text)[1]) > 100, text
 
 
 @test(3)

@@ -1,7 +1,8 @@
 // libparley, driven by test/native/lib.py.
 //
 //   test_client talk                     takes commands from standard input, one a line, and prints what happens
-//   test_client stress NODES ROUNDS      8 threads on a few locks: exclusion and tokens are checked in this process
+//   test_client stress NODES ROUNDS      8 threads on a few locks: exclusion and tokens are checked in this process;
+//                                        ROUNDS 0: until standard input ends
 //   test_client executor                 order and parallelism of the keyed executor
 #include "parley.h"
 #include <poll.h>
@@ -205,6 +206,7 @@ static struct stressed {
     _Atomic int inside;
 } stressed[LOCKS];
 static int rounds;
+static _Atomic bool enough;
 static _Atomic long taken, missed, done_calls;
 
 static void on_async(void *context, struct parley_lock *lock, enum parley_error error,
@@ -228,7 +230,7 @@ static void under_lock(struct stressed *at, struct parley_lock *lock) {
 
 static void *worker(void *context) {
     unsigned seed = (unsigned)(size_t)context;
-    for (int i = 0; i < rounds; i++) {
+    for (int i = 0; rounds == 0 ? !atomic_load(&enough) : i < rounds; i++) {
         struct stressed *at = &stressed[rand_r(&seed) % LOCKS];
         struct parley_lock_options options = {.wait_ms = rand_r(&seed) % 4 == 0   ? PARLEY_TRY
                                                          : rand_r(&seed) % 4 == 0 ? 1 + (unsigned)rand_r(&seed) % 20
@@ -262,6 +264,9 @@ static int stress(const char *nodes) {
     long long began = now_ms();
     for (size_t i = 0; i < LOCKS; i++) snprintf(stressed[i].name, sizeof stressed[i].name, "stress %zu", i);
     for (size_t i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, worker, (void *)(i + 1)) == 0);
+    while (rounds == 0 && getchar() != EOF) {
+    }
+    atomic_store(&enough, true);
     for (size_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     parley_close(client);
     say("stress %ld taken, %ld missed, %ld callbacks in %lld ms", taken, missed, done_calls, now_ms() - began);
