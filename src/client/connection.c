@@ -30,12 +30,13 @@ bool server_resolve(struct server *server, char why[256]) {
     return server->count > 0;
 }
 
-static void watch_for(struct connection *c, uint32_t events, int operation) {
+static bool watch_for(struct connection *c, uint32_t events, int operation) { // only EPOLL_CTL_ADD may be refused
     struct epoll_event event = {.events = events, .data.ptr = c};
-    if (operation == EPOLL_CTL_MOD && c->wanted == events) return;
+    if (operation == EPOLL_CTL_MOD && c->wanted == events) return true;
     c->wanted = events;
     int failed = epoll_ctl(c->client->epoll_fd, operation, c->fd, &event);
-    ENSURE(failed == 0);
+    ENSURE(failed == 0 || operation == EPOLL_CTL_ADD);
+    return failed == 0;
 }
 
 // Connects to the next address that the system does not refuse at once.
@@ -43,13 +44,11 @@ static bool connect_next(struct connection *c, char why[256]) {
     for (; c->address < c->server->count; c->address++) {
         const struct address *to = &c->server->addresses[c->address];
         c->fd = net_connect_begin((const struct sockaddr *)&to->socket, to->len);
-        if (c->fd < 0) {
-            snprintf(why, 256, "cannot connect to %.200s: %s", c->server->text, strerror(errno));
-            continue;
-        }
         c->state = CONNECTION_CONNECTS;
-        watch_for(c, EPOLLOUT, EPOLL_CTL_ADD);
-        return true;
+        if (c->fd >= 0 && watch_for(c, EPOLLOUT, EPOLL_CTL_ADD)) return true;
+        snprintf(why, 256, "cannot connect to %.200s: %s", c->server->text, strerror(errno));
+        if (c->fd >= 0) close(c->fd);
+        c->fd = -1;
     }
     client_resolve(c->client, c->server);
     return false;
