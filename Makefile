@@ -45,7 +45,7 @@ SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out $(CHECK_MAIN),$(wil
 CHECK_ARCHIVE := $(OUT)/sim/check.a
 CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/keys.c,$(wildcard sim/check/*.c))))
 
-.DEFAULT_GOAL := build/parley
+.DEFAULT_GOAL := all
 .PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
 .PHONY: clang-build mutants chaos all libparley client-tests
 all: build/parley libparley

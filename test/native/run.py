@@ -731,10 +731,10 @@ def run_group(options, nodes, tests):
     return failed
 
 
-def main(port=24100):
+def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", default="build/parley")
-    parser.add_argument("--port", type=int, default=port)
+    parser.add_argument("--port", type=int, default=24100)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
