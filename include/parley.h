@@ -135,8 +135,8 @@ struct parley_lock_options { // zeros, or NULL instead of the whole: exclusive, 
 // Takes the lock `name` (1 to 255 bytes) and blocks until it is held, or the time is over. *lock is a handle, to be
 // given to parley_unlock. Fair: served in the order of asking, over all clients. While nodes fail it goes on at others.
 // Errors (*lock is NULL): BAD_ARGUMENTS, BUSY (PARLEY_TRY), TIMED_OUT, NOT_APPLIED (PARLEY_TRY: no node could be asked
-// in call_ms), DEADLOCK, KIND, LIMIT, REFUSED, PROTOCOL, CLOSED. Never UNKNOWN: a claim whose fate is unknown is
-// cleared in the background.
+// in call_ms), CANCELLED (an operator ended the waiting), DEADLOCK, KIND, LIMIT, REFUSED, PROTOCOL, CLOSED. Never
+// UNKNOWN: a claim whose fate is unknown is cleared in the background.
 PARLEY_API enum parley_error parley_lock(struct parley_client *client, const char *name,
                                          const struct parley_lock_options *options, struct parley_lock **lock,
                                          struct parley_problem *problem);

@@ -205,6 +205,24 @@ def errors_are_told_apart(c):
 
 
 @test(1)
+def arguments_are_checked(c):
+    wrong = ["host:99999", "host:", ":7450", "a:1,,b:2", ",", "host:x", "127.0.0.1:1 1999"]
+    said = subprocess.run([os.path.join(ROOT, "build/debug/test_client"), "talk"], input="".join("open %s\n" % w for w in wrong),
+                          capture_output=True, text=True, timeout=20)
+    assert said.returncode == 0 and said.stderr == "", said.stderr
+    assert [line.split()[1] for line in said.stdout.splitlines()] == ["BAD_ARGUMENTS"] * len(wrong), said.stdout
+    with Talk(c.servers()) as one:
+        one.asks("lock 1 %s" % ("n" * 256), "1 failed BAD_ARGUMENTS")
+        one.asks("lock 1 x 0 exclusive %s" % ("n" * 256), "1 failed BAD_ARGUMENTS")
+        one.asks("lock 1 x 2592000001", "1 failed BAD_ARGUMENTS")
+        one.asks("call lock/show once [1]", "call BAD_ARGUMENTS")
+        one.asks("call lock/nothing once {}", "call (REFUSED|PROTOCOL|BAD_ARGUMENTS)")
+        one.locks(1, "n" * 255)
+        one.unlocks(1)
+        one.close()
+
+
+@test(1)
 def circles_of_owners_are_found(c):
     with Talk(c.servers()) as one:
         one.locks(1, "c1", "0", "exclusive", "a")
@@ -380,6 +398,21 @@ def claims_of_unknown_fate_are_cleared(c):
         assert stalled.is_set()
         until("it is given back", lambda: good(c.http(), "lock/show", name="fate")["claims"] == [], 5)
         assert good(c.http(), "lock/acquire", name="fate", owner="x", ttl_ms=1000)["token"] > 0
+        one.close()
+
+
+@test(1)
+def unlock_that_nobody_acknowledges_goes_on(c):
+    with Talk(c.servers(), call_ms=700) as one:
+        token = one.locks(1, "goes")
+        c.processes[0].send_signal(signal.SIGSTOP)
+        try:
+            one.unlocks(1, "UNKNOWN")
+        finally:
+            c.processes[0].send_signal(signal.SIGCONT)
+        until("it is given back", lambda: good(c.http(), "lock/show", name="goes")["claims"] == [], 10)
+        assert one.locks(1, "goes") > token
+        one.unlocks(1)
         one.close()
 
 
