@@ -38,7 +38,21 @@ struct handle {
     int number;
 };
 static struct handle handles[HANDLES];
-static struct parley_client *client;
+static pthread_mutex_t handles_mutex = PTHREAD_MUTEX_INITIALIZER; // TSan does not see that lib.py keeps an order
+static struct parley_client *client;                              // of this program; the threads of talk begin after it
+
+static struct parley_lock *lock_of(const struct handle *handle) {
+    pthread_mutex_lock(&handles_mutex);
+    struct parley_lock *lock = handle->lock;
+    pthread_mutex_unlock(&handles_mutex);
+    return lock;
+}
+
+static void lock_is(struct handle *handle, struct parley_lock *lock) {
+    pthread_mutex_lock(&handles_mutex);
+    handle->lock = lock;
+    pthread_mutex_unlock(&handles_mutex);
+}
 
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
     char line[2048];
@@ -81,20 +95,23 @@ struct job {
 static void *take(void *context) {
     struct job *job = context;
     struct parley_problem problem = {0};
-    enum parley_error error = parley_lock(client, job->name, &job->options, &job->handle->lock, &problem);
-    tell(job->handle, error, &problem, job->handle->lock);
+    struct parley_lock *lock;
+    enum parley_error error = parley_lock(client, job->name, &job->options, &lock, &problem);
+    lock_is(job->handle, lock);
+    tell(job->handle, error, &problem, lock);
     free(job);
     return NULL;
 }
 
 static void *wait_for_loss(void *context) {
     struct handle *handle = context;
-    struct pollfd fd = {.fd = parley_lock_fd(handle->lock), .events = POLLIN};
+    struct parley_lock *lock = lock_of(handle);
+    struct pollfd fd = {.fd = parley_lock_fd(lock), .events = POLLIN};
     CHECK(fd.fd >= 0);
     say("%d watches", handle->number);
     if (poll(&fd, 1, -1) == 1) {
         long long at = now_ms();
-        CHECK(parley_lock_lost(handle->lock));
+        CHECK(parley_lock_lost(lock));
         say("%d readable %lld", handle->number, at);
     }
     return NULL;
@@ -123,8 +140,9 @@ static void do_lock(bool async, struct handle *handle, const char *line) {
         return;
     }
     struct parley_problem problem;
-    enum parley_error error =
-        parley_lock_async(client, job->name, &job->options, on_done, handle, &handle->lock, &problem);
+    struct parley_lock *lock;
+    enum parley_error error = parley_lock_async(client, job->name, &job->options, on_done, handle, &lock, &problem);
+    lock_is(handle, lock);
     if (error != PARLEY_OK) tell(handle, error, &problem, NULL);
     free(job);
 }
@@ -162,6 +180,7 @@ static void do_verify(const char *line) {
 
 static int talk(void) {
     char line[4096], verb[WORD];
+    for (int i = 0; i < HANDLES; i++) handles[i].number = i;
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = 0;
         int number = 0;
@@ -169,17 +188,16 @@ static int talk(void) {
         CHECK(sscanf(line, "%299s", verb) == 1);
         bool of_handle = sscanf(line, "%*s %d", &number) == 1 && number >= 0 && number < HANDLES;
         struct handle *handle = &handles[of_handle ? number : 0];
-        handle->number = of_handle ? number : 0;
         if (strcmp(verb, "open") == 0) {
             do_open(line);
         } else if (strcmp(verb, "lock") == 0 || strcmp(verb, "async") == 0) {
             do_lock(verb[0] == 'a', handle, line);
         } else if (strcmp(verb, "unlock") == 0) {
-            enum parley_error error = parley_unlock(handle->lock, &problem);
-            handle->lock = NULL;
+            enum parley_error error = parley_unlock(lock_of(handle), &problem);
+            lock_is(handle, NULL);
             say("%d unlocked %s %s", number, parley_error_name(error) + 7, problem.text);
         } else if (strcmp(verb, "lost") == 0) {
-            say("%d %s", number, parley_lock_lost(handle->lock) ? "is lost" : "is held");
+            say("%d %s", number, parley_lock_lost(lock_of(handle)) ? "is lost" : "is held");
         } else if (strcmp(verb, "watch") == 0) {
             start(wait_for_loss, handle);
         } else if (strcmp(verb, "verify") == 0) {
@@ -188,7 +206,6 @@ static int talk(void) {
             do_call(line);
         } else if (strcmp(verb, "close") == 0) {
             parley_close(client);
-            client = NULL;
             say("closed");
         }
     }
