@@ -5,7 +5,7 @@ DESTDIR ?=
 S ?= 20
 SEED ?= 1
 
-STANDARD := -std=gnu17 -D_GNU_SOURCE -Isrc -I. -Itest/unit -g
+STANDARD := -std=gnu17 -D_GNU_SOURCE -Iinclude -Isrc -I. -Itest/unit -g
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wno-unused-parameter -Wno-sign-conversion
 LIBS := -luv -lssl -lcrypto -lzstd -lhttp_parser -ljansson -lpthread
 
@@ -19,6 +19,9 @@ MODE_FLAGS := -O2
 else ifeq ($(MODE),clang-debug)
 CC := clang
 MODE_FLAGS := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(MODE),tsan)
+CC := gcc
+MODE_FLAGS := -O1 -fsanitize=thread -fno-omit-frame-pointer
 else
 CC := gcc
 MODE_FLAGS := -O2 -fno-plt
@@ -26,6 +29,7 @@ endif
 # Debian's hardening for the shipped binary; the same for all modes, so that warnings are.
 FLAGS := $(STANDARD) $(WARN) $(MODE_FLAGS) -fstack-protector-strong $(EXTRA)
 OUT := build/$(MODE)
+VERSION := $(shell sed -n 's/^.define PARLEY_VERSION "\(.*\)"/\1/p' src/base/version.h)
 
 SOURCES := $(sort $(wildcard src/*/*.c src/*/*/*.c))
 MAIN := src/cli/main.c
@@ -41,10 +45,10 @@ SIM_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out $(CHECK_MAIN),$(wil
 CHECK_ARCHIVE := $(OUT)/sim/check.a
 CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/oracle.c %/oracle_ops.c %/probe.c,$(wildcard sim/check/*.c))))
 
-.DEFAULT_GOAL := build/parley
+.DEFAULT_GOAL := all
 .PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
-.PHONY: clang-build mutants chaos all
-all: build/parley
+.PHONY: clang-build mutants chaos all libparley client-tests
+all: build/parley libparley
 
 build/parley: $(OUT)/parley
 	@mkdir -p build && ln -sf $(MODE)/parley build/parley
@@ -78,6 +82,38 @@ $(OUT)/check: $(OUT)/sim/check_main.o $(CHECK_ARCHIVE) $(ARCHIVE)
 $(OUT)/simulator: $(SIM_OBJECTS) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SIM_OBJECTS) $(ARCHIVE) $(LIBS)
 
+# libparley: position-independent objects of src/client and of what it uses of src/base. Only parley_* leaves either form.
+LIB_BASE := alloc assert bytes hash heap prng
+LIB_OBJECTS := $(patsubst %.c,$(OUT)/pic/%.o,$(filter-out %/http_client.c,$(sort $(wildcard src/client/*.c))) \
+    $(LIB_BASE:%=src/base/%.c))
+LIB_LIBS := -lhttp_parser -ljansson -lpthread
+EXAMPLES := $(patsubst examples/%.c,$(OUT)/examples/%,$(sort $(wildcard examples/*.c)))
+
+$(OUT)/pic/%.o: %.c
+	@mkdir -p $(dir $@)
+	$(CC) $(FLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(OUT)/libparley.a: $(LIB_OBJECTS)
+	@ld -r -o $(OUT)/libparley.o $^ && objcopy --localize-hidden $(OUT)/libparley.o
+	@rm -f $@ && ar rcs $@ $(OUT)/libparley.o
+
+$(OUT)/libparley.so.0: $(LIB_OBJECTS)
+	$(CC) $(FLAGS) -shared -Wl,-soname,libparley.so.0 $(if $(findstring sanitize,$(FLAGS)),,-Wl,-z,defs) -o $@ $^ $(LIB_LIBS)
+
+libparley: $(OUT)/libparley.a $(OUT)/libparley.so.0
+	@ln -sf $(MODE)/libparley.a build/libparley.a && ln -sf $(MODE)/libparley.so.0 build/libparley.so.0
+	@ln -sf libparley.so.0 build/libparley.so
+
+# Examples are compiled as a user's program is: by the header and the library alone.
+$(OUT)/examples/%: examples/%.c include/parley.h $(OUT)/libparley.a
+	@mkdir -p $(dir $@)
+	$(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARN) $(MODE_FLAGS) -g -Iinclude -o $@ $< $(OUT)/libparley.a $(LIB_LIBS)
+
+$(OUT)/test_client: test/native/test_client.c include/parley.h $(OUT)/libparley.a
+	$(CC) $(STANDARD) $(WARN) $(MODE_FLAGS) -o $@ $< $(OUT)/libparley.a $(LIB_LIBS)
+
+client-tests: $(OUT)/test_client $(EXAMPLES)
+
 SCRIPT_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard test/script/*.c)))
 $(OUT)/script: $(SCRIPT_OBJECTS) $(SUPPORT_ARCHIVE) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SCRIPT_OBJECTS) $(SUPPORT_ARCHIVE) $(ARCHIVE) $(LIBS) -lcmocka
@@ -102,7 +138,9 @@ unit:
 test:
 	@scripts/install_dependencies.sh libcmocka-dev procps openssl
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
-	@$(MAKE) --no-print-directory -j$$(nproc) MODE=debug unit-binaries script-binary
+	@$(MAKE) --no-print-directory -j$$(nproc) libparley
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=debug unit-binaries script-binary client-tests
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=tsan client-tests
 	@scripts/run_tests.sh
 
 # Transcripts (test/script): REWRITE=1 puts what was seen in place of what was expected; read the diff then.
@@ -149,7 +187,14 @@ lint:
 format:
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
-install: build/parley
+install: build/parley libparley
+	install -D -m 644 include/parley.h $(DESTDIR)$(PREFIX)/include/parley.h
+	install -D -m 644 $(OUT)/libparley.a $(DESTDIR)$(PREFIX)/lib/libparley.a
+	install -D -m 644 $(OUT)/libparley.so.0 $(DESTDIR)$(PREFIX)/lib/libparley.so.0
+	ln -sf libparley.so.0 $(DESTDIR)$(PREFIX)/lib/libparley.so
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' packaging/parley.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/parley.pc
+	install -D -m 644 packaging/parley.3 $(DESTDIR)$(PREFIX)/share/man/man3/parley.3
 	install -D -m 755 $(OUT)/parley $(DESTDIR)$(PREFIX)/bin/parley
 	install -D -m 644 packaging/parley.service $(DESTDIR)$(PREFIX)/lib/systemd/system/parley.service
 	install -D -m 644 packaging/parley.bash-completion $(DESTDIR)$(PREFIX)/share/bash-completion/completions/parley

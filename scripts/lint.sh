@@ -18,7 +18,7 @@ allowed() {
     node) echo "replica storage io consensus model base" ;;
     protocol) echo "node model base io/io.h" ;;
     client) echo "base" ;;
-    server | cli) echo "server cli protocol node replica storage io consensus model base" ;;
+    server | cli) echo "client server cli protocol node replica storage io consensus model base" ;;
     *) echo "unknown" ;;
     esac
 }
@@ -66,7 +66,7 @@ for file in $(find src sim -name '*.c' -o -name '*.h' 2>/dev/null); do
     [ "$lines" -le 1000 ] || say "$file has $lines lines: over 1,000 wants a split by meaning"
 done
 if command -v clang-format >/dev/null 2>&1; then
-    for file in $(find src sim test bench -name '*.c' -o -name '*.h' 2>/dev/null); do
+    for file in $(find src sim test bench include examples -name '*.c' -o -name '*.h' 2>/dev/null); do
         clang-format --dry-run -Werror "$file" >/dev/null 2>&1 || say "$file is not in the project's format (make format)"
     done
 else

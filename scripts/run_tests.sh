@@ -35,9 +35,10 @@ stage "simulator: fresh seeds" build/release/simulator --seeds 1..8 --seconds 20
 stage "command line" test/cli/run.sh
 if command -v python3 >/dev/null 2>&1; then
     stage "native operations" test/native/run.py
+    stage "libparley (ASan, UBSan, TSan)" test/native/lib.py
 else
-    echo "native operations: skipped, there is no python3"
-    skipped=$((skipped + 1))
+    echo "native operations and libparley: skipped, there is no python3"
+    skipped=$((skipped + 2))
 fi
 if [ "${PARLEY_TEST_INTEROP:-auto}" != off ]; then
     if command -v python3 >/dev/null 2>&1; then

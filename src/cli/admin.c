@@ -4,8 +4,8 @@
 #include "base/limits.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
-#include "cli/http_client.h"
 #include "cli/options.h"
+#include "client/http_client.h"
 #include "server/config.h"
 #include "server/server.h"
 #include <stdio.h>

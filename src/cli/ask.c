@@ -1,6 +1,6 @@
 #include "cli/ask.h"
 #include "base/limits.h"
-#include "cli/http_client.h"
+#include "client/http_client.h"
 #include "server/config.h"
 #include "server/server.h"
 #include <stdio.h>

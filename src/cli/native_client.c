@@ -1,5 +1,5 @@
 #include "cli/native_client.h"
-#include "cli/http_client.h"
+#include "client/http_client.h"
 #include "server/config.h"
 #include "server/server.h"
 #include <limits.h>

@@ -2,7 +2,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/limits.h"
-#include "cli/http_client.h"
+#include "client/http_client.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
