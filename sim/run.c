@@ -106,7 +106,7 @@ static void live(struct sim *sim) {
     clients_calm(sim);
     natives_calm(sim);
     uint64_t calm_us = w->now_us;
-    size_t waiting;
+    size_t waiting = 0;
     while (!w->failed && (waiting = clients_waiting(sim) + natives_waiting(sim)) > 0 && w->now_us < calm_us + CALM_US)
         run_until(sim, w->now_us + 100000);
     if (!w->failed && waiting > 0)

@@ -43,7 +43,7 @@ static bool matches(const struct hash_node *node, const void *key) {
     return strcmp(hold->name, wanted->name) == 0 && strcmp(hold->owner, wanted->owner) == 0;
 }
 
-struct hold *hold_find(struct parley_client *client, const char *name, const char *owner) {
+struct hold *held_claim_find(struct parley_client *client, const char *name, const char *owner) {
     struct hold_key key = {name, owner};
     struct hash_node *node = hash_find(&client->by_name, hash_of(name, owner), matches, &key);
     return node == NULL ? NULL : CONTAINER_OF(node, struct hold, by_name);

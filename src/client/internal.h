@@ -160,7 +160,7 @@ struct hold {
     struct exchange watch;
     struct timer watch_timer;
 };
-struct hold *hold_find(struct parley_client *client, const char *name, const char *owner); // NULL: none
+struct hold *held_claim_find(struct parley_client *client, const char *name, const char *owner); // NULL: none
 struct hold *hold_new(struct parley_client *client, const char *name, const char *owner,
                       const struct parley_lock_options *options);
 void hold_join(struct hold *hold, struct parley_lock *lock);  // the first one lets it begin

@@ -128,7 +128,7 @@ static enum parley_error join(struct parley_lock *lock, const char *name, const 
     session_check(client); // a hold that is lost by now is none
     snprintf(fresh, sizeof fresh, "%.200s #%llu", client->owner, (unsigned long long)++client->owners);
     const char *owner = o->owner != NULL ? o->owner : fresh;
-    struct hold *hold = hold_find(client, name, owner);
+    struct hold *hold = held_claim_find(client, name, owner);
     if (hold != NULL && !same_kind(hold, o)) return PARLEY_KIND;
     if (hold != NULL && hold->state != HOLD_HELD && lock->try_only) return PARLEY_BUSY;
     if (hold == NULL) hold = hold_new(client, name, owner, o);

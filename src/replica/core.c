@@ -612,7 +612,8 @@ void core_peer_up(struct core *core, uint64_t now_ms, uint32_t id, const uint8_t
         memcpy(peer->incarnation, incarnation, INCARNATION_BYTES);
         memset(peer->samples, 0, sizeof peer->samples);
         peer->unix_at_ms = 0;
-        memset(&peer->transfer, 0, sizeof peer->transfer);
+        // But a snapshot that Raft waits for stays wanted: this may be the first time that we meet.
+        peer->transfer = (struct transfer){.wanted = peer->transfer.wanted};
     }
     peer->up[channel] = true;
     peer->heard_ms = now_ms;

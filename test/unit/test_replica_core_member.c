@@ -519,6 +519,27 @@ static void snapshot_that_rotted_is_made_anew(void **state) {
     caught_up_by_a_new_snapshot(c, follower);
 }
 
+// The leader's process began when the follower was away, and found out that it needs a snapshot before it ever met it:
+// the follower's first hello made it forget that, while Raft waited for the transfer (simulator, seed 1795272145305).
+static void snapshot_for_one_that_was_never_met(void **state) {
+    struct cluster *c = cluster_new(3, 413);
+    uint32_t follower = left_behind(c, true);
+    for (uint32_t id = 1; id <= 3; id++)
+        if (id != follower) cluster_crash(c, id);
+    for (uint32_t id = 1; id <= 3; id++)
+        if (id != follower) cluster_start(c, id);
+    assert_true(cluster_run_until(c, cluster_ready, 5000));
+    uint32_t leader = cluster_leader(c);
+    for (int i = 0; i < 50; i++) cluster_create(c, leader);
+    cluster_run(c, 200);
+    cluster_snapshot(c, leader);
+    cluster_run(c, 2000);
+    assert_int_equal(cluster_leader(c), leader);
+    cluster_start(c, follower);
+    assert_true(cluster_run_until(c, cluster_settled, 5000));
+    cluster_free(c);
+}
+
 static void differing_node_stops_serving_and_rebuilds(void **state) {
     struct cluster *c = cluster_new(3, 406);
     cluster_form(c);
@@ -658,6 +679,7 @@ int main(void) {
         cmocka_unit_test(entries_that_cannot_be_read_are_passed_by_a_newer_snapshot),
         cmocka_unit_test(snapshot_that_cannot_be_read_is_made_anew),
         cmocka_unit_test(snapshot_that_rotted_is_made_anew),
+        cmocka_unit_test(snapshot_for_one_that_was_never_met),
         cmocka_unit_test(differing_node_stops_serving_and_rebuilds),
         cmocka_unit_test(orderly_end_hands_over),
         cmocka_unit_test(node_whose_stall_has_passed_stands_again),
