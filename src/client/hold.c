@@ -208,7 +208,7 @@ static void granted(struct hold *hold, const json_t *json) {
         return;
     }
     for (struct list *at = hold->handles.next; at != &hold->handles; at = at->next)
-        lock_granted(CONTAINER_OF(at, struct parley_lock, of_hold), hold->token);
+        handle_granted(CONTAINER_OF(at, struct parley_lock, of_hold), hold->token);
     timer_set(&hold->watch_timer, boot_now_ms() + WATCH_AFTER_MS);
 }
 
@@ -299,7 +299,7 @@ void hold_join(struct hold *hold, struct parley_lock *lock) {
     lock->hold = hold;
     list_push_back(&hold->handles, &lock->of_hold);
     if (hold->state == HOLD_HELD)
-        lock_granted(lock, hold->token);
+        handle_granted(lock, hold->token);
     else if (first)
         begin(hold);
 }

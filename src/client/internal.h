@@ -190,7 +190,7 @@ struct parley_lock {
     void *done_context, *lost_context;
     pthread_cond_t changed;
 };
-void lock_granted(struct parley_lock *lock, uint64_t token);
+void handle_granted(struct parley_lock *lock, uint64_t token);
 void lock_failed(struct parley_lock *lock, const struct parley_problem *problem); // it leaves its hold before
 void lock_lost(struct parley_lock *lock, const char *why);                        // as well
 void lock_arm(struct parley_lock *lock);                                          // its descriptor, if it has one

@@ -22,7 +22,7 @@ static void told(struct parley_lock *lock) {
     pthread_cond_broadcast(&lock->changed);
 }
 
-void lock_granted(struct parley_lock *lock, uint64_t token) {
+void handle_granted(struct parley_lock *lock, uint64_t token) {
     if (lock->state != PARLEY_LOCK_WAITS) return;
     lock->state = PARLEY_LOCK_HELD;
     lock->token = token;
