@@ -111,7 +111,10 @@ bool fault_allowed(const struct sim *sim, enum fault fault, const struct sim_nod
     case FAULT_READ_ERROR:
     case FAULT_LOST_WRITE: // in the last synced batch nothing tells: it counts as a lost disk from the beginning
     case FAULT_MISDIRECTED:
-        if (sim->history.machine == NULL || node->lost || node->rotten || !node_is_voter(sim, node)) return false;
+        // Until something is committed the node that formed the cluster may be the only one that knows of it: without
+        // its disk the others would form another.
+        if (sim->history.machine == NULL || sim->history.last == sim->history.base) return false;
+        if (node->lost || node->rotten || !node_is_voter(sim, node)) return false;
         return !machine_membership(sim->history.machine)->joint && lost_disks(sim) < f;
     case FAULT_FULL_DISK:
         return sim->history.machine != NULL;

@@ -16,7 +16,6 @@ struct sim_node {
     uint32_t id;
     struct node *node; // NULL: not running
     bool member;       // asked to belong to the cluster
-    bool formed;       // its disk knows of the cluster
     bool lost;         // its disk was lost and it is not back as a voter yet
     bool rotten;       // its disk holds a flipped bit: it is replaced at the next chance
     bool stopping;

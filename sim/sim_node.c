@@ -83,7 +83,6 @@ static void check_applied(struct sim_node *node) {
         world_fail(&sim->world, "node %u went back from index %llu to %llu", node->id,
                    (unsigned long long)node->checked_applied, (unsigned long long)applied);
     node->checked_applied = applied;
-    node->formed = true;
     if (sim->history.machine == NULL) {
         history_begin(&sim->history, machine);
         return;
@@ -244,7 +243,6 @@ void node_begin(struct sim_node *node) {
     core_own_hello(node_core(node->node), &hello);
     memcpy(node->incarnation, hello.incarnation, INCARNATION_BYTES);
     uint64_t index = machine_applied(node_machine(node->node));
-    node->formed = node->formed || index > 0;
     node->checked_commit = node->checked_applied = index;
     if (index > 0 && sim->history.machine != NULL)
         history_digest(&sim->history, node->id, index, machine_digest(node_machine(node->node)), false);
@@ -332,17 +330,6 @@ void node_restart_after(struct sim_node *node, uint64_t us) {
     world_at(&node->sim->world, &node->restart, node->sim->world.now_us + us);
 }
 
-// A cluster of which only this node knew is gone with its disk: nothing was committed, and the others will form
-// another.
-static void forget_formation(struct sim_node *lost) {
-    struct sim *sim = lost->sim;
-    lost->formed = false;
-    if (sim->history.machine == NULL || sim->history.last > sim->history.base) return;
-    for (size_t i = 0; i < sim->node_count; i++)
-        if (sim->nodes[i].formed) return;
-    history_forget(&sim->history);
-}
-
 void node_wipe(struct sim_node *node) {
     ENSURE(node->node == NULL);
     world_trace_line(&node->sim->world, "n%u gets an empty disk", node->id);
@@ -352,7 +339,6 @@ void node_wipe(struct sim_node *node) {
     node->lost = true;
     quorum_lost(node);
     node->persisted = 0;
-    forget_formation(node);
 }
 
 // NULL: no member under its incarnation, or a change is under way.

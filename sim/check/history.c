@@ -155,16 +155,6 @@ void history_begin(struct history *h, const struct machine *formed) {
     if (h->machine != NULL) oracle_begin(&h->oracle, h->machine);
 }
 
-void history_forget(struct history *h) {
-    struct history fresh;
-    ENSURE(h->last == h->base);
-    history_init(&fresh, h->world);
-    fresh.session = h->session;
-    fresh.session_context = h->session_context;
-    history_free(h);
-    *h = fresh;
-}
-
 // ---- the log
 
 static const struct history_batch *find(const struct history *h, uint64_t index) {

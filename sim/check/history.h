@@ -56,7 +56,6 @@ void history_free(struct history *history);
 // A fresh machine with the state of this one, through a save and a load. NULL: it failed, and the world with it.
 struct machine *history_copy(struct history *history, const struct machine *machine, const struct machine_sink *sink);
 void history_begin(struct history *history, const struct machine *formed); // the first formed node's state
-void history_forget(struct history *history); // that formation is gone from every disk, and nothing was committed
 void history_commit(struct history *history, uint32_t node, const struct batch_ref *batch);
 void history_digest(struct history *history, uint32_t node, uint64_t index, struct digest digest, bool recounted);
 void history_leader(struct history *history, uint32_t node, uint64_t term);
