@@ -195,17 +195,15 @@ static void show_hold(void *context, const struct limiter_hold_info *hold) {
     json_object_set_new(json, "session", json_number(hold->session));
     json_object_set_new(json, "units", json_number(hold->units));
     json_object_set_new(json, "lease", json_boolean(hold->lease));
-    json_object_set_new(json, "for_ms", json_number(now_ms > hold->since_ms ? now_ms - hold->since_ms : 0));
-    json_object_set_new(json, "due_in_ms", json_number(ends && hold->until_ms > now_ms ? hold->until_ms - now_ms : 0));
+    json_object_set_new(json, "for_ms", json_number(native_until(hold->since_ms, now_ms)));
+    json_object_set_new(json, "due_in_ms", json_number(ends ? native_until(now_ms, hold->until_ms) : 0));
     json_array_append_new(listing->items, json);
 }
 
 static void ask(struct http_call *call, struct limiter_query *query, struct listing *listing) {
-    struct service_status status;
     struct result result;
-    service_status(call->agent->instance->service, &status);
-    *listing = (struct listing){.items = json_array(), .now_ms = status.log_time_ms};
-    query->now_ms = status.log_time_ms;
+    *listing = (struct listing){.items = json_array(), .now_ms = native_log_ms(call)};
+    query->now_ms = listing->now_ms;
     query->context = listing;
     service_query(call->agent->instance->service, MODEL_LIMITER, query, &result);
 }

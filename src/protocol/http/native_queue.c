@@ -39,16 +39,6 @@ void queue_done_reply(struct http_call *call, const struct result *result) {
     if (succeeded(call, result)) call_answer(call, 200, json_object());
 }
 
-static uint64_t log_time_ms(const struct http_call *call) {
-    struct service_status status;
-    service_status(call->agent->instance->service, &status);
-    return status.log_time_ms;
-}
-
-static uint64_t since(uint64_t now_ms, uint64_t then_ms) {
-    return now_ms > then_ms ? now_ms - then_ms : 0;
-}
-
 // ---- the queue itself
 
 void queue_configure_run(struct http_call *call) {
@@ -146,22 +136,6 @@ void queue_push_reply(struct http_call *call, const struct result *result) {
 
 // ---- claim
 
-static void set_body(json_t *json, struct bytes body) {
-    bool text =
-        memchr(body.data != NULL ? (const void *)body.data : "", 0, body.len) == NULL; // some readers take no NUL
-    json_t *words = text ? json_stringn(body.data != NULL ? (const char *)body.data : "", body.len) : NULL;
-    const char *member = "body";
-    if (words == NULL) { // no UTF-8
-        struct writer w;
-        writer_init(&w);
-        base64_write(&w, body);
-        words = json_stringn((const char *)w.data, w.len);
-        member = "body_base64";
-        writer_free(&w);
-    }
-    json_object_set_new(json, member, words);
-}
-
 static json_t *delivery_json(const struct queue_delivery *delivery, uint64_t now_ms) {
     json_t *json = json_object();
     json_object_set_new(json, "id", json_number(delivery->id));
@@ -169,15 +143,15 @@ static json_t *delivery_json(const struct queue_delivery *delivery, uint64_t now
     json_object_set_new(json, "key", json_bytes(delivery->key));
     json_object_set_new(json, "tries", json_number(delivery->tries));
     json_object_set_new(json, "priority", json_number(delivery->priority));
-    json_object_set_new(json, "age_ms", json_number(since(now_ms, delivery->pushed_ms)));
-    set_body(json, delivery->body);
+    json_object_set_new(json, "age_ms", json_number(native_until(delivery->pushed_ms, now_ms)));
+    native_set_bytes(json, "body", "body_base64", delivery->body);
     return json;
 }
 
 static void delivered(struct http_call *call, const struct queue_delivery *deliveries, size_t count,
                       uint64_t retry_after_ms) {
     json_t *json = json_object(), *messages = json_array();
-    uint64_t now_ms = count > 0 ? log_time_ms(call) : 0;
+    uint64_t now_ms = count > 0 ? native_log_ms(call) : 0;
     for (size_t i = 0; i < count; i++) json_array_append_new(messages, delivery_json(&deliveries[i], now_ms));
     json_object_set_new(json, "messages", messages);
     json_object_set_new(json, "retry_after_ms", json_number(retry_after_ms));
@@ -341,7 +315,7 @@ static void list_key(void *context, const struct queue_key_info *info) {
     json_object_set_new(json, "token", json_number(info->token));
     json_object_set_new(json, "session", json_number(info->session));
     json_object_set_new(json, "next", json_number(info->next));
-    json_object_set_new(json, "oldest_ms", json_number(since(listing->now_ms, info->oldest_ms)));
+    json_object_set_new(json, "oldest_ms", json_number(native_until(info->oldest_ms, listing->now_ms)));
     json_array_append_new(listing->items, json);
 }
 
@@ -350,15 +324,15 @@ static json_t *message_json(const struct listing *listing, const struct queue_me
     json_object_set_new(json, "id", json_number(info->id));
     json_object_set_new(json, "key", json_bytes(info->key));
     json_object_set_new(json, "priority", json_number(info->priority));
-    json_object_set_new(json, "age_ms", json_number(since(listing->now_ms, info->pushed_ms)));
-    set_body(json, info->body);
+    json_object_set_new(json, "age_ms", json_number(native_until(info->pushed_ms, listing->now_ms)));
+    native_set_bytes(json, "body", "body_base64", info->body);
     return json;
 }
 
 static void list_message(void *context, const struct queue_message_info *info) {
     struct listing *listing = context;
     json_t *json = message_json(listing, info);
-    json_object_set_new(json, "delay_ms", json_number(since(info->not_before_ms, listing->now_ms)));
+    json_object_set_new(json, "delay_ms", json_number(native_until(listing->now_ms, info->not_before_ms)));
     json_array_append_new(listing->messages, json);
 }
 
@@ -366,7 +340,7 @@ static void list_dead(void *context, const struct queue_message_info *info) {
     struct listing *listing = context;
     json_t *json = message_json(listing, info);
     json_object_set_new(json, "tries", json_number(info->tries));
-    json_object_set_new(json, "dead_ms", json_number(since(listing->now_ms, info->since_ms)));
+    json_object_set_new(json, "dead_ms", json_number(native_until(info->since_ms, listing->now_ms)));
     json_array_append_new(listing->items, json);
 }
 
@@ -378,7 +352,7 @@ static bool had_more(json_t *items, size_t limit) {
 }
 
 static json_t *list_of(struct http_call *call, const char *member, struct queue_query *query) {
-    struct listing listing = {.items = json_array(), .messages = json_array(), .now_ms = log_time_ms(call)};
+    struct listing listing = {.items = json_array(), .messages = json_array(), .now_ms = native_log_ms(call)};
     size_t limit = call_number(call, "limit");
     struct result result;
     query->max = limit + 1;
