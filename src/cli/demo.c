@@ -23,7 +23,8 @@
 #define PORT_LAST 32000u
 #define RESULT_BYTES_MAX 65536u
 
-static const struct demo_row *const demos[] = {&demo_payment, &demo_result};
+static const struct demo_row *const demos[] = {&demo_payment, &demo_order,  &demo_lock, &demo_stock,
+                                               &demo_limit,   &demo_result, &demo_ids,  &demo_consumer};
 #define DEMO_COUNT (sizeof demos / sizeof demos[0])
 
 // ---- ports
@@ -160,6 +161,13 @@ static json_t *result_of(int pipe, pid_t pid) {
     return json;
 }
 
+static const char *verdict(const json_t *json) {
+    if (json == NULL) return "it did not come to its end";
+    if (!json_is_true(json_object_get(json, "usual_failed"))) return "the usual way did not fail as told";
+    if (!json_is_true(json_object_get(json, "ours_held"))) return "Parley did not hold";
+    return "the usual way failed as told, Parley held";
+}
+
 // true: the usual way failed as told, and ours held.
 static bool run_demo(const struct demo_row *row, unsigned base_port, bool raw) {
     const char *temporary = getenv("TMPDIR");
@@ -186,17 +194,13 @@ static bool run_demo(const struct demo_row *row, unsigned base_port, bool raw) {
     } // all that it started dies with it, and comes here
     bool good = json_is_true(json_object_get(json, "usual_failed")) && json_is_true(json_object_get(json, "ours_held"));
     unsigned long long took_ms = (unsigned long long)(native_now_ms() - began_ms);
-    if (json == NULL) json = json_pack("{s:s,s:b,s:b}", "demo", row->name, "usual_failed", 0, "ours_held", 0);
     if (raw) {
+        if (json == NULL) json = json_pack("{s:s,s:b,s:b}", "demo", row->name, "usual_failed", 0, "ours_held", 0);
         json_object_set_new(json, "took_ms", json_integer((json_int_t)took_ms));
         json_dumpf(json, stdout, JSON_COMPACT);
         printf("\n");
     } else {
-        printf("%s: %s (%llu.%llu s)\n\n", good ? "ok" : "FAILED",
-               good                                                  ? "the usual way failed as told, Parley held"
-               : json_is_true(json_object_get(json, "usual_failed")) ? "Parley did not hold"
-                                                                     : "the usual way did not fail as told",
-               took_ms / 1000, took_ms % 1000 / 100);
+        printf("%s: %s (%llu.%llu s)\n\n", good ? "ok" : "FAILED", verdict(json), took_ms / 1000, took_ms % 1000 / 100);
     }
     json_decref(json);
     if (good || interrupted)
