@@ -59,6 +59,8 @@ static unsigned free_ports(void) { // 0: there are none
 
 static bool is_ready(struct demo *demo, const void *context) {
     struct native_answer answer;
+    for (size_t i = 0; i < DEMO_NODES; i++)
+        if (waitpid(demo->pids[i], NULL, WNOHANG) != 0) demo_fail("node %zu ended: see its log", i + 1);
     // One session of one write: a leader is there, and a majority has it on disk.
     bool ready = native_call(&demo->client, "session/create", json_pack("{s:i}", "ttl_ms", 2000), NATIVE_TIMEOUT_MS,
                              native_now_ms(), &answer);
@@ -129,8 +131,21 @@ static _Noreturn void demo_process(const struct demo_row *row, const char *folde
 // ---- around it
 
 static volatile sig_atomic_t interrupted;
+static sigset_t unblocked; // the signals that this command was started with
 static void on_signal(int signal) {
     interrupted = signal;
+}
+
+static void take_signals(void (*handler)(int signal), int how) {
+    const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = handler};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        sigaction(signals[i], &action, NULL);
+        sigaddset(&set, signals[i]);
+    }
+    sigprocmask(how, &set, how == SIG_BLOCK ? &unblocked : NULL);
 }
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *at) {
@@ -144,8 +159,10 @@ static json_t *result_of(int pipe, pid_t pid) {
     uint64_t until_ms = native_now_ms() + DEMO_MS_MAX;
     for (;;) {
         uint64_t now_ms = native_now_ms();
+        uint64_t left_ms = now_ms < until_ms && !interrupted ? until_ms - now_ms : 0;
+        struct timespec left = {.tv_sec = (time_t)(left_ms / 1000), .tv_nsec = (long)(left_ms % 1000 * 1000000)};
         struct pollfd fd = {.fd = pipe, .events = POLLIN};
-        int ready = now_ms < until_ms && !interrupted ? poll(&fd, 1, (int)(until_ms - now_ms)) : 0;
+        int ready = ppoll(&fd, 1, &left, &unblocked); // signals come here and nowhere else
         if (ready < 0 && errno == EINTR) continue;
         if (ready <= 0) {
             if (!interrupted) fprintf(stderr, "parley demo: not done after %u s\n", DEMO_MS_MAX / 1000);
@@ -185,6 +202,7 @@ static bool run_demo(const struct demo_row *row, unsigned base_port, bool raw) {
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent) _exit(EXIT_FATAL);
+        take_signals(SIG_DFL, SIG_UNBLOCK);
         demo_process(row, folder, base_port, raw, ends[1]);
     }
     close(ends[1]);
@@ -230,10 +248,7 @@ static int run_all(unsigned base_port, bool raw) {
 }
 
 static int dispatch(const struct option_table *table, const char *name, unsigned base_port, bool raw) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    take_signals(on_signal, SIG_BLOCK);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (strcmp(name, "all") == 0) return run_all(base_port, raw);
     for (size_t i = 0; i < DEMO_COUNT; i++)
