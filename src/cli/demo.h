@@ -41,7 +41,7 @@ struct demo_row {
     bool (*run_ours)(struct demo *demo);  // true: it held
 };
 extern const struct demo_row demo_payment, demo_result, demo_order, demo_consumer, demo_lock, demo_stock, demo_limit,
-    demo_ids, demo_config;
+    demo_ids, demo_config, demo_session, demo_naming;
 
 // ---- the story
 void demo_say(const struct demo *demo, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -573,6 +573,7 @@ test_demos_fail_and_hold_as_told() {
     demo_facts ids "\"ids\":10000,\"given_twice\":$twice" \
         '"ids":800,"given_twice":0,"not_in_order":0,"invoices":10,"numbers_missing":0'
     demo_facts consumer '"messages":10,"handled":7,"lost":3' '"messages":10,"handled":10,"lost":0'
+    demo_facts session '"dead_but_on_duty":1,"taken_over":0' '"taken_over":1,"token_grew":1'
     [ "$DEMOS" -eq "$listed" ] || fail "$listed demos are listed, and $DEMOS were looked at"
     no_demo_is_left || fail "processes or folders were left behind"
 }
