@@ -95,6 +95,10 @@ static void barrier_query_model(const void *model, const void *asked, struct res
     const struct items *items = query->barrier ? &state->barriers : &state->latches;
     const struct item *at = items_page_first(items, &query->page);
     *result = (struct result){.model = MODEL_BARRIER};
+    if (query->session != 0) {
+        barrier_show_session(state, query);
+        return;
+    }
     for (size_t left = query->page.max; at && left > 0; at = items_page_next(&query->page, at), left--) {
         if (query->barrier)
             barrier_show(state, at, query);

@@ -71,7 +71,7 @@ struct barrier_event {
 };
 
 // Query: a page of barriers, or of latches. With a page of one name and `place`: its places in the order in which they
-// came.
+// came. Or the places of one session, each behind its barrier.
 enum barrier_place_state { PLACE_WAITS, PLACE_INSIDE, PLACE_LEAVES };
 struct barrier_info {
     struct bytes name;
@@ -89,6 +89,7 @@ struct latch_info {
 };
 struct barrier_query {
     struct items_page page;
+    uint64_t session; // not 0: instead of a page
     void (*barrier)(void *context, const struct barrier_info *info);
     void (*place)(void *context, const struct barrier_place_info *info);
     void (*latch)(void *context, const struct latch_info *info);

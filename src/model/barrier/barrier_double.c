@@ -329,23 +329,36 @@ void barrier_end_session(struct barrier_state *state, struct apply *apply, uint6
 
 // ---- queries and load
 
-void barrier_show(const struct barrier_state *state, const struct item *item, const struct barrier_query *query) {
-    const struct barrier *barrier = CONTAINER_OF_CONST(item, struct barrier, item);
-    struct barrier_info info = {.name = item_name(item),
+static void show_barrier(const struct barrier *barrier, const struct barrier_query *query) {
+    struct barrier_info info = {.name = item_name(&barrier->item),
                                 .round = barrier->round,
                                 .size = barrier->size,
                                 .waiting = barrier->waiting,
                                 .inside = barrier->inside,
                                 .leaving = barrier->leaving};
     query->barrier(query->context, &info);
+}
+
+static void show_place(const struct place *place, const struct barrier_query *query) {
+    struct barrier_place_info info = {.member = member_of(place),
+                                      .session = place->session,
+                                      .ticket = place->ticket,
+                                      .since_ms = place->since_ms,
+                                      .state = place->state};
+    query->place(query->context, &info);
+}
+
+void barrier_show(const struct barrier_state *state, const struct item *item, const struct barrier_query *query) {
+    const struct barrier *barrier = CONTAINER_OF_CONST(item, struct barrier, item);
+    show_barrier(barrier, query);
     if (query->place == NULL) return;
-    EACH_PLACE(state, barrier, place, next) {
-        struct barrier_place_info one = {.member = member_of(place),
-                                         .session = place->session,
-                                         .ticket = place->ticket,
-                                         .since_ms = place->since_ms,
-                                         .state = place->state};
-        query->place(query->context, &one);
+    EACH_PLACE(state, barrier, place, next) show_place(place, query);
+}
+
+void barrier_show_session(const struct barrier_state *state, const struct barrier_query *query) {
+    for (struct place *place = first_of(state, query->session, 0); place; place = next_of(place)) {
+        show_barrier(place->barrier, query);
+        show_place(place, query);
     }
 }
 

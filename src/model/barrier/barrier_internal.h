@@ -61,6 +61,7 @@ int barrier_apply_cancel(struct barrier_state *state, struct apply *apply, uint6
 void barrier_end_session(struct barrier_state *state, struct apply *apply, uint64_t session);
 void place_time_out(struct barrier_state *state, struct apply *apply, struct place *place);
 void barrier_show(const struct barrier_state *state, const struct item *item, const struct barrier_query *query);
+void barrier_show_session(const struct barrier_state *state, const struct barrier_query *query);
 bool barrier_load(struct barrier_state *state, struct reader *r);
 bool place_load(struct barrier_state *state, struct reader *r);
 void places_free(struct barrier_state *state);

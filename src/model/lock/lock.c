@@ -212,6 +212,7 @@ static void tell(const struct lock_state *state, struct apply *apply, const stru
                                .token = claim->token,
                                .loss = loss,
                                .reason = reason,
+                               .since_ms = claim->since_ms,
                                .version = claim->value ? claim->value->version : 0,
                                .value = claim_value(claim)};
     if (apply->emit) apply->emit(apply->emit_context, MODEL_LOCK, &event);
@@ -403,30 +404,44 @@ bool lock_verify(const void *model, struct bytes name, uint64_t token) {
     return false;
 }
 
+static void show_claim(const struct claim *claim, const struct lock_query *query) {
+    struct lock_claim_info info = {.owner = owner_text(claim->owner),
+                                   .session = claim->owner->session,
+                                   .place = claim->number,
+                                   .ticket = claim->ticket,
+                                   .token = claim->token,
+                                   .mode = claim->mode,
+                                   .permits = claim->permits,
+                                   .holds = claim->holds,
+                                   .ttl_ms = claim->ttl_ms,
+                                   .due_ms = claim->due.item.at != 0 ? claim->due.item.time : 0,
+                                   .since_ms = claim->since_ms,
+                                   .version = claim->value ? claim->value->version : 0,
+                                   .value = claim_value(claim)};
+    query->claim(query->context, &info);
+}
+
 static void show_claims(const struct list *claims, const struct lock_query *query) {
-    for (const struct list *at = claims->next; at != claims; at = at->next) {
-        const struct claim *claim = CONTAINER_OF_CONST(at, struct claim, of_lock);
-        struct lock_claim_info info = {.owner = owner_text(claim->owner),
-                                       .session = claim->owner->session,
-                                       .place = claim->number,
-                                       .ticket = claim->ticket,
-                                       .token = claim->token,
-                                       .mode = claim->mode,
-                                       .permits = claim->permits,
-                                       .holds = claim->holds,
-                                       .ttl_ms = claim->ttl_ms,
-                                       .due_ms = claim->due.item.at != 0 ? claim->due.item.time : 0,
-                                       .since_ms = claim->since_ms,
-                                       .version = claim->value ? claim->value->version : 0,
-                                       .value = claim_value(claim)};
-        query->claim(query->context, &info);
-    }
+    for (const struct list *at = claims->next; at != claims; at = at->next)
+        show_claim(CONTAINER_OF_CONST(at, struct claim, of_lock), query);
+}
+
+static void show_lock(const struct lock *lock, const struct lock_query *query) {
+    if (query->lock)
+        query->lock(query->context, lock_name(lock), lock->mode, lock->total, lock->holder_count, lock->waiter_count);
 }
 
 static void lock_query_model(const void *model, const void *asked, struct result *result) {
     const struct lock_state *state = model;
     const struct lock_query *query = asked;
     *result = (struct result){.model = MODEL_LOCK};
+    if (query->session != 0) {
+        for (const struct claim *claim = first_of(state, query->session); claim; claim = next_of(claim)) {
+            show_lock(claim->lock, query);
+            show_claim(claim, query);
+        }
+        return;
+    }
     for (const struct list *at = state->all.next; at != &state->all; at = at->next) {
         const struct lock *lock = CONTAINER_OF_CONST(at, struct lock, all);
         if (query->name.len > 0) {
@@ -434,9 +449,7 @@ static void lock_query_model(const void *model, const void *asked, struct result
             at = state->all.prev; // the only one
         }
         if (lock == NULL) break;
-        if (query->lock)
-            query->lock(query->context, lock_name(lock), lock->mode, lock->total, lock->holder_count,
-                        lock->waiter_count);
+        show_lock(lock, query);
         if (query->claim == NULL || query->name.len == 0) continue;
         show_claims(&lock->holders, query);
         show_claims(&lock->waiters, query);

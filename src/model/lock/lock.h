@@ -95,10 +95,12 @@ struct lock_event {
     enum lock_loss loss;
     struct bytes reason; // BROKEN
     uint64_t version;    // LEADER
+    uint64_t since_ms;   // log time: of the grant, or of the beginning of a wait
     struct bytes value;
 };
 
-// Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL.
+// Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL; or the claims of
+// one session in the order in which it asked, each behind its lock.
 struct lock_claim_info {
     struct bytes owner;
     uint64_t session, place, ticket, token; // token 0: waits. place: the order in which they came
@@ -110,6 +112,7 @@ struct lock_claim_info {
 };
 struct lock_query {
     struct bytes name;
+    uint64_t session; // not 0: all that it holds and waits for
     void (*lock)(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
                  uint32_t waiters);
     void (*claim)(void *context, const struct lock_claim_info *claim);
