@@ -139,7 +139,7 @@ static bool acquire(struct lock_claim *run, uint64_t begin_ms, struct native_ans
         uint64_t give_up_ms = now_ms + (wait_ms > NATIVE_TIMEOUT_MS ? wait_ms : NATIVE_TIMEOUT_MS);
         if (native_call(run->client, operation, acquire_body(run, wait_ms), answer_ms, give_up_ms, answer)) return true;
         const char *error = native_error_name(answer);
-        if (strcmp(error, "session-moved") != 0 && strcmp(error, "cancelled") != 0) return false;
+        if (strcmp(error, "session-moved") != 0 && strcmp(error, "superseded") != 0) return false;
         native_answer_free(answer);
     }
 }

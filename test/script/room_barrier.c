@@ -34,7 +34,10 @@ static void told(void *context, uint8_t model, const void *event) {
     } else if (barrier->type == BARRIER_EVENT_LEFT) {
         fprintf(s->events, "%s\n", barrier->over ? "all have left" : "waits no longer for the others");
     } else {
-        fprintf(s->events, "%s\n", barrier->type == BARRIER_EVENT_TIMED_OUT ? "timed out" : "cancelled");
+        fprintf(s->events, "%s\n",
+                barrier->type == BARRIER_EVENT_TIMED_OUT    ? "timed out"
+                : barrier->type == BARRIER_EVENT_SUPERSEDED ? "superseded"
+                                                            : "cancelled");
     }
 }
 

@@ -14,7 +14,7 @@ static const struct barrier_result *out(const struct native *n) {
 }
 
 static void on_event(void *context, uint8_t model, const void *event) {
-    static const char *const types[] = {"entered", "left", "timed out", "cancelled", "latch"};
+    static const char *const types[] = {"entered", "left", "timed out", "cancelled", "superseded", "latch"};
     struct native *n = context;
     const struct barrier_event *e = event;
     size_t len = strlen(n->events);
@@ -166,7 +166,7 @@ static void waiting_ends_in_time_or_by_word(void **state) {
     enter(&n, 1);
     uint64_t first = out(&n)->ticket;
     assert_int_equal(enter(&n, 1), 0); // asked again: the older request is told
-    expect(&n, "%llu cancelled\n", first, 0);
+    expect(&n, "%llu superseded\n", first, 0);
     uint64_t ticket = out(&n)->ticket;
     assert_true(ticket > first);
     assert_int_equal(cancel(&n, "x", 1, "", first), BARRIER_NOT_FOUND);

@@ -28,7 +28,7 @@ struct kit {
 };
 
 static void on_event(void *context, uint8_t model, const void *event) {
-    static const char *const types[] = {"granted", "lost", "timed out", "cancelled", "leads"};
+    static const char *const types[] = {"granted", "lost", "timed out", "cancelled", "superseded", "leads"};
     struct kit *k = context;
     const struct lock_event *e = event;
     size_t len = strlen(k->events), name = e->name.data[0] == 'x' ? 0 : 1;
@@ -164,7 +164,7 @@ static void campaign_once_more_changes_the_value(void **state) {
     uint64_t token = k.out.token;
     campaign(&k, 2, "b", "2");
     assert_int_equal(campaign(&k, 2, "b", "3"), 0);
-    assert_string_equal(k.events, "b cancelled x\n"); // the older request; its place stays
+    assert_string_equal(k.events, "b superseded x\n"); // the older request; its place stays
     assert_int_equal(campaign(&k, 1, "a", "1"), 0);
     assert_string_equal(k.events, "");
     assert_true(k.out.token == token && k.out.version == token);

@@ -56,11 +56,12 @@ struct barrier_result { // value of every operation
 };
 
 enum barrier_event_type {
-    BARRIER_EVENT_ENTERED,   // ticket: round
-    BARRIER_EVENT_LEFT,      // ticket: over
-    BARRIER_EVENT_TIMED_OUT, // ticket, of ENTER: it is in line no longer
-    BARRIER_EVENT_CANCELLED, // ticket: it asked again, or cancelled
-    BARRIER_EVENT_LATCH,     // latch: it is at zero, or gone
+    BARRIER_EVENT_ENTERED,    // ticket: round
+    BARRIER_EVENT_LEFT,       // ticket: over
+    BARRIER_EVENT_TIMED_OUT,  // ticket, of ENTER: it is in line no longer
+    BARRIER_EVENT_CANCELLED,  // ticket
+    BARRIER_EVENT_SUPERSEDED, // ticket: a newer request of the member took its place
+    BARRIER_EVENT_LATCH,      // latch: it is at zero, or gone
 };
 struct barrier_event {
     enum barrier_event_type type;

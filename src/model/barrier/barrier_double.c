@@ -156,7 +156,7 @@ static void tell(struct apply *apply, const struct place *place, enum barrier_ev
 
 // The same member asks for what it waits for already: the older request is told, the place stays.
 static void place_again(struct barrier_state *state, struct apply *apply, struct place *place) {
-    tell(apply, place, BARRIER_EVENT_CANCELLED, false);
+    tell(apply, place, BARRIER_EVENT_SUPERSEDED, false);
     place->ticket = ++state->words[WORD_NUMBER];
     items_changed(&state->places, &place->item);
 }

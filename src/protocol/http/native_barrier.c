@@ -235,7 +235,11 @@ static void on_event(struct http_instance *instance, const void *value) {
         else if (event->type == BARRIER_EVENT_LEFT)
             left(call, event->over);
         else
-            call_fail(call, event->type == BARRIER_EVENT_TIMED_OUT ? "timed-out" : "cancelled", NULL, NULL);
+            call_fail(call,
+                      event->type == BARRIER_EVENT_TIMED_OUT    ? "timed-out"
+                      : event->type == BARRIER_EVENT_SUPERSEDED ? "superseded"
+                                                                : "cancelled",
+                      NULL, NULL);
     }
 }
 
@@ -355,7 +359,7 @@ static const struct native_operation operations[] = {
               "wait. A member whose session ends has left.",
      .fields = enter_fields,
      .answer = enter_answer,
-     .errors = "busy timed-out cancelled kind limit session-expired session-moved ",
+     .errors = "busy timed-out cancelled superseded kind limit session-expired session-moved ",
      .run = enter_run,
      .reply = member_reply,
      .gone = enter_gone},
@@ -363,7 +367,7 @@ static const struct native_operation operations[] = {
      .about = "Leaves, and may wait until all have left. May be asked again.",
      .fields = leave_fields,
      .answer = leave_answer,
-     .errors = "cancelled limit session-expired session-moved ",
+     .errors = "superseded limit session-expired session-moved ",
      .run = leave_run,
      .reply = member_reply},
     {.path = "/v1/barrier/show",

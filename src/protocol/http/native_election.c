@@ -217,7 +217,11 @@ static void on_event(struct http_instance *instance, const void *value) {
         if (event->type == LOCK_EVENT_GRANTED)
             elected(call, event->token, event->version, event->ticket);
         else
-            call_fail(call, event->type == LOCK_EVENT_TIMED_OUT ? "timed-out" : "cancelled", NULL, NULL);
+            call_fail(call,
+                      event->type == LOCK_EVENT_TIMED_OUT    ? "timed-out"
+                      : event->type == LOCK_EVENT_SUPERSEDED ? "superseded"
+                                                             : "cancelled",
+                      NULL, NULL);
     }
 }
 
@@ -307,7 +311,7 @@ static const struct native_operation operations[] = {
               "and watched as a lock's: /v1/lock/verify, /v1/lock/watch (and /v1/lock/break for operators).",
      .fields = campaign_fields,
      .answer = campaign_answer,
-     .errors = "busy timed-out cancelled deadlock kind limit session-expired session-moved ",
+     .errors = "busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
      .run = campaign_run,
      .reply = campaign_reply,
      .gone = campaign_gone},
