@@ -25,7 +25,7 @@ static void *barrier_create(void) {
 
 static void barrier_destroy(void *model) {
     struct barrier_state *state = model;
-    places_free(state);
+    barrier_free_places(state);
     items_free(&state->barriers);
     items_free(&state->latches);
     items_free(&state->requests.items);

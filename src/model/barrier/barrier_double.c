@@ -133,7 +133,7 @@ static void place_remove(struct barrier_state *state, struct place *place) {
     items_remove(&state->places, &place->item);
 }
 
-void places_free(struct barrier_state *state) {
+void barrier_free_places(struct barrier_state *state) {
     for (struct item *item; (item = items_first(&state->places)) != NULL;) place_remove(state, place_of(item));
 }
 

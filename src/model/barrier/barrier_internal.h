@@ -64,7 +64,7 @@ void barrier_show(const struct barrier_state *state, const struct item *item, co
 void barrier_show_session(const struct barrier_state *state, const struct barrier_query *query);
 bool barrier_load(struct barrier_state *state, struct reader *r);
 bool place_load(struct barrier_state *state, struct reader *r);
-void places_free(struct barrier_state *state);
+void barrier_free_places(struct barrier_state *state);
 
 // barrier_latch.c
 extern const struct item_kind latch_kind;
