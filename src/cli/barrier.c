@@ -1,8 +1,8 @@
-// `parley barrier`: latches for scripts; shows barriers and latches.
+// `parley barrier`: runs a command inside of a double barrier; latches for scripts; shows both.
 #include "model/barrier/barrier.h"
 #include "base/alloc.h"
 #include "cli/commands.h"
-#include "cli/native_client.h"
+#include "cli/lock.h"
 #include "cli/options.h"
 #include "protocol/http/native.h"
 #include "server/server.h"
@@ -16,7 +16,7 @@
 #define MARGIN_MS 5000u
 
 struct texts {
-    const char *server, *by, *request, *wait, *ttl;
+    const char *server, *by, *request, *wait, *ttl, *members, *grace;
     bool json;
 };
 
@@ -137,13 +137,34 @@ static int latch(const struct option_table *table, const struct texts *t, struct
     return options_wrong(table, "wanted: latch list, set NAME COUNT, down NAME, wait NAME, or delete NAME");
 }
 
+static int run(const struct option_table *table, const struct texts *t, struct native_client *client, char **arguments,
+               size_t count, char **command) {
+    struct lock_options o = {.who = "parley barrier",
+                             .command = command,
+                             .ttl_ms = NATIVE_SESSION_TTL_MS_DEFAULT,
+                             .wait_ms = BARRIER_WAIT_MS_MAX,
+                             .grace_ms = HELD_GRACE_MS_DEFAULT,
+                             .json = t->json};
+    if (count != 2 || strcmp(arguments[0], "run") != 0 || command[0] == NULL)
+        return options_wrong(table, "wanted: run NAME --members N -- CMD");
+    o.name = arguments[1];
+    if (t->members == NULL || !options_u64(t->members, 1, BARRIER_SIZE_MAX, &o.members))
+        return options_wrong(table, "--members is a number from 1 to %u", BARRIER_SIZE_MAX);
+    if (!options_u64(t->ttl, NATIVE_SESSION_TTL_MS_MIN, NATIVE_SESSION_TTL_MS_MAX, &o.ttl_ms))
+        return options_wrong(table, "--ttl is of %u to %u ms", NATIVE_SESSION_TTL_MS_MIN, NATIVE_SESSION_TTL_MS_MAX);
+    if (!options_u64(t->wait, 0, BARRIER_WAIT_MS_MAX, &o.wait_ms) || !options_u64(t->grace, 0, 3600000, &o.grace_ms))
+        return options_wrong(table, "--wait is of 0 to %llu ms, --grace of 0 to 3600000", BARRIER_WAIT_MS_MAX);
+    return lock_run(client, &o);
+}
+
 static int dispatch(const struct option_table *table, const struct texts *t, struct native_client *client,
-                    char **arguments, size_t count) {
+                    char **arguments, size_t count, char **command) {
+    if (command != NULL) return run(table, t, client, arguments, count, command);
     const char *verb = arguments[0];
     if (strcmp(verb, "list") == 0 && count == 1) return list(client, t->json);
     if (strcmp(verb, "show") == 0 && count == 2) return show(client, arguments[1], t->json);
     if (strcmp(verb, "latch") == 0 && count > 1) return latch(table, t, client, arguments + 1, count - 1);
-    return options_wrong(table, "wanted: list, show NAME, or latch ...");
+    return options_wrong(table, "wanted: run NAME --members N -- CMD, list, show NAME, or latch ...");
 }
 
 int barrier_main(int argc, char **argv) {
@@ -152,15 +173,21 @@ int barrier_main(int argc, char **argv) {
         {"server", 0, "ADDR[,ADDR...]", "HTTP addresses of nodes [localhost:7450]", &t.server, NULL},
         {"by", 0, "N", "latch down: counts so many [1]", &t.by, NULL},
         {"request", 0, "ID", "latch down: a repeat under the same ID counts once", &t.request, NULL},
-        {"wait", 0, "MS", "latch wait: so long at most [for ever]", &t.wait, NULL},
-        {"ttl", 0, "MS", "latch set: it is deleted after so long [never]", &t.ttl, NULL},
+        {"wait", 0, "MS", "run, latch wait: so long at most [for ever]", &t.wait, NULL},
+        {"members", 0, "N", "run: so many begin together; all who use the barrier say the same", &t.members, NULL},
+        {"ttl", 0, "MS", "latch set: it is deleted after so long [never]; run: who is gone has left after it [15000]",
+         &t.ttl, NULL},
+        {"grace", 0, "MS", "run: from SIGTERM to SIGKILL when the session is lost [3000]", &t.grace, NULL},
         {"json", 0, NULL, "JSON", NULL, &t.json}};
     const struct option_table table = {
         "barrier",
-        "parley barrier list | show NAME | latch list | latch set NAME COUNT | latch (down|wait|delete) NAME",
-        "Countdown latches: `wait` ends when as many have counted down as the latch was set to, with exit code 75 if\n"
-        "that was not in time. Double barriers belong to sessions of programs (/v1/barrier in docs/native.md); here\n"
-        "they are shown.",
+        "parley barrier run NAME --members N [FLAGS] -- CMD [ARGUMENT...] | list | show NAME | latch list | latch set "
+        "NAME COUNT | latch (down|wait|delete) NAME",
+        "run: a double barrier: CMD begins when N have come, and this ends when all of their commands have ended, or\n"
+        "their sessions; the round is in PARLEY_ROUND. The exit code is CMD's own (128 + N after signal N); 75 when "
+        "the\n"
+        "others did not come in time, 76 when the session was lost. Latches: `wait` ends when as many have counted\n"
+        "down as the latch was set to, with exit code 75 if that was not in time.",
         rows,
         sizeof rows / sizeof rows[0],
         1,
@@ -168,9 +195,15 @@ int barrier_main(int argc, char **argv) {
     static struct native_client client;
     char **arguments = mem_alloc((size_t)argc * sizeof *arguments), error[512];
     size_t count;
+    char **command = NULL;
+    for (int i = 1; i < argc && command == NULL; i++) {
+        if (strcmp(argv[i], "--") != 0) continue;
+        command = argv + i + 1;
+        argc = i;
+    }
     int code = options_read(&table, argc, argv, arguments, &count);
     if (code < 0 && !native_client_init(&client, t.server, error)) code = options_wrong(&table, "--server: %s", error);
-    if (code < 0) code = dispatch(&table, &t, &client, arguments, count);
+    if (code < 0) code = dispatch(&table, &t, &client, arguments, count, command);
     mem_free(arguments);
     return code;
 }

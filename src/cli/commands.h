@@ -13,7 +13,7 @@
     X(lock, "run a command while a lock is held; show locks, or break one")                                            \
     X(elect, "run commands as an election's leader or follower; show who leads")                                       \
     X(session, "list sessions, show what one holds, or end one")                                                       \
-    X(barrier, "set, count down and await latches; show barriers")                                                     \
+    X(barrier, "run a command inside of a double barrier; set, count down and await latches")                          \
     X(once, "run a command once for a key; who comes later gets its output and exit code")                             \
     X(sequence, "give numbers that are given once; show, make or set sequences")                                       \
     X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \

@@ -30,7 +30,8 @@ static const struct {
      "--server --value --candidate --on-leader --on-follower --wait --try --ttl --grace --delay --show --watch "
      "--json --help"},
     {"session", "list show end --server --json --help"},
-    {"barrier", "list show latch set down wait delete --server --by --request --wait --ttl --json --help"},
+    {"barrier",
+     "run list show latch set down wait delete --server --members --by --request --wait --ttl --grace --json --help"},
     {"once", "--server --wait --try --ttl --lease --grace --fingerprint --retry-failed --json --help"},
     {"sequence",
      "next list show create set --server --count --gapless --key --ttl --start --step --ceiling --block-max "

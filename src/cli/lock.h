@@ -9,6 +9,7 @@ struct lock_options {
     const char *who; // "parley lock", for messages
     const char *name;
     const char *value; // not NULL: an election's
+    uint64_t members;  // not 0: a barrier's, which is entered instead; the token is the round
     const char *owner; // NULL: "HOST pid PID"
     char **command;    // NULL-terminated
     uint64_t ttl_ms, wait_ms, grace_ms, delay_ms, permits, total;

@@ -115,6 +115,11 @@ static json_t *acquire_body(const struct lock_claim *run, uint64_t wait_ms) {
     const struct lock_options *o = run->options;
     json_t *body = with_session(run);
     json_object_set_new(body, "name", json_string(o->name));
+    if (o->members != 0) {
+        json_object_set_new(body, "members", json_integer((json_int_t)o->members));
+        json_object_set_new(body, "wait_ms", json_integer((json_int_t)wait_ms));
+        return body;
+    }
     json_object_set_new(body, o->value != NULL ? "candidate" : "owner", json_string(run->owner));
     json_object_set_new(body, "wait_ms", json_integer((json_int_t)wait_ms));
     json_object_set_new(body, "delay_ms", json_integer((json_int_t)o->delay_ms));
@@ -131,7 +136,9 @@ static json_t *acquire_body(const struct lock_claim *run, uint64_t wait_ms) {
 // A session that moved, or a request that an older one of ours took the place of: asked again. A place in line stays
 // the session's.
 static bool acquire(struct lock_claim *run, uint64_t begin_ms, struct native_answer *answer) {
-    const char *operation = run->options->value != NULL ? "election/campaign" : "lock/acquire";
+    const char *operation = run->options->members != 0    ? "barrier/enter"
+                            : run->options->value != NULL ? "election/campaign"
+                                                          : "lock/acquire";
     uint64_t until_ms = begin_ms + run->options->wait_ms;
     for (;;) {
         uint64_t now_ms = native_now_ms(), wait_ms = until_ms > now_ms ? until_ms - now_ms : 0;
@@ -167,7 +174,8 @@ static bool try_session(struct lock_claim *run, uint64_t begin_ms, uint64_t unti
     *again = false;
     if (!make_session(run, until_ms, answer)) return false;
     if (acquire(run, begin_ms, answer)) {
-        run->token = json_integer_value(json_object_get(answer->json, "token"));
+        const char *number = run->options->members != 0 ? "round" : "token";
+        run->token = json_integer_value(json_object_get(answer->json, number));
         native_answer_free(answer);
         if (confirm(run, answer)) return true;
         *again = true;
@@ -231,6 +239,7 @@ static void *watch(void *context) {
 
 static void started(void *context) {
     pthread_t watcher;
+    if (((struct lock_claim *)context)->options->members != 0) return; // only its session's end ends it
     ((struct lock_claim *)context)->users++;
     if (!held_thread(&watcher, watch, context)) no_thread(context);
     pthread_detach(watcher);
@@ -266,8 +275,10 @@ static void set_environment(const struct lock_claim *run) {
     const struct lock_options *o = run->options;
     char token[32];
     snprintf(token, sizeof token, "%lld", (long long)run->token);
-    setenv(o->value != NULL ? "PARLEY_TOKEN" : "PARLEY_LOCK_TOKEN", token, 1);
-    setenv(o->value != NULL ? "PARLEY_ELECTION" : "PARLEY_LOCK_NAME", o->name, 1);
+    const char *number = o->members != 0 ? "PARLEY_ROUND" : o->value != NULL ? "PARLEY_TOKEN" : "PARLEY_LOCK_TOKEN";
+    const char *name = o->members != 0 ? "PARLEY_BARRIER" : o->value != NULL ? "PARLEY_ELECTION" : "PARLEY_LOCK_NAME";
+    setenv(number, token, 1);
+    setenv(name, o->name, 1);
     if (o->value == NULL) return;
     setenv("PARLEY_LEADER", run->owner, 1);
     setenv("PARLEY_VALUE", o->value, 1);
@@ -278,12 +289,31 @@ int lock_claim_hold(struct lock_claim *run) {
     return held_run(&run->held);
 }
 
+// Waits until all have left the barrier, while the session lives.
+static void leave(struct lock_claim *run) {
+    for (bool over = false; !over;) {
+        struct native_answer answer;
+        json_t *body = with_session(run);
+        json_object_set_new(body, "name", json_string(run->options->name));
+        json_object_set_new(body, "round", json_integer(run->token));
+        json_object_set_new(body, "wait_ms", json_integer(WATCH_MS));
+        bool left = native_call(run->client, "barrier/leave", body, WATCH_MS + WAIT_MARGIN_MS,
+                                native_now_ms() + NATIVE_TIMEOUT_MS, &answer);
+        const char *error = native_error_name(&answer);
+        bool again = strcmp(error, "session-moved") == 0 || strcmp(error, "superseded") == 0;
+        if (!left && !again) lock_tell(run, "not-left", "%s: %s", run->options->name, answer.error);
+        over = left ? json_is_true(json_object_get(answer.json, "over")) : !again;
+        native_answer_free(&answer);
+    }
+}
+
 int lock_run(struct native_client *client, const struct lock_options *options) {
     struct lock_claim *run = lock_claim_new(client, options);
     int code = LOCK_EXIT_NOT_GOT;
     if (lock_claim_get(run)) {
         if (options->json) lock_tell(run, "got", "%s is held", options->name);
         code = lock_claim_hold(run);
+        if (options->members != 0 && code != HELD_EXIT_LOST) leave(run);
         lock_claim_end(run);
     }
     lock_claim_drop(run);

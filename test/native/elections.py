@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from run import Asking, KeptAlive, good, refused, session, test, until
+from run import Asking, KeptAlive, ask, good, refused, session, test, until
 
 from limits_queues import Anywhere
 
@@ -197,6 +197,34 @@ def barrier_lets_all_in_and_out_together(c):
         until("two leave", lambda: good(c.http(), "barrier/show", name="b")["leaving"] == 2)
         assert all(x.answer()["over"] for x in leave), "the third one's session ended, so it has left"
         assert good(c.http(), "barrier/leave", name="b", session=a.session, round=round_, wait_ms=1000)["over"], "a retry"
+
+
+@test(1)
+def commands_begin_and_end_together(c):
+    trace = c.folder + "/together"
+    script = "echo in $PARLEY_BARRIER $PARLEY_ROUND >>%s; sleep 0.%%d; echo out >>%s" % (trace, trace)
+
+    def run(i, *flags):
+        return c.command("barrier", "run", "step", "--members", "3", "--server", c.servers(), *flags, "--", "sh", "-c", script % i)
+    alone = run(0, "--wait", "300")
+    alone.communicate(timeout=20)
+    assert alone.returncode == 75 and not os.path.exists(trace)
+    members = [run(i) for i in range(1, 4)]
+    for process in members:
+        _, error = process.communicate(timeout=20)
+        assert process.returncode == 0, error
+    lines = open(trace).read().splitlines()
+    assert [line.split()[0] for line in lines] == ["in"] * 3 + ["out"] * 3 and len(set(lines)) == 2, lines
+    rounds = [run(9), run(9), c.command("barrier", "run", "step", "--members", "3", "--server", c.servers(), "--ttl", "2000", "--",
+                                        "sleep", "600")]
+    until("they are inside", lambda: ask(c.http(), "barrier/show", name="step").body.get("inside") == 3)
+    rounds[2].kill()
+    for process in rounds:
+        process.communicate(timeout=20)
+    assert [p.returncode for p in rounds] == [0, 0, -9]
+    process = c.command("barrier", "run", "step", "--", "true")
+    process.communicate(timeout=20)
+    assert process.returncode == 2
 
 
 def barrier_command(c, *arguments):
