@@ -23,7 +23,8 @@ const struct native_operation *native_find(const char *path) {
 }
 
 // ---- errors
-const char native_common_errors[] = "bad-request forbidden bad-method too-large disk-full memory-full not-applied level unknown ";
+const char native_common_errors[] =
+    "bad-request forbidden bad-method too-large disk-full memory-full not-applied level unknown ";
 const struct native_error native_errors[] = {
     {"bad-request", 400, "The request cannot be understood"},
     {"forbidden", 403, "This may not be done from there"},
