@@ -166,4 +166,5 @@ const struct model_ops barrier_model = {
     .digest = barrier_digest,
     .digest_recount = barrier_digest_recount,
     .memory = barrier_memory,
+    .growing = MODEL_GROWS(BARRIER_ENTER) | MODEL_GROWS(BARRIER_LATCH_SET) | MODEL_GROWS(BARRIER_LATCH_DOWN),
 };
