@@ -119,7 +119,8 @@ static void set_leading(struct service *service, bool leading) {
 // One term. false: it shall end, with this exit code.
 static bool serve_term(struct service *service, int *code) {
     struct lock_claim *claim = lock_claim_new(service->client, service->options);
-    bool got = lock_claim_get(claim);
+    uint64_t begin_ms = native_now_ms();
+    bool got = lock_claim_get(claim), again = native_now_ms() - begin_ms >= service->options->wait_ms;
     *code = got ? 0 : LOCK_EXIT_NOT_GOT;
     if (got) {
         struct elect_leader self = {.elected = true, .token = (long long)claim->token};
@@ -131,11 +132,11 @@ static bool serve_term(struct service *service, int *code) {
         if (ended != 0 && ended != HELD_EXIT_LOST)
             fprintf(stderr, "%s: --on-leader failed: exit code %d\n", service->options->who, ended);
         set_leading(service, false);
-        got = claim->held.signal == 0;
+        again = claim->held.signal == 0;
         lock_claim_end(claim);
     }
     lock_claim_drop(claim);
-    return got;
+    return again;
 }
 
 int elect_serve(struct native_client *client, const struct lock_options *given, const char *on_leader,
