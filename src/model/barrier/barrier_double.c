@@ -3,6 +3,7 @@
 // Invariants: a barrier without a place does not exist; round is not 0 exactly while somebody is inside; while nobody
 // is inside, fewer than `size` wait; a member has one place in a barrier.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/barrier/barrier_internal.h"
 #include <string.h>
 
@@ -170,7 +171,7 @@ static void barrier_drop_if_unused(struct barrier_state *state, struct barrier *
 // `asks` is answered by its own result.
 static void begin_round(struct barrier_state *state, struct apply *apply, struct barrier *barrier,
                         const struct place *asks) {
-    if (barrier->inside > 0 || barrier->waiting < barrier->size) return;
+    if (barrier->inside > 0 || barrier->waiting + PLANTED(BARRIER_BEGINS_WITHOUT_ONE) < barrier->size) return;
     barrier->round = ++state->words[WORD_NUMBER];
     items_changed(&state->barriers, &barrier->item);
     EACH_PLACE(state, barrier, place, next) {
@@ -320,6 +321,7 @@ void barrier_end_session(struct barrier_state *state, struct apply *apply, uint6
         place_remove(state, place);
         barrier_drop_if_unused(state, barrier);
     }
+    if (PLANTED(BARRIER_KEEPS_THE_DEAD)) return;
     for (struct place *place; (place = first_of(state, session, 0)) != NULL;) {
         struct barrier *barrier = place->barrier;
         place_remove(state, place);

@@ -1,4 +1,5 @@
 // Latches. One that is at zero stays until it is set anew, deleted, or its time is over.
+#include "base/planted.h"
 #include "model/barrier/barrier_internal.h"
 
 static struct latch *latch_of(struct item *item) {
@@ -70,7 +71,7 @@ int latch_apply_down(struct barrier_state *state, struct apply *apply, struct re
     if (request.len > 0 && state->requests.items.map.count >= BARRIER_REQUESTS_MAX) return BARRIER_LIMIT;
     out->count = latch->count > by ? latch->count - by : 0;
     put_u64_le(answer, out->count);
-    if (request.len > 0)
+    if (request.len > 0 && !PLANTED(LATCH_COUNTS_A_RETRY))
         remember_add(&state->requests, latch->number, request, bytes_of(fingerprint, 8), bytes_of(answer, 8),
                      ++state->words[WORD_NUMBER], time_after(apply->log_time_ms, ttl_ms));
     if (latch->count > 0) set_count(state, apply, latch, out->count);

@@ -226,6 +226,7 @@ void claim_proclaim(struct lock_state *state, struct apply *apply, struct claim 
     ENSURE(claim->token != 0 && claim->value != NULL);
     next_token(state, apply);
     claim->value->version = state->token;
+    if (PLANTED(ELECTION_VALUE_UNTOLD)) return;
     tell(state, apply, claim, LOCK_EVENT_LEADER, 0, bytes_of("", 0));
 }
 
