@@ -54,6 +54,10 @@ struct model_ops {
     struct digest (*digest)(const void *state);                // kept incrementally
     struct digest (*digest_recount)(const void *state);        // from the items, for `check` and the simulator
     uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's)
+    // For those who look on: how many things there are, and how many of them a session has. Each is one look-up. May
+    // be NULL.
+    uint64_t (*count)(const void *state);
+    uint64_t (*count_of_session)(const void *state, uint64_t session);
 };
 const struct model_ops *model_table(uint8_t id); // NULL: unknown. MODEL_LEASE, MODEL_TREE, ...
 // The apply level (replica/machine.h) from which on a model is part of the state. Below it its commands are refused,

@@ -88,7 +88,8 @@ struct lock_event {
     struct bytes reason; // BROKEN
 };
 
-// Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL.
+// Query: one lock (name), or locks in the order of their making (name empty), behind the one named `after` while that
+// is there; each with its claims in order, holders first, when `claim` is set.
 struct lock_claim_info {
     struct bytes owner;
     uint64_t session, place, ticket, token; // token 0: waits. place: the order in which they came
@@ -97,7 +98,8 @@ struct lock_claim_info {
     uint64_t ttl_ms, due_ms, since_ms; // log time; due 0: none
 };
 struct lock_query {
-    struct bytes name;
+    struct bytes name, after;
+    size_t max, claims_max; // so many locks; of each so many holders and so many waiters. 0: all
     void (*lock)(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
                  uint32_t waiters);
     void (*claim)(void *context, const struct lock_claim_info *claim);
