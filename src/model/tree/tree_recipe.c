@@ -37,7 +37,7 @@ static void tell_contenders(const struct tree_node *first, const struct tree_que
                             struct tree_answer *answer) {
     const struct tree_node *end = first->parent->extra->first, *at = first;
     do {
-        if (*steps >= query->steps_max) {
+        if (*steps >= query->steps_max && at != first) { // who is first in line is always told
             answer->cut = true;
             return;
         }

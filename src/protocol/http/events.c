@@ -82,10 +82,6 @@ static struct digest cluster_digest(struct http_instance *instance) {
     return digest_hash(bytes, sizeof bytes, MODEL_GROUP);
 }
 
-static bool digests_differ(struct digest a, struct digest b) {
-    return a.lo != b.lo || a.hi != b.hi;
-}
-
 static uint32_t find_changes(struct http_instance *instance) {
     struct http_changes *changes = &instance->changes;
     uint64_t index = service_applied(instance->service);
@@ -94,7 +90,7 @@ static uint32_t find_changes(struct http_instance *instance) {
     for (size_t i = 0; i < view_topic_count; i++) {
         uint8_t model = view_topics[i].model;
         struct digest now = model == MODEL_GROUP ? cluster_digest(instance) : service_digest(instance->service, model);
-        if (digests_differ(now, changes->seen[i])) changed |= 1u << i;
+        if (!digest_equal(now, changes->seen[i])) changed |= 1u << i;
         changes->seen[i] = now;
         if (changed >> i & 1) changes->index[i] = index;
     }

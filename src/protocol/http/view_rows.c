@@ -1,5 +1,6 @@
 // Panels that are one query of a model each. They ask for one row more than they show: it says that there are more.
 #include "protocol/http/view.h"
+#include "protocol/zookeeper/codec.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,7 +14,11 @@ static void ask(struct view_page *page, uint8_t model, const void *query) {
 static json_t *session_json(struct view_page *page, const struct lease *lease) {
     json_t *json = json_object();
     json_object_set_new(json, "session", json_number(lease->session));
-    json_object_set_new(json, "kind", json_string(lease->kind == LEASE_KIND_NATIVE ? "native" : "zookeeper"));
+    bool zookeeper = lease->kind == LEASE_KIND_ZOOKEEPER;
+    json_object_set_new(json, "kind", json_string(zookeeper ? "zookeeper" : "native"));
+    if (zookeeper) // as its client knows it
+        json_object_set_new(json, "shown",
+                            json_sprintf("0x%llx", (unsigned long long)(SESSION_SHOWN_BASE | lease->session)));
     json_object_set_new(json, "node", json_number(lease->node));
     json_object_set_new(json, "timeout_ms", json_number(lease->timeout_ms));
     json_object_set_new(json, "things", json_number(service_count_of_session(page->instance->service, lease->session)));

@@ -25,7 +25,6 @@ const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many}`;
 
 function duration(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));
-  if (ms < 1000 && ms > 0) return `${Math.round(ms)} ms`;
   if (s < 60) return `${s} s`;
   if (s < 3600) return `${Math.floor(s / 60)} m ${s % 60} s`;
   if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`;
@@ -49,15 +48,21 @@ function turn(node, now) {
 
 // ---- locks: who holds, who waits
 
+// Names of contenders are long: a random part of the client's, the recipe's word, and the number in line.
+function contender(text) {
+  const parts = /^(.*?)(\d{10,})$/.exec(text);
+  if (!parts || text.length < 24) return name(text);
+  return el("span", { class: "name", title: text }, `${parts[1].replace(/^_c_/, "").slice(0, 8)}… #${BigInt(parts[2])}`);
+}
 function claim(one) {
   const facts = [];
   if (one.session) facts.push(`session ${one.session}`);
-  if (one.mode === "permits") facts.push(plural(one.permits, "permit", "permits"));
+  if (one.permits > 1) facts.push(plural(one.permits, "permit", "permits"));
   if (one.token) facts.push(`token ${one.token}`);
   if (one.holds > 1) facts.push(`${one.holds} holds`);
-  const soft = span("soft", facts.join(" · "), facts.length ? " · " : "", age(one.for_ms));
-  if (one.due_in_ms) soft.append(one.token ? ", ends in " : ", gives up in ", left(one.due_in_ms));
-  return el("li", {}, name(one.owner || (one.session ? "session" : "")), " ", soft);
+  const soft = span("soft still", age(one.for_ms), facts.length ? " · " : "", facts.join(" · "));
+  const due = one.due_in_ms ? [" ", span("soft still", one.token ? "ends in " : "gives up in ", left(one.due_in_ms))] : [];
+  return el("li", {}, contender(one.owner || (one.session ? `session ${one.session}` : "")), " ", soft, ...due);
 }
 const holds = (row, one) => (row.source === "native" ? one.token > 0 : one.holds > 0);
 function holders(row) {
@@ -75,18 +80,25 @@ function waiters(row) {
   return el("details", {}, el("summary", {}, plural(row.waiters, "waits", "wait")), el("ol", { class: "claims" }, ...list), ...rest);
 }
 
+// A native lock that is shared is of the kind that can also be held alone: who holds it says how it is held now.
+function kind(row) {
+  if (row.mode === "permits") return `permits, ${count(row.total)} in all`;
+  return row.mode === "exclusive" && row.claims.some((one) => one.mode === "shared" && holds(row, one)) ? "shared" : row.mode;
+}
+
 function meter(row) {
   const used = Math.max(0, row.limit - row.remaining);
   return span("still", el("progress", { max: row.limit || 1, value: used, "aria-hidden": "true" }), `${count(row.remaining)} of ${count(row.limit)} left`);
 }
 function rate(row) {
   if (row.algorithm === "concurrency") return `${count(row.rate)} at once`;
-  return `${count(row.rate)} in ${duration(row.window_ms)}${row.burst ? `, ${count(row.burst)} at once` : ""}`;
+  const window = row.window_ms < 1000 ? `${row.window_ms} ms` : duration(row.window_ms).replace(/ 0 .$/, "");
+  return `${count(row.rate)} in ${window}${row.burst && row.burst !== row.rate ? `, ${count(row.burst)} at once` : ""}`;
 }
 function hotKeys(row) {
   if (row.hot_keys.length === 0) return span("soft", "none");
   const one = (key) =>
-    el("li", {}, name(key.key || "(no key)"), ` ×${count(key.depth)} `, span("soft", key.token ? `claimed by session ${key.session}, ` : "", "oldest ", age(key.oldest_ms)));
+    el("li", {}, name(key.key || "(no key)"), ` ×${count(key.depth)} `, span("soft still", "oldest ", age(key.oldest_ms), key.session ? ` · with session ${key.session}` : key.token ? " · claimed" : ""));
   return el("ul", { class: "claims" }, ...row.hot_keys.map(one));
 }
 const zero = (n, cls) => span(n ? cls || "" : "soft", count(n));
@@ -102,7 +114,7 @@ const PANELS = [
       ["Node", (row) => ["node ", String(row.id), row.self ? " " : "", row.self ? tag("this node") : ""]],
       ["Role", (row) => (row.leader ? tag("leader", "accent") : row.role === "voter" ? "follower" : row.role)],
       ["Link", (row) => (row.self ? span("soft", "itself") : row.connected ? tag("connected", "good") : tag("not connected", "bad"))],
-      ["Behind", (row) => (row.lag === undefined ? span("soft", "–") : zero(row.lag)), "number"],
+      ["Behind", (row) => (row.lag === undefined ? el("span", { class: "soft", title: "the leader knows" }, "–") : zero(row.lag)), "number minor"],
       ["Its page", (row) => (row.addresses.http && !row.self ? el("a", { href: `${location.protocol}//${row.addresses.http}/`, rel: "noreferrer" }, row.addresses.http) : span("soft", row.addresses.http || "–"))],
     ],
   },
@@ -112,7 +124,7 @@ const PANELS = [
     key: (row) => `${row.source} ${row.name}`,
     columns: [
       ["Lock", (row) => [name(row.name), " ", tag(row.source === "native" ? "native" : "ZooKeeper", row.source === "native" ? "accent" : undefined)]],
-      ["Kind", (row) => (row.mode === "permits" ? `permits, ${count(row.total)} in all` : row.mode), "minor"],
+      ["Kind", kind, "minor"],
       ["Held by", holders],
       ["Waiting", waiters],
     ],
@@ -124,10 +136,10 @@ const PANELS = [
       ["Queue", (row) => name(row.name)],
       ["Messages", (row) => zero(row.messages), "number"],
       ["Keys ready", (row) => zero(row.ready), "number"],
-      ["claimed", (row) => zero(row.claimed), "number"],
-      ["delayed", (row) => zero(row.delayed), "number minor"],
+      ["Claimed", (row) => zero(row.claimed), "number"],
+      ["Delayed", (row) => zero(row.delayed), "number minor"],
       ["Dead", (row) => zero(row.dead, "bad"), "number"],
-      ["Consumers waiting", (row) => zero(row.waiters), "number minor"],
+      ["Waiting", (row) => zero(row.waiters), "number minor"],
       ["Hot keys", hotKeys],
     ],
   },
@@ -135,19 +147,18 @@ const PANELS = [
     topic: "sessions", title: "Sessions", place: "right", empty: "There is no session.",
     key: (row) => row.session,
     columns: [
-      ["Session", (row) => el("span", { title: `0x${BigInt(row.session).toString(16)}` }, String(row.session))],
+      ["Session", (row) => [String(row.session), " ", row.shown ? span("soft", row.shown) : ""]],
       ["Kind", (row) => (row.kind === "native" ? "native" : "ZooKeeper")],
       ["At node", (row) => String(row.node), "number"],
-      ["Time-out", (row) => duration(row.timeout_ms), "number"],
-      ["Holds and waits for", (row) => zero(row.things), "number"],
+      ["Time-out", (row) => duration(row.timeout_ms).replace(/ 0 .$/, ""), "number"],
+      ["Holds or waits", (row) => zero(row.things), "number"],
     ],
   },
   {
     topic: "limits", title: "Limits", place: "right", empty: "There is no rate limit.",
     key: (row) => row.name,
     columns: [
-      ["Limit", (row) => name(row.name)],
-      ["Algorithm", (row) => row.algorithm.replace("_", " "), "minor"],
+      ["Limit", (row) => [name(row.name), " ", span("soft", row.algorithm)]],
       ["Allows", rate],
       ["Left", meter],
       ["Permits out", (row) => zero(row.holds), "number minor"],
@@ -189,9 +200,20 @@ function build(panel) {
   panel.rows = new Map();
   panel.section = el("section", { id: panel.topic, "aria-labelledby": `${panel.topic}-title`, tabindex: "-1" },
     el("header", {}, el("h2", { id: `${panel.topic}-title` }, panel.title), panel.about ? el("p", { class: "about" }, panel.about) : null),
-    el("div", { class: "sheet", role: "region", tabindex: "0", "aria-labelledby": `${panel.topic}-title` }, panel.table, panel.none), panel.more);
+    (panel.sheet = el("div", { class: "sheet" }, panel.table, panel.none)), panel.more);
   columns[panel.place].append(panel.section);
   $("nav").append(el("li", {}, el("a", { href: `#${panel.topic}` }, panel.title, panel.total)));
+}
+
+// What does not fit is scrolled by keys too, once it has the focus.
+function mark(panel) {
+  if (panel.sheet.scrollWidth <= panel.sheet.clientWidth) {
+    for (const key of ["tabindex", "role", "aria-labelledby"]) panel.sheet.removeAttribute(key);
+    return;
+  }
+  panel.sheet.tabIndex = 0;
+  panel.sheet.setAttribute("role", "region");
+  panel.sheet.setAttribute("aria-labelledby", `${panel.topic}-title`);
 }
 
 function go(panel, after) {
@@ -236,6 +258,7 @@ function draw(panel, rows) {
   panel.table.hidden = rows.length === 0;
   panel.none.hidden = rows.length > 0;
   panel.none.textContent = panel.empty;
+  mark(panel);
 }
 
 function drawPanel(panel, part) {
@@ -254,7 +277,9 @@ function drawPanel(panel, part) {
 
 const seen = { leader: undefined, lost: false, lostAt: 0 };
 function say(text) {
-  $("news").textContent = text;
+  const news = $("news");
+  news.append(el("p", {}, text));
+  if (news.children.length > 5) news.firstElementChild.remove();
 }
 
 function banner(text, state) {
@@ -378,4 +403,5 @@ setInterval(() => {
   const now = Date.now();
   document.querySelectorAll("[data-from]").forEach((node) => turn(node, now));
 }, 1000);
+addEventListener("resize", () => PANELS.forEach(mark));
 document.addEventListener("visibilitychange", () => document.hidden || everything());
