@@ -85,6 +85,7 @@ static struct digest cluster_digest(struct http_instance *instance) {
 static uint32_t find_changes(struct http_instance *instance) {
     struct http_changes *changes = &instance->changes;
     uint64_t index = service_applied(instance->service);
+    bool first = changes->since == 0; // nothing to compare with
     uint32_t changed = changes->marked;
     changes->marked = 0;
     for (size_t i = 0; i < view_topic_count; i++) {
@@ -94,8 +95,8 @@ static uint32_t find_changes(struct http_instance *instance) {
         changes->seen[i] = now;
         if (changed >> i & 1) changes->index[i] = index;
     }
-    if (changes->since == 0) changes->since = index;
-    return changed;
+    if (first) changes->since = index;
+    return first ? 0 : changed;
 }
 
 // ---- streams
@@ -150,6 +151,10 @@ void events_tick(struct http_instance *instance, uint64_t now_ms) {
     }
 }
 
+void events_begin(struct http_instance *instance) {
+    if (instance->changes.since == 0) find_changes(instance);
+}
+
 void events_replaced(struct http_instance *instance) {
     instance->changes.since = 0;
     for (struct list *at = instance->streams.next; at != &instance->streams; at = at->next) {
@@ -193,6 +198,7 @@ void events_get(struct http_connection *c, const struct http_request *request, u
         http_answer_error(c, 503, "this node has %u streams of events; ask another one", HTTP_EVENT_STREAMS_MAX);
         return;
     }
+    events_tick(instance, service_now_ms(instance->service)); // the stream begins with what stands now
     struct http_stream *stream = mem_zalloc(sizeof *stream);
     stream->connection = c;
     stream->topics = topics;

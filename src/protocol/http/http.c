@@ -228,6 +228,7 @@ static void *http_open(void *state, struct client *client) {
     c->parse = http_parse_new();
     c->since_ms = service_now_ms(instance->service);
     list_push_back(&instance->connections, &c->link);
+    events_begin(instance);
     return c;
 }
 

@@ -85,6 +85,7 @@ void http_break_off(struct http_connection *c); // without the rest of its answe
 // ---- events.c
 void events_get(struct http_connection *c, const struct http_request *request, uint32_t id);
 void events_model(struct http_instance *instance, uint8_t model, const void *event);
+void events_begin(struct http_instance *instance); // at each connection: changes are known from the first on
 void events_replaced(struct http_instance *instance);
 void events_tick(struct http_instance *instance, uint64_t now_ms);
 void events_close(struct http_connection *c);

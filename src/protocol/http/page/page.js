@@ -60,7 +60,7 @@ function claim(one) {
   if (one.permits > 1) facts.push(plural(one.permits, "permit", "permits"));
   if (one.token) facts.push(`token ${one.token}`);
   if (one.holds > 1) facts.push(`${one.holds} holds`);
-  const soft = span("soft still", age(one.for_ms), facts.length ? " · " : "", facts.join(" · "));
+  const soft = span("soft still", age(one.for_ms), facts.length ? " · " : "", facts.join(" · "), one.due_in_ms ? "," : "");
   const due = one.due_in_ms ? [" ", span("soft still", one.token ? "ends in " : "gives up in ", left(one.due_in_ms))] : [];
   return el("li", {}, contender(one.owner || (one.session ? `session ${one.session}` : "")), " ", soft, ...due);
 }
@@ -158,8 +158,8 @@ const PANELS = [
     topic: "limits", title: "Limits", place: "right", empty: "There is no rate limit.",
     key: (row) => row.name,
     columns: [
-      ["Limit", (row) => [name(row.name), " ", span("soft", row.algorithm)]],
-      ["Allows", rate],
+      ["Limit", (row) => [name(row.name), " ", span("soft still", row.algorithm)]],
+      ["Allows", rate, "still"],
       ["Left", meter],
       ["Permits out", (row) => zero(row.holds), "number minor"],
     ],
