@@ -1,7 +1,10 @@
 // GET /v1/view and GET /v1/events share one table: a row is a panel of the page, a part of the view, and a topic of
 // events. All of it is what this node has applied: no round to the leader, so it is also there when no leader is.
 #pragma once
+#include "model/idempotency/idempotency.h"
 #include "model/limiter/limiter.h"
+#include "model/lock/lock.h"
+#include "model/queue/queue.h"
 #include "protocol/http/native_internal.h"
 
 #define VIEW_ROWS_DEFAULT 50u
