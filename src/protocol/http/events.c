@@ -84,6 +84,7 @@ static struct digest cluster_digest(struct http_instance *instance) {
 
 static uint32_t find_changes(struct http_instance *instance) {
     struct http_changes *changes = &instance->changes;
+    if (instance->settings->node == NULL) return 0; // it starts
     uint64_t index = service_applied(instance->service);
     bool first = changes->since == 0; // nothing to compare with
     uint32_t changed = changes->marked;

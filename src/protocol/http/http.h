@@ -21,7 +21,7 @@ extern const struct protocol http_protocol;
 #define HTTP_BACKUP_TURN_BYTES (4u << 20)   // of a backup in one tick (100 ms): it leaves the loop to the clients
 
 struct http_settings {
-    struct node *node;            // set behind node_start and before the loops run
+    struct node *node;            // set behind node_start, before the first connection
     bool allow_remote;            // administration and backups from other machines too
     uint32_t request_ms, idle_ms; // 0: the defaults above
     // The snapshot file of this index. open gives NULL when it cannot; else the file's size and name. read gives bytes,
