@@ -291,6 +291,7 @@ const struct model_ops idempotency_model = {
     .digest = idempotency_digest,
     .digest_recount = idempotency_digest_recount,
     .memory = idempotency_memory,
+    .growing = MODEL_GROWS(IDEMPOTENCY_BEGIN),
     .count = idempotency_count,
     .count_of_session = idempotency_count_of_session,
 };
