@@ -8,7 +8,7 @@
 #define BALANCE 100
 #define TTL_MS 1000
 #define USUAL_STOCK 5
-#define STOCK 30
+#define STOCK 200
 
 // ---- a lock held by a paused process: A adds 10, B adds 50
 
