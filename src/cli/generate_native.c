@@ -93,10 +93,10 @@ static const char once_intro[] =
 
 static const char *type_name(enum native_type type) {
     static const char *const names[] = {
-        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",  [NATIVE_NUMBER] = "number",
-        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",        [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",  [NATIVE_DELTAS] = "numbers by name",
-        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers"};
+        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",   [NATIVE_NUMBER] = "number",
+        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",         [NATIVE_SESSION] = "session",
+        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",   [NATIVE_DELTAS] = "numbers by name",
+        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers", [NATIVE_ITEMS] = "items by name"};
     return names[type];
 }
 
@@ -181,6 +181,18 @@ static json_t *choices_schema(const char *choices) {
     return json_pack("{s:s, s:o}", "type", "string", "enum", list);
 }
 
+// Each a text, or any bytes as base64; in a request also null: it is deleted.
+static json_t *items_schema(const struct native_field *field, bool request) {
+    json_t *bytes = json_pack("{s:s, s:{s:{s:s, s:s}}, s:[s]}", "type", "object", "properties", "base64", "type",
+                              "string", "contentEncoding", "base64", "required", "base64");
+    json_t *kinds = json_pack("[{s:s}, o]", "type", "string", bytes);
+    if (request) json_array_append_new(kinds, json_pack("{s:s}", "type", "null"));
+    json_t *json = json_pack("{s:s, s:{s:o}}", "type", "object", "additionalProperties", "oneOf", kinds);
+    if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
+    if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
+    return json;
+}
+
 static json_t *field_schema(const struct native_field *field, bool request) {
     json_t *json;
     switch (field->type) {
@@ -205,6 +217,9 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         break;
     case NATIVE_BASE64:
         json = json_pack("{s:s, s:s}", "type", "string", "contentEncoding", "base64");
+        break;
+    case NATIVE_ITEMS:
+        json = items_schema(field, request);
         break;
     case NATIVE_BOOL:
         json = json_pack("{s:s}", "type", "boolean");

@@ -134,6 +134,35 @@ static bool take_deltas(struct http_connection *c, const struct native_field *fi
     return true;
 }
 
+// {"base64": "..."} gives way to its bytes, as a string; NULL: it is none.
+static json_t *item_bytes(json_t *item) {
+    const char *words = json_string_value(json_object_get(item, "base64"));
+    struct writer w;
+    writer_init(&w);
+    bool good = json_object_size(item) == 1 && words != NULL && base64_read(&w, bytes_of_text(words));
+    json_t *bytes = good ? json_stringn_nocheck(w.len > 0 ? (const char *)w.data : "", w.len) : NULL;
+    writer_free(&w);
+    return bytes;
+}
+
+static bool take_items(struct http_connection *c, const struct native_field *field, json_t *json) {
+    size_t count = json_object_size(json);
+    if (!json_is_object(json) || count < field->low || count > field->high)
+        return wrong(c, field->name, "%s: an object of %llu to %llu items is wanted", field->name,
+                     (unsigned long long)field->low, (unsigned long long)field->high);
+    for (void *at = json_object_iter(json); at != NULL; at = json_object_iter_next(json, at)) {
+        const char *key = json_object_iter_key(at);
+        json_t *value = json_object_iter_value(at), *bytes = json_is_object(value) ? item_bytes(value) : NULL;
+        if (key[0] == 0 || strlen(key) > 255)
+            return wrong(c, field->name, "%s: its names have 1 to 255 bytes", field->name);
+        if (bytes == NULL && !json_is_string(value) && !json_is_null(value))
+            return wrong(c, field->name, "%s: %.100s: a string, {\"base64\": string} or null is wanted", field->name,
+                         key);
+        if (bytes != NULL) json_object_iter_set_new(json, at, bytes);
+    }
+    return true;
+}
+
 // The bytes take the text's place in the body, which owns them.
 static bool take_base64(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         json_t *body) {
@@ -150,8 +179,7 @@ static bool take_base64(struct http_connection *c, const struct native_field *fi
                          (unsigned long long)field->low, (unsigned long long)field->high);
 }
 
-static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out,
-                 const json_t *json) {
+static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out, json_t *json) {
     out->given = true;
     switch (field->type) {
     case NATIVE_NUMBER: {
@@ -176,6 +204,9 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_NUMBERS:
         out->list = json;
         return take_numbers(c, field, json);
+    case NATIVE_ITEMS:
+        out->list = json;
+        return take_items(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
@@ -193,7 +224,7 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
     for (size_t i = 0; fields[i].name != NULL; i++) {
         ENSURE(i < NATIVE_FIELDS_MAX);
         call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
-        const json_t *given = json_object_get(call->body, fields[i].name);
+        json_t *given = json_object_get(call->body, fields[i].name);
         if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
         if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
         if (given != NULL && fields[i].type == NATIVE_BASE64 &&

@@ -31,6 +31,7 @@ enum native_type {
     NATIVE_SESSION, // what /v1/session/create gave
     NATIVE_OBJECTS, // of answers only
     NATIVE_NUMBERS, // an array of low to high integers from 1 on
+    NATIVE_ITEMS,   // an object of low to high names of 1 to 255 bytes, each with a string, {"base64": string} or null
 };
 struct native_field {
     const char *name;
@@ -61,7 +62,7 @@ struct native_operation {
 };
 // The operations of one model, with all that only they need: native_ROOM.c. A new room is that file and a word here, in
 // the order of docs/native.md.
-#define NATIVE_ROOMS(X) X(session) X(lock) X(sequence) X(idempotency) X(guard) X(limiter) X(queue)
+#define NATIVE_ROOMS(X) X(session) X(lock) X(sequence) X(idempotency) X(guard) X(limiter) X(queue) X(config)
 struct http_instance;
 struct native_room {
     const struct native_operation *operations;
