@@ -52,7 +52,6 @@ enum config_op {
     X(LIMIT, -5, "more items or bytes than a version may have")                                                        \
     X(BAD_ARGUMENTS, -6, "arguments out of bounds")
 enum config_error {
-    CONFIG_OK = 0,
 #define X(name, code, text) CONFIG_##name = code,
     CONFIG_ERRORS(X)
 #undef X
