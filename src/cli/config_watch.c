@@ -228,15 +228,16 @@ static json_t *cache_read(const struct watch *watch) {
 
 // ---- the watcher
 
-// What the client shall have when it is another revision; NULL: nothing new.
-static json_t *poll_once(struct watch *watch, uint64_t wait_ms) {
+// What the client shall have when it is another revision; NULL: nothing new. try_ms: an answer is looked for so long
+// while no node gives one.
+static json_t *poll_once(struct watch *watch, uint64_t wait_ms, uint64_t try_ms) {
     const struct config_watch_options *o = watch->options;
     struct native_answer answer;
     json_t *body =
         json_pack("{s:s, s:s, s:o, s:I, s:I}", "name", o->name, "id", o->id, "labels", config_labels(o->labels),
                   "revision", (json_int_t)watch->revision, "wait_ms", (json_int_t)wait_ms);
     bool good =
-        native_call(watch->client, "config/watch", body, wait_ms + MARGIN_MS, native_now_ms() + MARGIN_MS, &answer);
+        native_call(watch->client, "config/watch", body, wait_ms + MARGIN_MS, native_now_ms() + try_ms, &answer);
     if (!good && !watch->unreachable) say(watch, "unreachable", 0, "no answer (%s): keeps what it has", answer.error);
     watch->unreachable = !good;
     if (good && json_is_true(json_object_get(answer.json, "changed"))) {
@@ -296,7 +297,7 @@ static void tell_command(struct watch *watch, json_t *now) {
 
 static void watch_on(struct watch *watch) {
     char error[512];
-    json_t *now = poll_once(watch, POLL_MS);
+    json_t *now = poll_once(watch, POLL_MS, MARGIN_MS);
     if (now == NULL) return;
     if (!items_good(watch, now, error)) {
         long long version = native_number(now, "version");
@@ -326,7 +327,8 @@ static json_t *first_configuration(struct watch *watch) {
     uint64_t begin_ms = native_now_ms(), gone_ms = 0;
     while (gone_ms < o->wait_ms) {
         uint64_t left_ms = o->wait_ms - gone_ms;
-        json_t *now = poll_once(watch, left_ms < POLL_MS ? left_ms : POLL_MS);
+        json_t *now =
+            poll_once(watch, left_ms < POLL_MS ? left_ms : POLL_MS, left_ms < MARGIN_MS ? left_ms : MARGIN_MS);
         if (now != NULL) return now;
         struct timespec pause = {.tv_nsec = 100000000};
         if (watch->unreachable) nanosleep(&pause, NULL);
