@@ -33,6 +33,7 @@
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
     X(OLD_TERM_COMMITTED_BY_COUNT)                                                                                     \
+    X(ONCE_NOT_KEPT)                                                                                                   \
     X(ONE_TIME_TOKEN_TWICE)                                                                                            \
     X(OWN_VOTE_BEFORE_PERSIST)                                                                                         \
     X(OWN_WRITE_COUNTED_EARLY)                                                                                         \

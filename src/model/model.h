@@ -31,6 +31,15 @@ struct save_cursor { // all zero at the start; the model's own use
     uint64_t words[32];
 };
 
+// Operations that may be done once under a request's key (replica/machine.c): their results as bytes of at most
+// RESULT_KEPT_BYTES_MAX, and back. The value that `read` makes is valid until the model's next command, as apply's.
+#define RESULT_KEPT_BYTES_MAX 1000u
+struct result_keeper {
+    bool (*keeps)(uint8_t op);
+    void (*write)(const struct result *result, struct writer *w);
+    bool (*read)(void *state, struct reader *r, struct result *result); // error, model and op are there already
+};
+
 struct model_ops {
     const char *name;
     uint8_t id;
@@ -54,6 +63,7 @@ struct model_ops {
     struct digest (*digest)(const void *state);                // kept incrementally
     struct digest (*digest_recount)(const void *state);        // from the items, for `check` and the simulator
     uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's)
+    const struct result_keeper *keeper;                        // NULL: none of its operations is done under a key
 };
 const struct model_ops *model_table(uint8_t id); // NULL: unknown. MODEL_LEASE, MODEL_TREE, ...
 // The apply level (replica/machine.h) from which on a model is part of the state. Below it its commands are refused,

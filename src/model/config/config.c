@@ -340,6 +340,32 @@ static uint64_t config_memory(const void *model) {
     return ((const struct config_state *)model)->sum.memory;
 }
 
+static bool config_keeps(uint8_t op) {
+    return op >= CONFIG_PUBLISH && op <= CONFIG_DELETE;
+}
+
+static void config_write_result(const struct result *result, struct writer *w) {
+    const struct config_result *config = result->value;
+    write_varint(w, config->version);
+    write_varint(w, config->revision);
+    write_varint(w, config->released);
+    write_varint(w, config->gradual);
+    write_u8(w, config->changed);
+}
+
+static bool config_read_result(void *model, struct reader *r, struct result *result) {
+    struct config_result *config = &((struct config_state *)model)->result;
+    *config = (struct config_result){.version = read_varint(r)};
+    config->revision = read_varint(r);
+    config->released = read_varint(r);
+    config->gradual = read_varint(r);
+    config->changed = read_u8(r) != 0;
+    result->value = config;
+    return reader_done(r);
+}
+
+static const struct result_keeper config_keeper = {config_keeps, config_write_result, config_read_result};
+
 const struct model_ops config_model = {
     .name = "config",
     .id = MODEL_CONFIG,
@@ -352,4 +378,5 @@ const struct model_ops config_model = {
     .digest = config_digest,
     .digest_recount = config_digest_recount,
     .memory = config_memory,
+    .keeper = &config_keeper,
 };

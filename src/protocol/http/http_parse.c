@@ -11,10 +11,10 @@ enum header { HEADER_OTHER, HEADER_HOST, HEADER_ORIGIN, HEADER_EXPECT };
 
 struct http_parse {
     http_parser parser; // its `data` points here
-    struct writer url, name, value, host, body;
+    struct writer url, name, value, host, key, body;
     struct http_request request;
     size_t header_bytes;
-    bool in_value, headers_done, done, begun, wants_continue, has_origin;
+    bool in_value, headers_done, done, begun, wants_continue, has_origin, has_key;
     int status; // of a bad request
 };
 
@@ -41,6 +41,10 @@ static void finish_header(struct http_parse *p) {
         writer_clear(&p->host);
         write_span(&p->host, bytes_of(p->value.data, p->value.len));
     }
+    bool key = name.len == 15 && strncasecmp((const char *)name.data, "idempotency-key", 15) == 0;
+    if (key && p->has_key) write_u8(&p->key, ',');
+    if (key) write_span(&p->key, bytes_of(p->value.data, p->value.len));
+    p->has_key |= key;
     p->has_origin |= origin;
     p->wants_continue |=
         expect && p->value.len == 12 && strncasecmp((const char *)p->value.data, "100-continue", 12) == 0;
@@ -121,9 +125,10 @@ void http_parse_next(struct http_parse *p) {
     writer_clear(&p->name);
     writer_clear(&p->value);
     writer_clear(&p->host);
+    writer_clear(&p->key);
     writer_clear(&p->body);
     p->header_bytes = 0;
-    p->in_value = p->headers_done = p->done = p->begun = p->wants_continue = p->has_origin = false;
+    p->in_value = p->headers_done = p->done = p->begun = p->wants_continue = p->has_origin = p->has_key = false;
     p->status = 0;
     http_parser_init(&p->parser, HTTP_REQUEST);
     p->parser.data = p;
@@ -134,6 +139,7 @@ void http_parse_free(struct http_parse *p) {
     writer_free(&p->name);
     writer_free(&p->value);
     writer_free(&p->host);
+    writer_free(&p->key);
     writer_free(&p->body);
     mem_free(p);
 }
@@ -168,6 +174,7 @@ static void fill_request(struct http_parse *p) {
     r->path[strcspn(r->path, "?#")] = 0;
     r->host = ended(&p->host);
     r->has_origin = p->has_origin;
+    r->idempotency_key = p->has_key ? ended(&p->key) : NULL;
     r->body = bytes_of(p->body.data, p->body.len);
     r->keep_alive = http_should_keep_alive(&p->parser) != 0;
 }

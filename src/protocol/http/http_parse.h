@@ -10,9 +10,10 @@ enum http_parse_state {
 };
 struct http_request {
     enum http_verb method;
-    char *path;       // without query, not percent-decoded: no path of ours holds such characters
-    const char *host; // as sent; "" if none
-    bool has_origin;  // a browser sent it for a page
+    char *path;                  // without query, not percent-decoded: no path of ours holds such characters
+    const char *host;            // as sent; "" if none
+    bool has_origin;             // a browser sent it for a page
+    const char *idempotency_key; // as sent, several with a comma between; NULL: none
     struct bytes body;
     bool keep_alive;
 };

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/base64.h"
+#include "base/digest.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,6 +287,52 @@ static bool may_run(struct http_connection *c, const struct native_operation *op
     return false;
 }
 
+// A string of structured fields (RFC 8941), or bare text without quotes, as many clients send it. 0: it is none.
+static size_t read_key(const char *at, uint8_t out[REMEMBER_ID_BYTES_MAX]) {
+    size_t len = 0;
+    bool quoted = *at == '"';
+    for (at += quoted; *at != 0 && !(quoted && *at == '"'); at++) {
+        if (quoted && *at == '\\') at++;
+        bool good = *at >= ' ' && *at < 127 && (quoted || strchr(" \",;\\", *at) == NULL);
+        if (!good || len == REMEMBER_ID_BYTES_MAX) return 0;
+        out[len++] = (uint8_t)*at;
+    }
+    if (quoted && *at++ != '"') return 0;
+    return *at == 0 ? len : 0;
+}
+
+static void fingerprint_of(const struct native_operation *operation, const json_t *body, uint8_t out[16]) {
+    char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+    struct writer w;
+    writer_init(&w);
+    ENSURE(text != NULL);
+    write_blob(&w, bytes_of_text(operation->path));
+    write_span(&w, bytes_of_text(text));
+    free(text);
+    struct digest digest = digest_hash(w.data, w.len, 0);
+    put_u64_le(out, digest.lo);
+    put_u64_le(out + 8, digest.hi);
+    writer_free(&w);
+}
+
+// false: the header was refused. Where nothing changes it says nothing; where a change would not be under it, nobody
+// shall trust in it.
+static bool take_key(struct http_connection *c, const struct http_request *request, struct http_call *call) {
+    const struct native_operation *operation = call->operation;
+    if (request->idempotency_key == NULL || operation->reply == NULL) return true;
+    if (!operation->keyed) {
+        http_problem(c, "bad-request", "this operation takes no Idempotency-Key: docs/native.md says what it has",
+                     NULL);
+        return false;
+    }
+    struct native_once *once = call->once = mem_zalloc(sizeof *once);
+    once->key_len = read_key(request->idempotency_key, once->key);
+    fingerprint_of(operation, call->body, once->fingerprint);
+    if (once->key_len == 0)
+        http_problem(c, "bad-request", "Idempotency-Key: a string of 1 to 240 visible characters is wanted", NULL);
+    return once->key_len > 0;
+}
+
 bool http_native(struct http_connection *c, const struct http_request *request) {
     const struct native_operation *operation = native_find(request->path);
     if (operation == NULL) return false;
@@ -295,10 +342,11 @@ bool http_native(struct http_connection *c, const struct http_request *request) 
     struct http_call *call = mem_zalloc(sizeof *call);
     call->operation = operation;
     call->body = body;
-    if (take_all(c, call)) {
+    if (take_key(c, request, call) && take_all(c, call)) {
         call_begin(c, call);
     } else {
         json_decref(body);
+        mem_free(call->once);
         mem_free(call);
     }
     return true;

@@ -15,9 +15,10 @@
 #define NATIVE_WATCH_MS_MAX 3600000u
 #define NATIVE_ATTACH_MS 10000u   // as linearizable reads: what found no leader for so long is refused
 #define NATIVE_KEEPALIVE_MS 5000u // a keepalive that no leader acknowledged by then is answered: ask another node
-#define NATIVE_VISIBILITY_MS_DEFAULT 30000u // of a claim: most jobs are done by then, the others extend it
-#define NATIVE_DEDUP_MS_DEFAULT 300000u     // a producer's retries take minutes at most
-#define NATIVE_BODIES_DEFAULT 100u          // listed with their bodies
+#define NATIVE_VISIBILITY_MS_DEFAULT 30000u      // of a claim: most jobs are done by then, the others extend it
+#define NATIVE_DEDUP_MS_DEFAULT 300000u          // a producer's retries take minutes at most
+#define NATIVE_ONCE_TTL_MS (24ull * 3600 * 1000) // what was answered under an Idempotency-Key
+#define NATIVE_BODIES_DEFAULT 100u               // listed with their bodies
 
 enum native_type {
     NATIVE_TEXT,   // a JSON string of low to high bytes of UTF-8
@@ -54,6 +55,7 @@ struct native_operation {
     const struct native_field *answer; // of a 200; ends with name NULL
     const char *errors;  // names, with a space behind each; those of `native_common_errors` go without saying
     bool administration; // from the node's own machine only, unless allow-remote
+    bool keyed;          // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)
     void (*run)(struct http_call *call);
     void (*reply)(struct http_call *call, const struct result *result); // of the command that `run` submitted
     void (*read)(struct http_call *call);                               // of the read that `run` asked for
