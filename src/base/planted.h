@@ -9,6 +9,7 @@
     X(APPEND_WITHOUT_LOG_MATCH)                                                                                        \
     X(BACKTRACK_STANDS_STILL)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
+    X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
     X(ENDED_SESSION_WRITES)                                                                                            \

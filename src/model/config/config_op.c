@@ -2,6 +2,7 @@
 // behind.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/config/config_internal.h"
 
 // ---- arguments
@@ -296,7 +297,7 @@ static int apply_end(struct config_state *state, struct apply *apply, struct rea
     items_changed(&state->spaces, &space->item);
     out->changed = true;
     show(state, space, version, out);
-    tell(apply, space);
+    if (promotes || !PLANTED(CONFIG_ABANDONED_IN_SILENCE)) tell(apply, space);
     return 0;
 }
 
