@@ -269,6 +269,21 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
 
 // ---- apply
 
+// memory-max bounds the tree, which judges each write by what it needs, and the native models together. Those are
+// refused what may grow while all of it is used up, so they go over it by one command at most.
+static bool over_memory(struct machine *machine, const struct command *command) {
+    uint64_t max = machine->settings[GROUP_SETTING_MEMORY_MAX], used = 0;
+    const struct model_ops *asked = model_table(command->model);
+    bool grows = command->op < 64 && (asked->growing & MODEL_GROWS(command->op)) != 0;
+    if (max == UINT64_MAX || (!grows && command->model != MODEL_TREE)) return false;
+    for (uint8_t id = 0; id < MODEL_COUNT; id++) {
+        const struct model_ops *ops = model_table(id);
+        if (ops != NULL && ops->growing != 0) used += ops->memory(machine->models[id]);
+    }
+    if (command->model == MODEL_TREE) tree_set_memory_max(machine->models[MODEL_TREE], used < max ? max - used : 0);
+    return grows && used + model_table(MODEL_TREE)->memory(machine->models[MODEL_TREE]) >= max;
+}
+
 // What was kept: model, op and error, then what the model's keeper wrote.
 static void keep_result(struct machine *machine, const struct apply *apply, const struct idempotency_once *once,
                         const struct result_keeper *keeper, const struct result *result) {
@@ -319,6 +334,10 @@ static void apply_once(struct machine *machine, struct apply *apply, const struc
         repeat_result(machine, &inner, keeper, kept, result);
         return;
     }
+    if (over_memory(machine, outer)) { // only now: what ran before is told as it was
+        result->error = COMMAND_MEMORY;
+        return;
+    }
     *result = (struct result){0};
     ops->apply(machine->models[inner.model], apply, &inner, result);
     result->model = inner.model;
@@ -355,7 +374,10 @@ static int apply_command(struct machine *machine, struct apply *apply, struct by
         apply_once(machine, apply, &command, result);
         return 0;
     }
-    ops->apply(machine->models[command.model], apply, &command, result);
+    if (over_memory(machine, &command))
+        result->error = COMMAND_MEMORY;
+    else
+        ops->apply(machine->models[command.model], apply, &command, result);
     result->model = command.model;
     result->op = command.op;
     return 0;

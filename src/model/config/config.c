@@ -378,5 +378,6 @@ const struct model_ops config_model = {
     .digest = config_digest,
     .digest_recount = config_digest_recount,
     .memory = config_memory,
+    .growing = MODEL_GROWS(CONFIG_PUBLISH),
     .keeper = &config_keeper,
 };

@@ -237,4 +237,6 @@ const struct model_ops guard_model = {
     .digest_recount = guard_digest_recount,
     .memory = guard_memory,
     .keeper = &guard_keeper,
+    .growing = MODEL_GROWS(GUARD_ISSUE) | MODEL_GROWS(GUARD_TRANSITION) | MODEL_GROWS(GUARD_PUT) |
+               MODEL_GROWS(GUARD_COUNTER_SET) | MODEL_GROWS(GUARD_COUNTER_ADD),
 };

@@ -236,4 +236,5 @@ const struct model_ops sequence_model = {
     .digest_recount = sequence_digest_recount,
     .memory = sequence_memory,
     .keeper = &sequence_keeper,
+    .growing = MODEL_GROWS(SEQUENCE_CREATE) | MODEL_GROWS(SEQUENCE_NEXT) | MODEL_GROWS(SEQUENCE_LEASE),
 };

@@ -23,7 +23,8 @@ const struct native_operation *native_find(const char *path) {
 }
 
 // ---- errors
-const char native_common_errors[] = "bad-request forbidden bad-method too-large disk-full not-applied level unknown ";
+const char native_common_errors[] =
+    "bad-request forbidden bad-method too-large disk-full memory-full not-applied level unknown ";
 const struct native_error native_errors[] = {
     {"bad-request", 400, "The request cannot be understood"},
     {"forbidden", 403, "This may not be done from there"},
@@ -32,6 +33,7 @@ const struct native_error native_errors[] = {
     {"busy", 409, "Held by another"},
     {"timed-out", 409, "Not granted in the time given"},
     {"cancelled", 409, "Waits no longer: it was cancelled"},
+    {"superseded", 409, "A newer request of the same owner has its place in line"},
     {"not-held", 409, "Not held, or not waited for, under this number"},
     {"deadlock", 409, "Waiting would close a circle of owners that wait for each other"},
     {"kind", 409, "Held or queued in another way"},
@@ -65,5 +67,6 @@ const struct native_error native_errors[] = {
     {"level", 503, "Not done: not every member of this cluster is of a version that knows this operation"},
     {"unknown", 504, "It may have been done or not"},
     {"disk-full", 507, "Not done: the disk is full"},
+    {"memory-full", 507, "Not done: memory-max is reached; what ends or gives back something goes through"},
 };
 const size_t native_error_count = sizeof native_errors / sizeof native_errors[0];
