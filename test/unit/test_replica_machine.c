@@ -624,6 +624,30 @@ static void command_under_a_key_takes_effect_once(void **state) {
     bench_end(&b);
 }
 
+// What ran before is told as it was, though nothing new may be remembered.
+static void key_is_known_at_memory_max(void **state) {
+    (void)state;
+    struct bench b;
+    struct writer w;
+    uint64_t seq = 2;
+    bench_start(&b);
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, 1);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    assert_int_equal(add_once(&b, &seq, "b", "one", 1), COMMAND_MEMORY);
+    b.told.counter = 0;
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    assert_int_equal(b.told.counter, 5);
+    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, UINT64_MAX);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    assert_int_equal(add_once(&b, &seq, "b", "one", 1), 0); // the refusal was not kept
+    assert_int_equal(b.told.counter, 6);
+    writer_free(&w);
+    bench_end(&b);
+}
+
 static void keys_of_commands_are_in_snapshots(void **state) {
     (void)state;
     static uint8_t chunk[256u << 10];
@@ -889,6 +913,7 @@ int main(void) {
         cmocka_unit_test(memory_is_bounded_over_all_models),
         cmocka_unit_test(locks_end_with_their_session_and_their_time),
         cmocka_unit_test(command_under_a_key_takes_effect_once),
+        cmocka_unit_test(key_is_known_at_memory_max),
         cmocka_unit_test(keys_of_commands_are_in_snapshots),
         cmocka_unit_test(only_what_keeps_its_result_is_done_under_a_key),
         cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
