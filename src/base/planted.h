@@ -11,6 +11,7 @@
     X(BARRIER_BEGINS_WITHOUT_ONE)                                                                                      \
     X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
+    X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
     X(ELECTION_VALUE_UNTOLD)                                                                                           \
@@ -37,6 +38,7 @@
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
     X(OLD_TERM_COMMITTED_BY_COUNT)                                                                                     \
+    X(ONCE_NOT_KEPT)                                                                                                   \
     X(ONE_TIME_TOKEN_TWICE)                                                                                            \
     X(OWN_VOTE_BEFORE_PERSIST)                                                                                         \
     X(OWN_WRITE_COUNTED_EARLY)                                                                                         \

@@ -42,6 +42,9 @@ static const struct {
     {"queue", "push claim ack nack extend list show dead requeue drop configure delete work --server --key --priority "
               "--delay --dedup --number --max --visibility --wait --once --grace --tries --length --concurrency --rate "
               "--window --json --help"},
+    {"config", "get set unset show list history diff rollback release promote abandon delete import export watch "
+               "--server --labels --percent --id --version --expected --author --comment --replace --file --prefix "
+               "--signal --reload --cache --wait --grace --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

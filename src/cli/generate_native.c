@@ -1,6 +1,7 @@
 // docs/native.md and docs/openapi.json, from the table of native operations.
 #include "base/version.h"
 #include "cli/generate.h"
+#include "model/remember.h"
 #include "protocol/http/native.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -23,8 +24,8 @@ __attribute__((format(printf, 2, 3))) static void format(struct writer *w, const
 static bool can_give(const struct native_operation *operation, const struct native_error *error) {
     char word[64];
     snprintf(word, sizeof word, "%s ", error->name);
-    const char *lists[] = {operation->errors, native_common_errors};
-    for (size_t i = 0; i < 2; i++) {
+    const char *lists[] = {operation->errors, native_common_errors, operation->keyed ? "mismatch limit " : ""};
+    for (size_t i = 0; i < 3; i++) {
         const char *at = strstr(lists[i], word);
         while (at != NULL && at != lists[i] && at[-1] != ' ') at = strstr(at + 1, word);
         if (at != NULL) return true;
@@ -88,7 +89,24 @@ static const char once_intro[] =
     "begun\n"
     "to run without being told goes on until its lease ends if it has an owner (its retry may have been told), else "
     "it\n"
-    "is freed at once. The `Idempotency-Key` header is not read: `begin` and `complete` say what it would.\n\n"
+    "is freed at once.\n\n"
+    "The header `Idempotency-Key` (a quoted string, or bare text, of 1 to 240 visible characters) lets an operation "
+    "that says so\n"
+    "below take effect once: whether the key was used, the effect, and what is kept of the answer are one entry of the "
+    "log.\n"
+    "The same request under the same key, at any node, now or within 24 hours, gets the same answer, errors of the "
+    "model too (they\n"
+    "changed nothing); another request (path or JSON) is `mismatch` (422). Two at the same moment are one behind the "
+    "other, so none\n"
+    "is told that one is under way; `in-progress` is of `begin`. After `unknown` or `not-applied`, which are never "
+    "kept, send\n"
+    "the same again. At most 1,000,000 keys are remembered (`limit`); they are apart from those of `begin`, and all "
+    "callers share\n"
+    "them. Where nothing is changed the header says nothing; other operations that change something refuse it "
+    "(`bad-request`),\n"
+    "since they have means of their own: an owner (locks), `dedup_id` or `number` (queues), `version` (values), "
+    "tokens.\n"
+    "A restore from a backup forgets the keys that were used since it was made.\n\n"
     "`sequence/next` with a `key`, `guard/counter_add` and `guard/entity_transition` with a `request` remember their\n"
     "answer in the same step: after `unknown`, ask the same again. Without one, `unknown` may have left a gap, or "
     "have\n"
@@ -117,10 +135,10 @@ static const char once_intro[] =
 
 static const char *type_name(enum native_type type) {
     static const char *const names[] = {
-        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",  [NATIVE_NUMBER] = "number",
-        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",        [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",  [NATIVE_DELTAS] = "numbers by name",
-        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers"};
+        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",   [NATIVE_NUMBER] = "number",
+        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",         [NATIVE_SESSION] = "session",
+        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",   [NATIVE_DELTAS] = "numbers by name",
+        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers", [NATIVE_ITEMS] = "items by name"};
     return names[type];
 }
 
@@ -158,6 +176,7 @@ static void write_field(struct writer *w, const struct native_field *field) {
 
 static void write_operation(struct writer *w, const struct native_operation *operation) {
     format(w, "\n## POST %s\n\n%s\n", operation->path, operation->about);
+    if (operation->keyed) text(w, "\nHonours `Idempotency-Key` (errors: `mismatch`, `limit`).\n");
     if (operation->administration) text(w, "\nFrom the node's own machine only, unless `allow-remote` is on.\n");
     if (operation->fields[0].name != NULL) text(w, "\n| field | type | default | |\n| --- | --- | --- | --- |\n");
     for (size_t i = 0; operation->fields[i].name != NULL; i++) write_field(w, &operation->fields[i]);
@@ -205,6 +224,18 @@ static json_t *choices_schema(const char *choices) {
     return json_pack("{s:s, s:o}", "type", "string", "enum", list);
 }
 
+// Each a text, or any bytes as base64; in a request also null: it is deleted.
+static json_t *items_schema(const struct native_field *field, bool request) {
+    json_t *bytes = json_pack("{s:s, s:{s:{s:s, s:s}}, s:[s]}", "type", "object", "properties", "base64", "type",
+                              "string", "contentEncoding", "base64", "required", "base64");
+    json_t *kinds = json_pack("[{s:s}, o]", "type", "string", bytes);
+    if (request) json_array_append_new(kinds, json_pack("{s:s}", "type", "null"));
+    json_t *json = json_pack("{s:s, s:{s:o}}", "type", "object", "additionalProperties", "oneOf", kinds);
+    if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
+    if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
+    return json;
+}
+
 static json_t *field_schema(const struct native_field *field, bool request) {
     json_t *json;
     switch (field->type) {
@@ -229,6 +260,9 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         break;
     case NATIVE_BASE64:
         json = json_pack("{s:s, s:s}", "type", "string", "contentEncoding", "base64");
+        break;
+    case NATIVE_ITEMS:
+        json = items_schema(field, request);
         break;
     case NATIVE_BOOL:
         json = json_pack("{s:s}", "type", "boolean");
@@ -316,6 +350,12 @@ static json_t *operation_json(const struct native_operation *operation) {
     json_object_set_new(json, "requestBody",
                         json_pack("{s:b, s:o}", "required", operation->fields[0].name != NULL, "content",
                                   content("application/json", object_schema(operation->fields, true))));
+    if (operation->keyed) {
+        json_t *header = json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:i}}", "name", "Idempotency-Key", "in", "header",
+                                   "description", "the request takes effect once under it", "schema", "type", "string",
+                                   "minLength", 1, "maxLength", (int)REMEMBER_ID_BYTES_MAX + 2);
+        json_object_set_new(json, "parameters", json_pack("[o]", header));
+    }
     json_object_set_new(json, "responses", responses);
     return json_pack("{s:o}", "post", json);
 }

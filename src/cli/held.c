@@ -103,6 +103,28 @@ void held_lose(struct held *held, const char *reason, uint64_t kill_ms) {
     pthread_mutex_unlock(&held->lock);
 }
 
+bool held_signal(struct held *held, int number) {
+    pthread_mutex_lock(&held->lock);
+    bool runs = held->target != 0 && kill(held->target, number) == 0;
+    pthread_mutex_unlock(&held->lock);
+    return runs;
+}
+
+static void set_target(struct held *held, pid_t target) {
+    pthread_mutex_lock(&held->lock);
+    held->target = target;
+    pthread_mutex_unlock(&held->lock);
+}
+
+// Under the lock: nobody sends a signal to a process that has this number after it.
+static bool has_ended(struct held *held, pid_t child, int *status) {
+    pthread_mutex_lock(&held->lock);
+    bool ended = waitpid(child, status, WNOHANG) == child;
+    if (ended) held->target = 0;
+    pthread_mutex_unlock(&held->lock);
+    return ended;
+}
+
 // ---- CMD
 
 // A file in memory, so that nobody has to feed it to CMD.
@@ -134,6 +156,7 @@ static pid_t start_command(const struct held *held, const sigset_t *before, bool
     if (getppid() != parent) _exit(HELD_EXIT_LOST);
     if (input >= 0) dup2(input, STDIN_FILENO);
     sigprocmask(SIG_SETMASK, before, NULL);
+    if (held->environment != NULL) environ = held->environment;
     execvp(held->command[0], held->command);
     int error = errno;
     fprintf(stderr, "%s: %s: %s\n", held->who, held->command[0], strerror(error));
@@ -163,7 +186,7 @@ static int supervise(struct held *held, pid_t child, int signal_fd, bool own_gro
     bool ending = false;
     int status = 0;
     for (;;) {
-        if (target != 0 && waitpid(child, &status, WNOHANG) == child) target = 0;
+        if (target != 0 && has_ended(held, child, &status)) target = 0;
         if (target == 0 && (!held->stays || ending || held->signal != 0)) return status;
         struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN},
                                 {.fd = ending ? -1 : held->lost_fd, .events = POLLIN}};
@@ -193,6 +216,7 @@ int held_run(struct held *held) {
         fprintf(stderr, "%s: cannot start a process: %s\n", held->who, strerror(errno));
     } else {
         if (own_group) setpgid(child, child); // whoever is first
+        set_target(held, own_group ? -child : child);
         if (held->started != NULL) held->started(held->context);
         status = supervise(held, child, signal_fd, own_group);
     }

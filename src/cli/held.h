@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 // Exit codes beside CMD's own (128 + N when a signal N ended it) and those of every command (server.h).
 #define HELD_EXIT_LOST 76 // it was lost while CMD ran; CMD was ended
@@ -33,6 +34,7 @@ struct held {
     char **command;                 // NULL-terminated
     bool stays;                     // held on when CMD has ended: until it is lost, or a signal asks us to end
     const struct bytes *input;      // CMD's standard input; NULL: ours
+    char **environment;             // CMD's; NULL: ours
     void (*started)(void *context); // CMD runs; may be NULL
     void (*told)(void *context, const char *reason); // of the loss, in the thread that waits for CMD
     void *context;
@@ -41,11 +43,13 @@ struct held {
     bool lost, over;
     uint64_t kill_ms; // CMD must be gone then (native_now_ms)
     char reason[600];
-    int signal; // the last one that asked us to end while CMD ran; 0: none
+    int signal;   // the last one that asked us to end while CMD ran; 0: none
+    pid_t target; // whom signals reach while CMD runs; 0: nobody
 };
 void held_init(struct held *held);
-void held_again(struct held *held);                                        // not lost: it is held anew
-void held_over(struct held *held);                                         // nothing is held: no loss counts
-void held_lose(struct held *held, const char *reason, uint64_t kill_ms);   // from any thread
-int held_run(struct held *held);                                           // the exit code
+void held_again(struct held *held);                                      // not lost: it is held anew
+void held_over(struct held *held);                                       // nothing is held: no loss counts
+void held_lose(struct held *held, const char *reason, uint64_t kill_ms); // from any thread
+int held_run(struct held *held);                                         // the exit code
+bool held_signal(struct held *held, int number); // to CMD, from any thread; false: it does not run
 bool held_thread(pthread_t *thread, void *(*body)(void *), void *context); // one that gets no signals

@@ -31,6 +31,15 @@ struct save_cursor { // all zero at the start; the model's own use
     uint64_t words[32];
 };
 
+// Operations that may be done once under a request's key (replica/machine.c): their results as bytes of at most
+// RESULT_KEPT_BYTES_MAX, and back. The value that `read` makes is valid until the model's next command, as apply's.
+#define RESULT_KEPT_BYTES_MAX 1000u
+struct result_keeper {
+    bool (*keeps)(uint8_t op);
+    void (*write)(const struct result *result, struct writer *w);
+    bool (*read)(void *state, struct reader *r, struct result *result); // error, model and op are there already
+};
+
 #define MODEL_GROWS(op) (1ull << (op))
 struct model_ops {
     const char *name;
@@ -54,6 +63,7 @@ struct model_ops {
     int (*load)(void *state, const uint8_t *data, size_t len); // a chunk as save gave it; 0 or -EBADMSG
     struct digest (*digest)(const void *state);                // kept incrementally
     struct digest (*digest_recount)(const void *state);        // from the items, for `check` and the simulator
+    const struct result_keeper *keeper;                        // NULL: none of its operations is done under a key
     uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's). O(1)
     // MODEL_GROWS(op) of each operation that may make the state larger: refused at memory-max (replica/machine.c). What
     // ends, gives back or finishes something goes through. 0: the model bounds itself.

@@ -1,5 +1,6 @@
 // One row per model. MODEL_GROUP has no row: its commands are the machine's own (replica/machine.c).
 #include "model/barrier/barrier.h"
+#include "model/config/config.h"
 #include "model/guard/guard.h"
 #include "model/idempotency/idempotency.h"
 #include "model/lease/lease.h"
@@ -23,6 +24,7 @@ static const struct {
     [MODEL_LIMITER] = {&limiter_model, 2},
     [MODEL_QUEUE] = {&queue_model, 2},
     [MODEL_BARRIER] = {&barrier_model, 2},
+    [MODEL_CONFIG] = {&config_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

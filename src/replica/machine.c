@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/planted.h"
+#include "model/idempotency/idempotency.h"
 #include "model/tree/tree.h"
 
 #define STREAMS_MAX 256u // member ids are 1 .. 255
@@ -283,6 +284,67 @@ static bool over_memory(struct machine *machine, const struct command *command) 
     return grows && used + model_table(MODEL_TREE)->memory(machine->models[MODEL_TREE]) >= max;
 }
 
+// What was kept: model, op and error, then what the model's keeper wrote.
+static void keep_result(struct machine *machine, const struct apply *apply, const struct idempotency_once *once,
+                        const struct result_keeper *keeper, const struct result *result) {
+    struct writer w;
+    writer_init(&w);
+    write_u8(&w, result->model);
+    write_u8(&w, result->op);
+    write_varint_signed(&w, result->error);
+    keeper->write(result, &w);
+    ENSURE(w.len <= RESULT_KEPT_BYTES_MAX + 12);
+    if (!PLANTED(ONCE_NOT_KEPT))
+        idempotency_once_keep(machine->models[MODEL_IDEMPOTENCY], apply, once, bytes_of(w.data, w.len));
+    writer_free(&w);
+}
+
+static void repeat_result(struct machine *machine, const struct command *inner, const struct result_keeper *keeper,
+                          struct bytes kept, struct result *result) {
+    struct reader r = reader_of(kept.data, kept.len);
+    uint8_t model = read_u8(&r), op = read_u8(&r);
+    int64_t error = read_varint_signed(&r);
+    if (model != inner->model || op != inner->op) {
+        result->error = IDEMPOTENCY_MISMATCH;
+        return;
+    }
+    *result = (struct result){.error = (int)error, .model = model, .op = op};
+    if (!keeper->read(machine->models[model], &r, result)) result->error = COMMAND_BAD_COMMAND;
+}
+
+// Another model's command, once for its key: whether it ran before, what it changes and what is kept of its result are
+// this one entry. The result is that command's, now or of before; an error of the key's own is this operation's.
+static void apply_once(struct machine *machine, struct apply *apply, const struct command *outer,
+                       struct result *result) {
+    struct idempotency_once once;
+    struct command inner;
+    struct bytes kept;
+    result->error = idempotency_once_read(outer->args, &once);
+    if (result->error != 0) return;
+    bool good = command_read(&inner, once.command) && inner.session == outer->session && inner.attach == outer->attach;
+    const struct model_ops *ops = good ? model_table(inner.model) : NULL;
+    const struct result_keeper *keeper = ops != NULL ? ops->keeper : NULL;
+    if (keeper == NULL || !keeper->keeps(inner.op) || machine->apply_level < model_min_apply_level(inner.model)) {
+        result->error = COMMAND_BAD_COMMAND;
+        return;
+    }
+    result->error = idempotency_once_find(machine->models[MODEL_IDEMPOTENCY], &once, &kept);
+    if (result->error < 0) return;
+    if (result->error == 1) {
+        repeat_result(machine, &inner, keeper, kept, result);
+        return;
+    }
+    if (over_memory(machine, outer)) { // only now: what ran before is told as it was
+        result->error = COMMAND_MEMORY;
+        return;
+    }
+    *result = (struct result){0};
+    ops->apply(machine->models[inner.model], apply, &inner, result);
+    result->model = inner.model;
+    result->op = inner.op;
+    if (result->error > COMMAND_NOT_APPLIED) keep_result(machine, apply, &once, keeper, result);
+}
+
 static int apply_command(struct machine *machine, struct apply *apply, struct bytes span, struct result *result,
                          char error[256]) {
     struct command command;
@@ -307,6 +369,10 @@ static int apply_command(struct machine *machine, struct apply *apply, struct by
     if (command.model != MODEL_LEASE && command.session != 0 && !PLANTED(ENDED_SESSION_WRITES)) {
         result->error = lease_check(apply->leases, command.session, command.attach);
         if (result->error != 0) return 0;
+    }
+    if (command.model == MODEL_IDEMPOTENCY && command.op == IDEMPOTENCY_ONCE) {
+        apply_once(machine, apply, &command, result);
+        return 0;
     }
     if (over_memory(machine, &command))
         result->error = COMMAND_MEMORY;

@@ -99,13 +99,13 @@ test_help_and_version() {
     expect 2; says "usage: parley COMMAND"
     expect 2 sevrer; says "did you mean server?"
     local command
-    for command in server dev demo status member leader cluster time lock elect session barrier zk backup restore check recover bench generate; do
+    for command in server dev demo status member leader cluster time lock elect session barrier config zk backup restore check recover bench generate; do
         expect 0 "$command" --help
         says "usage: parley $command"
     done
     # What --help says of flags stands in the completions too (the server's are made from its table).
     local flag words
-    for command in dev demo status member leader cluster time lock elect session barrier zk backup restore recover bench; do
+    for command in dev demo status member leader cluster time lock elect session barrier config zk backup restore recover bench; do
         words=$(sed -n "/^    $command)/,/;;/p" "$REPO/packaging/parley.bash-completion")
         if [ $command = bench ]; then expect 0 bench zookeeper --help; else expect 0 $command --help; fi
         grep -oE '^  (-., )?--[a-z-]+' out | grep -oE -- '--[a-z-]+' >flags
@@ -572,6 +572,7 @@ test_demos_fail_and_hold_as_told() {
     [ "${twice:-0}" -gt 0 ] || fail "no id was given twice by the clock"
     demo_facts ids "\"ids\":10000,\"given_twice\":$twice" \
         '"ids":800,"given_twice":0,"not_in_order":0,"invoices":10,"numbers_missing":0'
+    demo_facts config '"services":3,"with_a_mixture":3' '"services":3,"with_a_mixture":0,"went_back":0,"have_the_newest":3'
     demo_facts consumer '"messages":10,"handled":7,"lost":3' '"messages":10,"handled":10,"lost":0'
     demo_facts session '"dead_but_on_duty":1,"taken_over":0' '"taken_over":1,"token_grew":1'
     [ "$DEMOS" -eq "$listed" ] || fail "$listed demos are listed, and $DEMOS were looked at"

@@ -167,6 +167,10 @@ def examples_run(c):
     assert program("build/debug/examples/executor").count("\n") == 20
     assert re.match(r"leads under token \d+", program("build/debug/examples/election", c.servers(), "example-election"))
     assert not good(c.http(), "election/leader", name="example-election")["elected"]
+    good(c.http(), "config/publish", name="example", items={"db.url": "one"})
+    good(c.http(), "config/publish", name="example", items={"db.url": "two"}, labels=["zone=a"])
+    followed = program("build/debug/examples/config", c.servers(), "example", "zone=a", "1")
+    assert followed.startswith("version 2:") and '"two"' in followed, followed
 
 
 @test(1)

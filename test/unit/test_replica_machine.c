@@ -12,6 +12,8 @@
 
 #include "base/limits.h"
 #include "base/prng.h"
+#include "model/guard/guard.h"
+#include "model/idempotency/idempotency.h"
 #include "model/lock/lock.h"
 #include "model/tree/tree.h"
 #include "replica/machine.h"
@@ -24,6 +26,8 @@ struct told {
     int own_error[4096];
     size_t own_count, before_count, events;
     uint64_t created_session, created_attach;
+    uint8_t model; // of the newest result
+    int64_t counter;
 };
 
 static void told_before(void *context, uint64_t seq) {
@@ -37,6 +41,9 @@ static void told_own(void *context, uint64_t seq, const struct result *result) {
     told->own_seq[told->own_count] = seq;
     told->own_error[told->own_count] = result->error;
     told->own_count++;
+    told->model = result->model;
+    if (result->model == MODEL_GUARD && result->op == GUARD_COUNTER_ADD && result->error == 0)
+        told->counter = ((const struct guard_result *)result->value)->values[0];
     if (result->model == MODEL_LEASE && result->op == LEASE_ATTACH && result->error == 0) {
         const struct lease_result *lease = result->value;
         told->created_session = lease->session;
@@ -563,6 +570,149 @@ static void state_above_the_own_apply_level_is_refused(void **state) {
     machine_free(newer);
 }
 
+// ---- commands that take effect once
+
+static void write_once(struct writer *w, const char *key, const char *fingerprint, struct bytes command) {
+    struct idempotency_once once = {bytes_of_text(key), bytes_of_text(fingerprint), 60000, command};
+    idempotency_write_once(w, 0, 0, &once);
+}
+
+// Adds to a counter under a key; gives the error, which is in told with the rest.
+static int add_once(struct bench *b, uint64_t *seq, const char *key, const char *fingerprint, int64_t delta) {
+    struct writer inner, w;
+    writer_init(&inner);
+    writer_init(&w);
+    struct guard_addition addition = {bytes_of_text("stock"), delta};
+    guard_write_counter_add(&inner, 0, 0, bytes_of_text(""), 0, &addition, 1);
+    write_once(&w, key, fingerprint, bytes_of(inner.data, inner.len));
+    assert_int_equal(send_one(b, SELF, BOOT, (*seq)++, &w), 0);
+    writer_free(&inner);
+    writer_free(&w);
+    assert_true(digest_equal(machine_digest(b->machine), machine_digest_recount(b->machine)));
+    return b->told.own_error[b->told.own_count - 1];
+}
+
+static void command_under_a_key_takes_effect_once(void **state) {
+    (void)state;
+    struct bench b;
+    uint64_t seq = 2;
+    bench_start(&b);
+    open_stream(&b, SELF, SELF, BOOT);
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    assert_int_equal(b.told.counter, 5);
+    assert_int_equal(add_once(&b, &seq, "b", "two", 2), 0);
+    assert_int_equal(b.told.counter, 7);
+    b.told.counter = 0;
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0); // as it was then
+    assert_int_equal(b.told.counter, 5);
+    assert_int_equal(b.told.model, MODEL_GUARD);
+    assert_int_equal(add_once(&b, &seq, "a", "six", 6), IDEMPOTENCY_MISMATCH);
+    assert_int_equal(b.told.model, MODEL_IDEMPOTENCY);
+    assert_int_equal(add_once(&b, &seq, "c", "minus", -8), GUARD_BELOW); // kept too
+    assert_int_equal(add_once(&b, &seq, "d", "ten", 10), 0);
+    assert_int_equal(b.told.counter, 17);
+    assert_int_equal(add_once(&b, &seq, "c", "minus", -8), GUARD_BELOW);
+    b.log_time += 60000; // known no longer
+    struct writer w;
+    writer_init(&w);
+    group_write_time(&w);
+    send_one(&b, 0, 0, 0, &w);
+    assert_int_equal(machine_next_deadline_ms(b.machine), UINT64_MAX);
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    assert_int_equal(b.told.counter, 22);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+// What ran before is told as it was, though nothing new may be remembered.
+static void key_is_known_at_memory_max(void **state) {
+    (void)state;
+    struct bench b;
+    struct writer w;
+    uint64_t seq = 2;
+    bench_start(&b);
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, 1);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    assert_int_equal(add_once(&b, &seq, "b", "one", 1), COMMAND_MEMORY);
+    b.told.counter = 0;
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    assert_int_equal(b.told.counter, 5);
+    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, UINT64_MAX);
+    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
+    assert_int_equal(add_once(&b, &seq, "b", "one", 1), 0); // the refusal was not kept
+    assert_int_equal(b.told.counter, 6);
+    writer_free(&w);
+    bench_end(&b);
+}
+
+static void keys_of_commands_are_in_snapshots(void **state) {
+    (void)state;
+    static uint8_t chunk[256u << 10];
+    struct bench b;
+    uint64_t seq = 2;
+    uint8_t model;
+    struct writer m;
+    struct machine_cursor cursor = {0};
+    bench_start(&b);
+    open_stream(&b, SELF, SELF, BOOT);
+    add_once(&b, &seq, "a", "five", 5);
+    struct machine_sink sink = {.before_own = told_before, .own = told_own, .event = told_event, .context = &b.told};
+    struct machine *copy = machine_new(SELF, BOOT, &sink);
+    for (size_t len; (len = machine_save(b.machine, &cursor, &model, chunk, sizeof chunk)) > 0;)
+        assert_int_equal(machine_load(copy, model, chunk, len), 0);
+    writer_init(&m);
+    membership_encode(machine_membership(b.machine), &m);
+    assert_int_equal(
+        machine_load_finish(copy, machine_applied(b.machine), 1, 0, bytes_of(m.data, m.len), machine_digest(b.machine)),
+        0);
+    machine_free(b.machine);
+    b.machine = copy;
+    b.told.counter = 0;
+    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
+    assert_int_equal(b.told.counter, 5);
+    assert_int_equal(add_once(&b, &seq, "b", "one", 1), 0);
+    assert_int_equal(b.told.counter, 6);
+    writer_free(&m);
+    bench_end(&b);
+}
+
+// What may not be done under a key is refused, and so are any bytes; nothing is remembered of it.
+static void only_what_keeps_its_result_is_done_under_a_key(void **state) {
+    (void)state;
+    struct bench b;
+    struct prng prng;
+    struct writer inner, w;
+    uint64_t seq = 2;
+    bench_start(&b);
+    prng_seed(&prng, 5);
+    writer_init(&inner);
+    writer_init(&w);
+    open_stream(&b, SELF, SELF, BOOT);
+    for (int i = 0; i < 3000; i++) {
+        writer_clear(&inner);
+        if (i == 0)
+            write_acquire(&inner, 0, 0, 5000, 0);
+        else if (i == 1)
+            write_once(&inner, "x", "y", bytes_of("", 0)); // one in another
+        else if (i == 2)
+            command_write_head(&inner, MODEL_GUARD, GUARD_COUNTER_DELETE, 7, 1); // of another session
+        else
+            for (uint64_t k = prng_below(&prng, 12); k > 0; k--) write_u8(&inner, (uint8_t)prng_below(&prng, 16));
+        write_once(&w, "key", "", bytes_of(inner.data, inner.len));
+        assert_int_equal(send_one(&b, SELF, BOOT, seq++, &w), 0);
+        int error = b.told.own_error[b.told.own_count - 1];
+        assert_true(error == COMMAND_BAD_COMMAND || i > 2);
+        if (i <= 2) assert_int_equal(machine_next_deadline_ms(b.machine), UINT64_MAX);
+        assert_true(digest_equal(machine_digest(b.machine), machine_digest_recount(b.machine)));
+    }
+    writer_free(&inner);
+    writer_free(&w);
+    bench_end(&b);
+}
+
 static void membership_change_drops_the_stream_of_who_left(void **state) {
     (void)state;
     struct bench b;
@@ -762,6 +912,10 @@ int main(void) {
         cmocka_unit_test(model_above_the_apply_level_is_no_part_of_the_state),
         cmocka_unit_test(memory_is_bounded_over_all_models),
         cmocka_unit_test(locks_end_with_their_session_and_their_time),
+        cmocka_unit_test(command_under_a_key_takes_effect_once),
+        cmocka_unit_test(key_is_known_at_memory_max),
+        cmocka_unit_test(keys_of_commands_are_in_snapshots),
+        cmocka_unit_test(only_what_keeps_its_result_is_done_under_a_key),
         cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
         cmocka_unit_test(what_a_removed_member_sends_again_is_not_applied_twice),
         cmocka_unit_test(restored_machine_agrees_ever_after),

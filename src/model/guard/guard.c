@@ -181,6 +181,47 @@ static uint64_t guard_memory(const void *model) {
     return ((const struct guard_state *)model)->sum.memory;
 }
 
+// Not those of values, whose errors tell the value, which may be long (their versions do the same); not ISSUE, whose
+// tokens are the caller's.
+static bool guard_keeps(uint8_t op) {
+    return op == GUARD_CONSUME || op == GUARD_TRANSITION || op == GUARD_ENTITY_DELETE || op == GUARD_COUNTER_SET ||
+           op == GUARD_COUNTER_ADD || op == GUARD_COUNTER_DELETE;
+}
+
+static void guard_write_result(const struct result *result, struct writer *w) {
+    const struct guard_result *guard = result->value;
+    write_u8(w, guard->repeated);
+    write_varint_signed(w, guard->at_unix_ms);
+    write_blob(w, guard->by);
+    write_blob(w, guard->state);
+    write_varint(w, guard->version);
+    write_blob(w, guard->refused);
+    write_varint_signed(w, guard->rest);
+    write_varint(w, guard->value_count);
+    for (size_t i = 0; i < guard->value_count; i++) write_varint_signed(w, guard->values[i]);
+}
+
+static bool guard_read_result(void *model, struct reader *r, struct result *result) {
+    struct guard_state *state = model;
+    struct guard_result *guard = &state->result;
+    *guard = (struct guard_result){.repeated = read_u8(r) != 0};
+    guard->at_unix_ms = read_varint_signed(r);
+    guard->by = read_blob(r);
+    guard->state = read_blob(r);
+    guard->version = read_varint(r);
+    guard->refused = read_blob(r);
+    guard->rest = read_varint_signed(r);
+    uint64_t count = read_varint(r);
+    if (count > GUARD_COUNTERS_MAX) return false;
+    for (uint64_t i = 0; i < count; i++) state->result_values[i] = read_varint_signed(r);
+    guard->values = state->result_values;
+    guard->value_count = (size_t)count;
+    result->value = guard;
+    return reader_done(r);
+}
+
+static const struct result_keeper guard_keeper = {guard_keeps, guard_write_result, guard_read_result};
+
 const struct model_ops guard_model = {
     .name = "guard",
     .id = MODEL_GUARD,
@@ -195,6 +236,7 @@ const struct model_ops guard_model = {
     .digest = guard_digest,
     .digest_recount = guard_digest_recount,
     .memory = guard_memory,
+    .keeper = &guard_keeper,
     .growing = MODEL_GROWS(GUARD_ISSUE) | MODEL_GROWS(GUARD_TRANSITION) | MODEL_GROWS(GUARD_PUT) |
                MODEL_GROWS(GUARD_COUNTER_SET) | MODEL_GROWS(GUARD_COUNTER_ADD),
 };

@@ -172,6 +172,7 @@ static void *idempotency_create(void) {
     state->sum.domain = MODEL_IDEMPOTENCY;
     items_init(&state->keys, &idem_key_kind, &state->sum);
     items_init(&state->claims, &idem_claim_kind, &state->sum);
+    remember_init(&state->once, &state->sum, &state->due, DUE_ONCE);
     hash_init(&state->sessions);
     heap_init(&state->due);
     return state;
@@ -182,6 +183,7 @@ static void idempotency_destroy(void *model) {
     for (struct item *item; (item = items_first(&state->claims)) != NULL;) idem_claim_free(state, idem_claim_of(item));
     for (struct item *item; (item = items_first(&state->keys)) != NULL;) idem_key_free(state, idem_key_of(item));
     hash_free(&state->sessions);
+    items_free(&state->once.items);
     heap_free(&state->due);
     mem_free(state);
 }
@@ -217,6 +219,10 @@ static size_t idempotency_expire(void *model, struct apply *apply, size_t max) {
     for (struct deadline *due; ended < max && (due = deadline_due(&state->due, apply->log_time_ms)); ended++) {
         if (due->kind == DUE_KEY) {
             idem_key_free(state, CONTAINER_OF(due, struct idem_key, due));
+            continue;
+        }
+        if (due->kind == DUE_ONCE) {
+            remember_drop(&state->once, remembered_of(due));
             continue;
         }
         struct idem_claim *claim = CONTAINER_OF(due, struct idem_claim, due);
@@ -291,7 +297,7 @@ const struct model_ops idempotency_model = {
     .digest = idempotency_digest,
     .digest_recount = idempotency_digest_recount,
     .memory = idempotency_memory,
-    .growing = MODEL_GROWS(IDEMPOTENCY_BEGIN),
+    .growing = MODEL_GROWS(IDEMPOTENCY_BEGIN) | MODEL_GROWS(IDEMPOTENCY_ONCE),
     .count = idempotency_count,
     .count_of_session = idempotency_count_of_session,
 };

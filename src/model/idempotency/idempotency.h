@@ -12,6 +12,7 @@
 // lost may have done a part of its work: `attempt` says how many ran before.
 #pragma once
 #include "model/items.h"
+#include "model/remember.h"
 
 #define IDEMPOTENCY_KEY_BYTES_MAX 255u
 #define IDEMPOTENCY_OWNER_BYTES_MAX 255u
@@ -31,7 +32,8 @@
     X(FAIL, 3)     /* key, token varint, store u8, status varint, body: frees it, or stores that it failed */          \
     X(EXTEND, 4)   /* key, token varint, lease_ms varint: from now on */                                               \
     X(CANCEL, 5)   /* key, ticket varint: waits no longer; void when it runs meanwhile */                              \
-    X(FORGET, 6)   /* key: an operator drops what is stored */
+    X(FORGET, 6)   /* key: an operator drops what is stored */                                                         \
+    X(ONCE, 7)     /* see idempotency_once: another model's command, run by the machine; its result is kept */
 enum idempotency_op {
 #define X(name, value) IDEMPOTENCY_##name = value,
     IDEMPOTENCY_OPS(X)
@@ -59,6 +61,16 @@ struct idempotency_request {
     uint64_t ttl_ms;               // how long what is stored stays
     uint64_t lease_ms;             // how long it may run without EXTEND; 0: until its session ends (there must be one)
     uint64_t wait_ms;              // 0: does not wait
+};
+
+// A command that takes effect once, however often its request comes: check, effect and what was answered are one entry.
+// (`begin` and `complete` are for work that is done elsewhere.) Its keys are apart from those of BEGIN.
+#define IDEMPOTENCY_ONCE_KEY_BYTES_MAX REMEMBER_ID_BYTES_MAX
+#define IDEMPOTENCY_ONCE_MAX 1000000u // remembered: some 250 bytes each. Over it new ones are refused
+struct idempotency_once {
+    struct bytes key, fingerprint; // fingerprint: of the request; another one under the key is a mismatch
+    uint64_t ttl_ms;               // how long it is remembered
+    struct bytes command;          // whole, of the same session as this one
 };
 
 enum idempotency_outcome { IDEMPOTENCY_RUNS = 1, IDEMPOTENCY_WAITS = 2, IDEMPOTENCY_STORED = 3 };
@@ -116,3 +128,11 @@ void idempotency_write_extend(struct writer *w, uint64_t session, uint64_t attac
                               uint64_t lease_ms);
 void idempotency_write_cancel(struct writer *w, uint64_t session, uint64_t attach, struct bytes key, uint64_t ticket);
 void idempotency_write_forget(struct writer *w, struct bytes key);
+void idempotency_write_once(struct writer *w, uint64_t session, uint64_t attach, const struct idempotency_once *once);
+
+// For the machine, which runs the command between them.
+int idempotency_once_read(struct bytes args, struct idempotency_once *once); // 0, or why it is refused
+// What was kept under the key. 0: nothing, it may run now. 1: `kept` is what was kept. Else the error.
+int idempotency_once_find(const void *state, const struct idempotency_once *once, struct bytes *kept);
+void idempotency_once_keep(void *state, const struct apply *apply, const struct idempotency_once *once,
+                           struct bytes kept);

@@ -3,6 +3,7 @@
 //   idempotency.c        state, who runs next, expiry, queries
 //   idempotency_op.c     operations
 //   idempotency_save.c   records, load
+//   idempotency_once.c   commands of other models that take effect once
 //   idempotency_write.c  commands' bytes
 //
 // A claim is a run of a key, or a place in its queue: token 0 says that it waits.
@@ -10,7 +11,7 @@
 #include "base/list.h"
 #include "model/idempotency/idempotency.h"
 
-enum idempotency_deadline { DUE_KEY, DUE_CLAIM };
+enum idempotency_deadline { DUE_KEY, DUE_CLAIM, DUE_ONCE };
 
 struct idem_key {
     struct item item;
@@ -50,6 +51,7 @@ enum idempotency_word { WORD_NUMBER, WORD_TOKEN, WORD_COUNT };
 
 struct idempotency_state {
     struct items keys, claims;
+    struct remember_kind once; // scope 0
     struct hash sessions;
     struct heap due;
     struct item_sum sum;

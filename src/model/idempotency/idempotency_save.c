@@ -4,8 +4,8 @@
 #include <errno.h>
 
 #define TABLES(state)                                                                                                  \
-    { &(state)->keys, &(state)->claims }
-enum { TABLE_COUNT = 2 };
+    { &(state)->keys, &(state)->claims, &(state)->once.items }
+enum { TABLE_COUNT = 3 };
 
 static void record_key(const struct item *item, struct item_record *to) {
     const struct idem_key *key = CONTAINER_OF_CONST(item, struct idem_key, item);
@@ -108,6 +108,11 @@ static bool load_claim(struct idempotency_state *state, struct reader *r) {
     return true;
 }
 
+static bool load_once(struct idempotency_state *state, struct reader *r) {
+    const struct remembered *request = remember_load(&state->once, r);
+    return request != NULL && request->scope == 0 && request->number <= state->words[WORD_NUMBER];
+}
+
 int idempotency_load(void *model, const uint8_t *data, size_t len) {
     struct idempotency_state *state = model;
     struct reader r = reader_of(data, len);
@@ -116,6 +121,7 @@ int idempotency_load(void *model, const uint8_t *data, size_t len) {
         bool good = tag == 0                     ? items_load_head(&state->sum, &r, state->words, WORD_COUNT)
                     : tag == idem_key_kind.tag   ? load_key(state, &r)
                     : tag == idem_claim_kind.tag ? load_claim(state, &r)
+                    : tag == 'r'                 ? load_once(state, &r)
                                                  : false;
         if (!good) return -EBADMSG;
     }

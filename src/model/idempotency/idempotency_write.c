@@ -47,3 +47,11 @@ void idempotency_write_forget(struct writer *w, struct bytes key) {
     command_write_head(w, MODEL_IDEMPOTENCY, IDEMPOTENCY_FORGET, 0, 0);
     write_blob(w, key);
 }
+
+void idempotency_write_once(struct writer *w, uint64_t session, uint64_t attach, const struct idempotency_once *once) {
+    command_write_head(w, MODEL_IDEMPOTENCY, IDEMPOTENCY_ONCE, session, attach);
+    write_blob(w, once->key);
+    write_blob(w, once->fingerprint);
+    write_varint(w, once->ttl_ms);
+    write_blob(w, once->command);
+}

@@ -195,6 +195,31 @@ static uint64_t sequence_memory(const void *model) {
     return ((const struct sequence_state *)model)->sum.memory;
 }
 
+// Not leases of workers, which end, and not ids, of which there may be none just now.
+static bool sequence_keeps(uint8_t op) {
+    return op == SEQUENCE_CREATE || op == SEQUENCE_NEXT || op == SEQUENCE_SET;
+}
+
+static void sequence_write_result(const struct result *result, struct writer *w) {
+    const struct sequence_result *sequence = result->value;
+    write_varint(w, sequence->first);
+    write_varint(w, sequence->step);
+    write_varint(w, sequence->count);
+    write_u8(w, sequence->repeated);
+}
+
+static bool sequence_read_result(void *model, struct reader *r, struct result *result) {
+    struct sequence_result *sequence = &((struct sequence_state *)model)->result;
+    *sequence = (struct sequence_result){.first = read_varint(r)};
+    sequence->step = read_varint(r);
+    sequence->count = (uint32_t)read_varint(r);
+    sequence->repeated = read_u8(r) != 0;
+    result->value = sequence;
+    return reader_done(r);
+}
+
+static const struct result_keeper sequence_keeper = {sequence_keeps, sequence_write_result, sequence_read_result};
+
 const struct model_ops sequence_model = {
     .name = "sequence",
     .id = MODEL_SEQUENCE,
@@ -210,5 +235,6 @@ const struct model_ops sequence_model = {
     .digest = sequence_digest,
     .digest_recount = sequence_digest_recount,
     .memory = sequence_memory,
+    .keeper = &sequence_keeper,
     .growing = MODEL_GROWS(SEQUENCE_CREATE) | MODEL_GROWS(SEQUENCE_NEXT) | MODEL_GROWS(SEQUENCE_LEASE),
 };

@@ -7,16 +7,25 @@
 #include <string.h>
 #include <strings.h>
 
-enum header { HEADER_HOST, HEADER_ORIGIN, HEADER_ACCEPT, HEADER_LAST_EVENT_ID, HEADER_FETCH_SITE, HEADERS_KEPT };
-static const char *const kept_names[HEADERS_KEPT] = {"host", "origin", "accept", "last-event-id", "sec-fetch-site"};
+enum header {
+    HEADER_HOST,
+    HEADER_ORIGIN,
+    HEADER_ACCEPT,
+    HEADER_LAST_EVENT_ID,
+    HEADER_FETCH_SITE,
+    HEADER_KEY,
+    HEADERS_KEPT
+};
+static const char *const kept_names[HEADERS_KEPT] = {"host",          "origin",         "accept",
+                                                     "last-event-id", "sec-fetch-site", "idempotency-key"};
 
 struct http_parse {
     http_parser parser; // its `data` points here
     struct writer url, name, value, body;
-    struct writer kept[HEADERS_KEPT]; // values of those headers; the last one of each counts
+    struct writer kept[HEADERS_KEPT]; // values of those headers; the last one of each counts, but of HEADER_KEY
     struct http_request request;
     size_t header_bytes;
-    bool in_value, headers_done, done, begun, wants_continue, has_origin;
+    bool in_value, headers_done, done, begun, wants_continue, has_origin, has_key;
     int status; // of a bad request
 };
 
@@ -41,10 +50,12 @@ static void finish_header(struct http_parse *p) {
     p->in_value = false;
     for (int i = 0; i < HEADERS_KEPT; i++) {
         if (!is_named(p, kept_names[i])) continue;
-        writer_clear(&p->kept[i]);
+        if (i != HEADER_KEY) writer_clear(&p->kept[i]);
+        if (i == HEADER_KEY && p->has_key) write_u8(&p->kept[i], ','); // two keys are none: seen by its reader
         write_span(&p->kept[i], bytes_of(p->value.data, p->value.len));
     }
     p->has_origin |= is_named(p, kept_names[HEADER_ORIGIN]);
+    p->has_key |= is_named(p, kept_names[HEADER_KEY]);
     p->wants_continue |= is_named(p, "expect") && p->value.len == 12 &&
                          strncasecmp((const char *)p->value.data, "100-continue", 12) == 0;
     writer_clear(&p->name);
@@ -126,7 +137,7 @@ void http_parse_next(struct http_parse *p) {
     for (int i = 0; i < HEADERS_KEPT; i++) writer_clear(&p->kept[i]);
     writer_clear(&p->body);
     p->header_bytes = 0;
-    p->in_value = p->headers_done = p->done = p->begun = p->wants_continue = p->has_origin = false;
+    p->in_value = p->headers_done = p->done = p->begun = p->wants_continue = p->has_origin = p->has_key = false;
     p->status = 0;
     http_parser_init(&p->parser, HTTP_REQUEST);
     p->parser.data = p;
@@ -177,6 +188,7 @@ static void fill_request(struct http_parse *p) {
     r->last_event_id = ended(&p->kept[HEADER_LAST_EVENT_ID]);
     r->fetch_site = ended(&p->kept[HEADER_FETCH_SITE]);
     r->has_origin = p->has_origin;
+    r->idempotency_key = p->has_key ? ended(&p->kept[HEADER_KEY]) : NULL;
     r->body = bytes_of(p->body.data, p->body.len);
     r->keep_alive = http_should_keep_alive(&p->parser) != 0;
 }

@@ -14,7 +14,8 @@ struct http_request {
     const char *query; // behind the ?, not decoded either
     // Headers as sent; "" if none. fetch_site: what a browser says of who asks ("same-origin", "cross-site").
     const char *host, *origin, *accept, *last_event_id, *fetch_site;
-    bool has_origin; // a browser sent it for a page
+    bool has_origin;             // a browser sent it for a page
+    const char *idempotency_key; // as sent, several with a comma between; NULL: none
     struct bytes body;
     bool keep_alive;
 };

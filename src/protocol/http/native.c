@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/base64.h"
+#include "base/digest.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,6 +135,35 @@ static bool take_deltas(struct http_connection *c, const struct native_field *fi
     return true;
 }
 
+// {"base64": "..."} gives way to its bytes, as a string; NULL: it is none.
+static json_t *item_bytes(json_t *item) {
+    const char *words = json_string_value(json_object_get(item, "base64"));
+    struct writer w;
+    writer_init(&w);
+    bool good = json_object_size(item) == 1 && words != NULL && base64_read(&w, bytes_of_text(words));
+    json_t *bytes = good ? json_stringn_nocheck(w.len > 0 ? (const char *)w.data : "", w.len) : NULL;
+    writer_free(&w);
+    return bytes;
+}
+
+static bool take_items(struct http_connection *c, const struct native_field *field, json_t *json) {
+    size_t count = json_object_size(json);
+    if (!json_is_object(json) || count < field->low || count > field->high)
+        return wrong(c, field->name, "%s: an object of %llu to %llu items is wanted", field->name,
+                     (unsigned long long)field->low, (unsigned long long)field->high);
+    for (void *at = json_object_iter(json); at != NULL; at = json_object_iter_next(json, at)) {
+        const char *key = json_object_iter_key(at);
+        json_t *value = json_object_iter_value(at), *bytes = json_is_object(value) ? item_bytes(value) : NULL;
+        if (key[0] == 0 || strlen(key) > 255)
+            return wrong(c, field->name, "%s: its names have 1 to 255 bytes", field->name);
+        if (bytes == NULL && !json_is_string(value) && !json_is_null(value))
+            return wrong(c, field->name, "%s: %.100s: a string, {\"base64\": string} or null is wanted", field->name,
+                         key);
+        if (bytes != NULL) json_object_iter_set_new(json, at, bytes);
+    }
+    return true;
+}
+
 // The bytes take the text's place in the body, which owns them.
 static bool take_base64(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         json_t *body) {
@@ -150,8 +180,7 @@ static bool take_base64(struct http_connection *c, const struct native_field *fi
                          (unsigned long long)field->low, (unsigned long long)field->high);
 }
 
-static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out,
-                 const json_t *json) {
+static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out, json_t *json) {
     out->given = true;
     switch (field->type) {
     case NATIVE_NUMBER: {
@@ -176,6 +205,9 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_NUMBERS:
         out->list = json;
         return take_numbers(c, field, json);
+    case NATIVE_ITEMS:
+        out->list = json;
+        return take_items(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
@@ -193,7 +225,7 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
     for (size_t i = 0; fields[i].name != NULL; i++) {
         ENSURE(i < NATIVE_FIELDS_MAX);
         call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
-        const json_t *given = json_object_get(call->body, fields[i].name);
+        json_t *given = json_object_get(call->body, fields[i].name);
         if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
         if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
         if (given != NULL && fields[i].type == NATIVE_BASE64 &&
@@ -255,6 +287,52 @@ static bool may_run(struct http_connection *c, const struct native_operation *op
     return false;
 }
 
+// A string of structured fields (RFC 8941), or bare text without quotes, as many clients send it. 0: it is none.
+static size_t read_key(const char *at, uint8_t out[REMEMBER_ID_BYTES_MAX]) {
+    size_t len = 0;
+    bool quoted = *at == '"';
+    for (at += quoted; *at != 0 && !(quoted && *at == '"'); at++) {
+        if (quoted && *at == '\\') at++;
+        bool good = *at >= ' ' && *at < 127 && (quoted || strchr(" \",;\\", *at) == NULL);
+        if (!good || len == REMEMBER_ID_BYTES_MAX) return 0;
+        out[len++] = (uint8_t)*at;
+    }
+    if (quoted && *at++ != '"') return 0;
+    return *at == 0 ? len : 0;
+}
+
+static void fingerprint_of(const struct native_operation *operation, const json_t *body, uint8_t out[16]) {
+    char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+    struct writer w;
+    writer_init(&w);
+    ENSURE(text != NULL);
+    write_blob(&w, bytes_of_text(operation->path));
+    write_span(&w, bytes_of_text(text));
+    free(text);
+    struct digest digest = digest_hash(w.data, w.len, 0);
+    put_u64_le(out, digest.lo);
+    put_u64_le(out + 8, digest.hi);
+    writer_free(&w);
+}
+
+// false: the header was refused. Where nothing changes it says nothing; where a change would not be under it, nobody
+// shall trust in it.
+static bool take_key(struct http_connection *c, const struct http_request *request, struct http_call *call) {
+    const struct native_operation *operation = call->operation;
+    if (request->idempotency_key == NULL || operation->reply == NULL) return true;
+    if (!operation->keyed) {
+        http_problem(c, "bad-request", "this operation takes no Idempotency-Key: docs/native.md says what it has",
+                     NULL);
+        return false;
+    }
+    struct native_once *once = call->once = mem_zalloc(sizeof *once);
+    once->key_len = read_key(request->idempotency_key, once->key);
+    fingerprint_of(operation, call->body, once->fingerprint);
+    if (once->key_len == 0)
+        http_problem(c, "bad-request", "Idempotency-Key: a string of 1 to 240 visible characters is wanted", NULL);
+    return once->key_len > 0;
+}
+
 bool http_native(struct http_connection *c, const struct http_request *request) {
     const struct native_operation *operation = native_find(request->path);
     if (operation == NULL) return false;
@@ -265,10 +343,11 @@ bool http_native(struct http_connection *c, const struct http_request *request) 
     call->operation = operation;
     call->body = body;
     c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
-    if (take_all(c, call)) {
+    if (take_key(c, request, call) && take_all(c, call)) {
         call_begin(c, call);
     } else {
         json_decref(body);
+        mem_free(call->once);
         mem_free(call);
     }
     return true;

@@ -15,9 +15,10 @@
 #define NATIVE_WATCH_MS_MAX 3600000u
 #define NATIVE_ATTACH_MS 10000u   // as linearizable reads: what found no leader for so long is refused
 #define NATIVE_KEEPALIVE_MS 5000u // a keepalive that no leader acknowledged by then is answered: ask another node
-#define NATIVE_VISIBILITY_MS_DEFAULT 30000u // of a claim: most jobs are done by then, the others extend it
-#define NATIVE_DEDUP_MS_DEFAULT 300000u     // a producer's retries take minutes at most
-#define NATIVE_BODIES_DEFAULT 100u          // listed with their bodies
+#define NATIVE_VISIBILITY_MS_DEFAULT 30000u      // of a claim: most jobs are done by then, the others extend it
+#define NATIVE_DEDUP_MS_DEFAULT 300000u          // a producer's retries take minutes at most
+#define NATIVE_ONCE_TTL_MS (24ull * 3600 * 1000) // what was answered under an Idempotency-Key
+#define NATIVE_BODIES_DEFAULT 100u               // listed with their bodies
 
 enum native_type {
     NATIVE_TEXT,   // a JSON string of low to high bytes of UTF-8
@@ -31,6 +32,7 @@ enum native_type {
     NATIVE_SESSION, // what /v1/session/create gave
     NATIVE_OBJECTS, // of answers only
     NATIVE_NUMBERS, // an array of low to high integers from 1 on
+    NATIVE_ITEMS,   // an object of low to high names of 1 to 255 bytes, each with a string, {"base64": string} or null
 };
 struct native_field {
     const char *name;
@@ -53,6 +55,7 @@ struct native_operation {
     const struct native_field *answer; // of a 200; ends with name NULL
     const char *errors;  // names, with a space behind each; those of `native_common_errors` go without saying
     bool administration; // from the node's own machine only, unless allow-remote
+    bool keyed;          // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)
     void (*run)(struct http_call *call);
     void (*reply)(struct http_call *call, const struct result *result); // of the command that `run` submitted
     void (*read)(struct http_call *call);                               // of the read that `run` asked for
@@ -62,7 +65,7 @@ struct native_operation {
 // The operations of one model, with all that only they need: native_ROOM.c. A new room is that file and a word here, in
 // the order of docs/native.md.
 #define NATIVE_ROOMS(X)                                                                                                \
-    X(session) X(lock) X(election) X(barrier) X(sequence) X(idempotency) X(guard) X(limiter) X(queue)
+    X(session) X(lock) X(election) X(barrier) X(sequence) X(idempotency) X(guard) X(limiter) X(queue) X(config)
 struct http_instance;
 struct native_room {
     const struct native_operation *operations;

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/planted.h"
+#include "model/idempotency/idempotency.h"
 #include "protocol/http/native_internal.h"
 #include <string.h>
 
@@ -32,6 +33,7 @@ static void call_free(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
     json_decref(call->body);
     json_decref(call->answer);
+    mem_free(call->once);
     mem_free(call);
 }
 
@@ -101,7 +103,34 @@ void call_fail_command(struct http_call *call, int error) {
     call_fail(call, name, command_error_text(error), NULL);
 }
 
+// The command goes to the machine inside of one that looks for the key first.
+static void wrap(const struct http_call *call, struct writer *w) {
+    struct idempotency_once once = {.key = bytes_of(call->once->key, call->once->key_len),
+                                    .fingerprint = bytes_of(call->once->fingerprint, sizeof call->once->fingerprint),
+                                    .ttl_ms = NATIVE_ONCE_TTL_MS,
+                                    .command = bytes_of(w->data, w->len)};
+    struct command inner;
+    struct writer outer;
+    writer_init(&outer);
+    ENSURE(command_read(&inner, once.command));
+    idempotency_write_once(&outer, inner.session, inner.attach, &once);
+    writer_free(w);
+    *w = outer;
+}
+
+static void fail_once(struct http_call *call, int error) {
+    call_fail(call,
+              error == IDEMPOTENCY_MISMATCH ? "mismatch"
+              : error == IDEMPOTENCY_LIMIT  ? "limit"
+                                            : "bad-request",
+              error == IDEMPOTENCY_MISMATCH ? "this Idempotency-Key was used for another request"
+              : error == IDEMPOTENCY_LIMIT  ? "more Idempotency-Keys than are remembered at once"
+                                            : NULL,
+              NULL);
+}
+
 void call_submit(struct http_call *call, struct writer *w) {
+    if (call->once != NULL) wrap(call, w);
     set_state(call, CALL_SUBMITTED, &call->agent->submitted);
     call->tag = client_submit(call->agent->client, bytes_of(w->data, w->len));
     writer_free(w);
@@ -297,6 +326,8 @@ static void agent_reply(void *connection, uint64_t tag, const struct result *res
         list_remove(&call->of_agent);
         if (result->error <= COMMAND_NOT_APPLIED)
             call_fail_command(call, result->error);
+        else if (result->model == MODEL_IDEMPOTENCY && result->op == IDEMPOTENCY_ONCE)
+            fail_once(call, result->error);
         else
             call->operation->reply(call, result);
     }

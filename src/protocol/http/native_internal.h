@@ -18,6 +18,7 @@
 #include "base/hash.h"
 #include "model/items.h"
 #include "model/lease/lease.h"
+#include "model/remember.h"
 #include "protocol/http/internal.h"
 #include "protocol/http/native.h"
 
@@ -46,6 +47,11 @@ struct http_agent {
     struct list reading;
 };
 
+struct native_once { // the header Idempotency-Key, and the digest of the request
+    size_t key_len;
+    uint8_t key[REMEMBER_ID_BYTES_MAX], fingerprint[16];
+};
+
 enum call_state { CALL_WAITS_FOR_AGENT, CALL_SUBMITTED, CALL_READS, CALL_KEEPALIVE, CALL_WAITS_FOR_EVENT, CALL_GATED };
 struct http_call {
     struct http_waiting waiting; // its connection
@@ -53,7 +59,8 @@ struct http_call {
     struct hash_node by_number; // while `numbered`: it waits for an event of this number (of a ticket or a token)
     struct http_agent *agent;
     const struct native_operation *operation;
-    json_t *body; // its texts are those of `values`
+    json_t *body;             // its texts are those of `values`
+    struct native_once *once; // NULL: none
     struct native_value values[NATIVE_FIELDS_MAX];
     enum call_state state;
     uint64_t tag, number, since_ms, until_ms;

@@ -58,6 +58,8 @@ const struct native_error native_errors[] = {
     {"full", 409, "It has as much as it may have"},
     {"gap", 409, "An earlier number is missing"},
     {"not-empty", 409, "There is something in it"},
+    {"releasing", 409, "A gradual release is under way"},
+    {"not-releasing", 409, "No gradual release of this version is under way"},
     {"session-expired", 410, "There is no such session, or it has ended"},
     {"too-large", 413, "Larger than one entry of the log may be"},
     {"mismatch", 422, "The key, token or request's id was used for something else"},
