@@ -50,6 +50,7 @@
     X(STREAM_GAP_APPLIED)                                                                                              \
     X(SYNC_BEFORE_APPLIED)                                                                                             \
     X(TERM_FORGOTTEN)                                                                                                  \
+    X(TOPIC_TOKEN_KEPT)                                                                                                \
     X(TRANSFER_TO_OLDER_LOG)                                                                                           \
     X(VOTE_BEFORE_PERSIST)                                                                                             \
     X(VOTE_FORGOTTEN)                                                                                                  \
