@@ -144,8 +144,9 @@ static void fetch_member(const struct topic_state *state, const struct group *gr
         struct topic_slot_info info = slot_info(group->slots[p]);
         if (group->slots[p]->owner == member && query->slot) query->slot(query->context, &info);
     }
-    for (uint32_t i = 1; i <= partitions && query->message && budget.bytes > 0; i++) {
-        const struct slot *slot = group->slots[(fetch->behind % partitions + i) % partitions];
+    uint32_t begin = fetch->behind < partitions ? fetch->behind + 1 : 0;
+    for (uint32_t i = 0; i < partitions && query->message && budget.bytes > 0; i++) {
+        const struct slot *slot = group->slots[(begin + i) % partitions];
         if (slot->owner == member) give(state, slot, slot->committed, fetch->max, &budget, query);
     }
 }
