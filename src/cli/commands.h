@@ -15,6 +15,7 @@
     X(sequence, "give numbers that are given once; show, make or set sequences")                                       \
     X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \
     X(queue, "push, claim and acknowledge messages; run a command for each")                                           \
+    X(topic, "publish to partitioned topics; run a command for each message, as one of a consumer group")              \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \

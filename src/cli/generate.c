@@ -35,6 +35,9 @@ static const struct {
     {"queue", "push claim ack nack extend list show dead requeue drop configure delete work --server --key --priority "
               "--delay --dedup --number --max --visibility --wait --once --grace --tries --length --concurrency --rate "
               "--window --json --help"},
+    {"topic", "create publish consume list show groups delete --server --key --partition --dedup --producer --number "
+              "--group --member --strategy --partitions --room --from --handover --ttl --once --wait --delay --grace "
+              "--rooms --keep --keep-bytes --keep-ms --bytes --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
