@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "model/topic/topic.h"
-#include <stdlib.h>
 
 #define KEY_SEED 0x746f7069636b6579ull // never changes: messages of one key must stay in one partition
 #define RING_SEED 0x746f70696372696eull
@@ -81,42 +80,59 @@ static void by_machine_room(const struct topic_allocation *in, uint32_t *out) {
 }
 
 // ---- the ring: a partition goes to the member whose point follows its own
+//
+//   p3 . . b . . . a . p0 p7 . . . . a . b        p3 to b; p7 to a, and so p0, with no point ahead of p7
 
-struct point {
-    uint64_t at;
-    uint32_t member;
+struct arc {          // from a partition's place to the next one's
+    uint64_t at, way; // way: to the first point in it
+    uint32_t partition, member;
 };
 
-static int compare_points(const void *a, const void *b) {
-    const struct point *x = a, *y = b;
-    if (x->at != y->at) return x->at < y->at ? -1 : 1;
-    return x->member < y->member ? -1 : x->member > y->member;
+static void sort_arcs(struct arc *arcs, uint32_t count) { // by insertion: no two stand at one place
+    for (uint32_t i = 1; i < count; i++) {
+        struct arc arc = arcs[i];
+        uint32_t k = i;
+        for (; k > 0 && arcs[k - 1].at > arc.at; k--) arcs[k] = arcs[k - 1];
+        arcs[k] = arc;
+    }
 }
 
-static uint32_t first_from(const struct point *ring, uint32_t count, uint64_t at) {
+static struct arc *arc_of(struct arc *arcs, uint32_t count, uint64_t at) { // the last one that begins at or before it
     uint32_t low = 0, high = count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (ring[middle].at < at)
+        if (arcs[middle].at <= at)
             low = middle + 1;
         else
             high = middle;
     }
-    return ring[low == count ? 0 : low].member;
+    return &arcs[low == 0 ? count - 1 : low - 1];
+}
+
+static void set_points(struct arc *arcs, uint32_t count, struct bytes name, uint32_t member) {
+    uint64_t base = hash_bytes(name.data, name.len, RING_SEED);
+    for (uint32_t k = 0; k < TOPIC_RING_POINTS; k++) {
+        uint64_t at = hash_u64(base + k);
+        struct arc *arc = arc_of(arcs, count, at);
+        uint64_t way = at - arc->at; // modulo 2^64: the last arc reaches over the end
+        if (arc->member != TOPIC_NOBODY && arc->way <= way) continue;
+        arc->way = way;
+        arc->member = member;
+    }
 }
 
 static void consistent_hash(const struct topic_allocation *in, uint32_t *out) {
-    uint32_t count = in->members * TOPIC_RING_POINTS;
-    struct point *ring = mem_alloc(sizeof *ring * count);
-    for (uint32_t m = 0; m < in->members; m++) {
-        struct bytes name = in->candidates[m].name;
-        uint64_t base = hash_bytes(name.data, name.len, RING_SEED);
-        for (uint32_t k = 0; k < TOPIC_RING_POINTS; k++)
-            ring[m * TOPIC_RING_POINTS + k] = (struct point){hash_u64(base + k), m};
-    }
-    qsort(ring, count, sizeof *ring, compare_points);
-    for (uint32_t p = 0; p < in->partitions; p++) out[p] = first_from(ring, count, hash_u64(RING_SEED ^ p));
-    mem_free(ring);
+    uint32_t count = in->partitions;
+    struct arc *arcs = mem_alloc(sizeof *arcs * count);
+    for (uint32_t p = 0; p < count; p++)
+        arcs[p] = (struct arc){.at = hash_u64(RING_SEED ^ p), .partition = p, .member = TOPIC_NOBODY};
+    sort_arcs(arcs, count);
+    for (uint32_t m = 0; m < in->members; m++) set_points(arcs, count, in->candidates[m].name, m);
+    for (uint32_t i = 2 * count;
+         i-- > 0;) // twice around, backwards: an arc without a point is followed by the next one
+        if (arcs[i % count].member == TOPIC_NOBODY) arcs[i % count].member = arcs[(i + 1) % count].member;
+    for (uint32_t i = 0; i < count; i++) out[arcs[i].partition] = arcs[i].member;
+    mem_free(arcs);
 }
 
 void topic_allocate(const struct topic_allocation *in, uint32_t *out) {
