@@ -165,6 +165,8 @@ def examples_run(c):
     assert re.match(r"3 writes under token \d+", program("build/debug/examples/lock", c.servers(), "example"))
     assert good(c.http(), "lock/show", name="example")["holders"] == 0
     assert program("build/debug/examples/executor").count("\n") == 20
+    assert program("build/debug/examples/topic", c.servers(), "example") == "payment 1\npayment 2\npayment 3\n"
+    assert program("build/debug/examples/topic", c.servers(), "example") == "", "what is committed nobody reads again"
 
 
 @test(1)
