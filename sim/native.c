@@ -58,6 +58,18 @@ uint64_t native_number(const char *body, const char *member) {
     return at == NULL ? 0 : strtoull(at, NULL, 10);
 }
 
+size_t native_numbers(const char *body, const char *member, uint64_t *out, size_t max) {
+    const char *at = member_value(body, member);
+    size_t count = 0;
+    for (; at != NULL && *at != ']' && *at != 0 && count < max; count++) {
+        char *end;
+        out[count] = strtoull(at + 1, &end, 10);
+        if (end == at + 1) break;
+        at = end;
+    }
+    return count;
+}
+
 bool native_says(const char *body, const char *member) {
     const char *at = member_value(body, member);
     return at != NULL && strncmp(at, "true", 4) == 0;
@@ -227,11 +239,26 @@ void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, cons
     }
 }
 
+void native_owner(struct native *native, char *out, size_t size) {
+    snprintf(out, size, "h%u-%u", native->number, ++native->owners);
+}
+
 static void give_up(struct native_line *line) {
     bool late = line->asked != NATIVE_IDLE && native_now_us(line->native) > line->until_us;
     bool leaves = line->asked != NATIVE_IDLE && line->leaves && native_draw(line->native, 400) == 0;
     if (leaves) drop(line); // it waits no longer
     if (late && !leaves) move(line->native);
+}
+
+// Its process ends, without a word; another begins a while later. The cluster has to find out by itself.
+static void die(struct native *native) {
+    world_trace_line(&native->sim->world, "h%u dies", native->number);
+    drop_all(native);
+    session_over(native);
+    for (size_t i = 0; i < native->line_count; i++)
+        if (native->lines[i].workload->died != NULL) native->lines[i].workload->died(&native->lines[i]);
+    native->server = (uint32_t)native_draw(native, native->sim->node_count);
+    native->next_us = native_now_us(native) + native_draw(native, 2000ull * native->ttl_ms);
 }
 
 static bool idle(const struct native *native) {
@@ -253,6 +280,10 @@ static void on_tick(struct io_timer *timer) {
     if (native_draw(native, 3000) == 0) native->silent_until_us = now + native_draw(native, 2 * ttl_us);
     if (native_draw(native, 3000) == 0 && native->sim->faults_on)
         host_pause(native->host, now + native_draw(native, 2 * ttl_us));
+    if (native_draw(native, 3000) == 0 && native->sim->faults_on) {
+        die(native);
+        return;
+    }
     if (native->session[0] == 0 && idle(native)) {
         native_ask(&native->keep, NATIVE_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
     } else if (native->keep.asked == NATIVE_IDLE && native->session[0] != 0 && now - native->kept_us > ttl_us / 4) {

@@ -34,7 +34,7 @@ struct native {
     struct sim_loop *loop;
     struct io_timer timer;
     struct prng prng;
-    uint32_t number, server, ttl_ms;
+    uint32_t number, server, ttl_ms, owners; // owners: names given out
     struct native_line keep, lines[NATIVE_LINES_MAX];
     size_t line_count;
     char session[64];
@@ -57,6 +57,7 @@ struct native_workload {
     void (*lost)(struct native_line *line, unsigned asked, bool done);
     void (*heard)(struct native_line *line, uint64_t sent_us); // a node let bytes go that say that its session lives
     void (*session_over)(struct native_line *line);
+    void (*died)(struct native_line *line);       // its process: behind session_over. Another begins, and knows nothing
     void (*check)(struct sim *sim, void *shared); // when all is settled: what the machine holds
 };
 extern const struct native_workload *const native_workloads[]; // ends with NULL
@@ -70,9 +71,11 @@ static inline uint64_t native_draw(struct native *native, uint64_t bound) {
 // Sends a request; the answer may take wait_us longer than that of one that waits for nothing.
 void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation, const char *format,
                 ...) __attribute__((format(printf, 5, 6)));
-uint64_t native_sent_us(const struct native_line *line);      // in answer: when the node let these bytes go
-uint64_t native_number(const char *body, const char *member); // of an answer; 0: none
-bool native_says(const char *body, const char *member);       // true
-bool native_is_error(const char *body, const char *error);    // a problem document's type
+void native_owner(struct native *native, char *out, size_t size); // a name that nobody had before
+uint64_t native_sent_us(const struct native_line *line);          // in answer: when the node let these bytes go
+uint64_t native_number(const char *body, const char *member);     // of an answer; 0: none
+size_t native_numbers(const char *body, const char *member, uint64_t *out, size_t max); // an array of them: how many
+bool native_says(const char *body, const char *member);                                 // true
+bool native_is_error(const char *body, const char *error);                              // a problem document's type
 
 extern const struct native_workload native_workload_lock;

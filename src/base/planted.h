@@ -28,7 +28,10 @@
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
     X(NATIVE_LOCK_HELD_TWICE)                                                                                          \
+    X(NATIVE_LOCK_NOT_RENEWED)                                                                                         \
     X(NATIVE_LOCK_OUTLIVES_SESSION)                                                                                    \
+    X(NATIVE_LOCK_PERMITS_LENT)                                                                                        \
+    X(NATIVE_LOCK_QUEUE_PASSED)                                                                                        \
     X(NATIVE_WAIT_OUTLIVES_CONNECTION)                                                                                 \
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
