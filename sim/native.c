@@ -63,9 +63,10 @@ size_t native_numbers(const char *body, const char *member, uint64_t *out, size_
     size_t count = 0;
     for (; at != NULL && *at != ']' && *at != 0 && count < max; count++) {
         char *end;
-        out[count] = strtoull(at + 1, &end, 10);
-        if (end == at + 1) break;
-        at = end;
+        at += at[1] == '"' ? 2 : 1; // large ones are texts
+        out[count] = strtoull(at, &end, 10);
+        if (end == at) break;
+        at = end + (*end == '"');
     }
     return count;
 }

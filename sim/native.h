@@ -78,4 +78,4 @@ size_t native_numbers(const char *body, const char *member, uint64_t *out, size_
 bool native_says(const char *body, const char *member);                                 // true
 bool native_is_error(const char *body, const char *error);                              // a problem document's type
 
-extern const struct native_workload native_workload_lock;
+extern const struct native_workload native_workload_lock, native_workload_sequence;

@@ -45,6 +45,7 @@
     X(READ_BEFORE_FIRST_COMMIT)                                                                                        \
     X(READ_BEFORE_WRITE_AHEAD)                                                                                         \
     X(READ_WITHOUT_ROUND)                                                                                              \
+    X(SEQUENCE_BLOCK_SHORT)                                                                                            \
     X(SEQUENCE_FROM_CHILDREN)                                                                                          \
     X(SNAPSHOT_INDEX_OFF_BY_ONE)                                                                                       \
     X(SNAPSHOT_MISSES_RECORD)                                                                                          \
@@ -59,7 +60,8 @@
     X(VOTE_WITHOUT_LOG_CHECK)                                                                                          \
     X(WATCH_AFTER_DATA)                                                                                                \
     X(WATCH_LOST_AT_RECONNECT)                                                                                         \
-    X(WIPED_VOTER_VOTES)
+    X(WIPED_VOTER_VOTES)                                                                                               \
+    X(WORKER_RANGES_OVERLAP)
 
 enum planted_fault {
     PLANTED_NONE,
