@@ -71,6 +71,12 @@ size_t native_numbers(const char *body, const char *member, uint64_t *out, size_
     return count;
 }
 
+void native_text(const char *body, const char *member, char *out, size_t size) {
+    const char *at = member_value(body, member);
+    out[0] = 0;
+    if (at != NULL && *at == '"') snprintf(out, size, "%.*s", (int)strcspn(at + 1, "\""), at + 1);
+}
+
 bool native_says(const char *body, const char *member) {
     const char *at = member_value(body, member);
     return at != NULL && strncmp(at, "true", 4) == 0;
@@ -108,9 +114,9 @@ static void move(struct native *native) {
 }
 
 static void created(struct native *native, const char *body) {
-    const char *at = strstr(body, "\"session\":\"");
-    if (at == NULL) world_fail(&native->sim->world, "h%u: a session without a name: %s", native->number, body);
-    if (at != NULL) snprintf(native->session, sizeof native->session, "%.*s", (int)strcspn(at + 11, "\""), at + 11);
+    native_text(body, "session", native->session, sizeof native->session);
+    if (native->session[0] == 0)
+        world_fail(&native->sim->world, "h%u: a session without a name: %s", native->number, body);
     native->sim->sessions_opened++;
 }
 

@@ -75,7 +75,8 @@ void native_owner(struct native *native, char *out, size_t size); // a name that
 uint64_t native_sent_us(const struct native_line *line);          // in answer: when the node let these bytes go
 uint64_t native_number(const char *body, const char *member);     // of an answer; 0: none
 size_t native_numbers(const char *body, const char *member, uint64_t *out, size_t max); // an array of them: how many
+void native_text(const char *body, const char *member, char *out, size_t size);         // empty: none
 bool native_says(const char *body, const char *member);                                 // true
 bool native_is_error(const char *body, const char *error);                              // a problem document's type
 
-extern const struct native_workload native_workload_lock, native_workload_sequence;
+extern const struct native_workload native_workload_lock, native_workload_sequence, native_workload_idempotency;

@@ -18,6 +18,7 @@
     X(FAILED_FSYNC_IGNORED)                                                                                            \
     X(GAPLESS_KEY_NOT_KEPT)                                                                                            \
     X(HEARTBEAT_COMMITS_BEYOND_MATCH)                                                                                  \
+    X(IDEMPOTENCY_LEASE_NOT_EXTENDED)                                                                                  \
     X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
     X(JOINT_ONE_MAJORITY)                                                                                              \
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \

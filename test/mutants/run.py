@@ -60,6 +60,8 @@ CHECKS = (
     (r"a number is given twice|ids would repeat|^sequence .* known when it asked", "a number is given once"),
     (r"^sequence .* key k\d+", "a key keeps its numbers"),
     (r"has given \d+ numbers", "a sequence moves on by what was given"),
+    (r"runs twice|may not end its run|was told to run", "a key runs once at a time"),
+    (r"counted, and \d+ was known|second result was|two runs stored|what none of its runs", "one run of a key stores"),
     (r"expired at \d+ us, though", "no session expires early"),
     (r"was told that .* expired|asked for a new session", "expired is told only of what ended"),
     (r"ephemeral nodes of it are left|a claim of it .* is left|came back to life", "ownership dies with its session, once"),
