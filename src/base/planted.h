@@ -18,6 +18,7 @@
     X(FAILED_FSYNC_IGNORED)                                                                                            \
     X(GAPLESS_KEY_NOT_KEPT)                                                                                            \
     X(HEARTBEAT_COMMITS_BEYOND_MATCH)                                                                                  \
+    X(IDEMPOTENCY_LEASE_NOT_EXTENDED)                                                                                  \
     X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
     X(JOINT_ONE_MAJORITY)                                                                                              \
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \
@@ -28,7 +29,10 @@
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
     X(NATIVE_LOCK_HELD_TWICE)                                                                                          \
+    X(NATIVE_LOCK_NOT_RENEWED)                                                                                         \
     X(NATIVE_LOCK_OUTLIVES_SESSION)                                                                                    \
+    X(NATIVE_LOCK_PERMITS_LENT)                                                                                        \
+    X(NATIVE_LOCK_QUEUE_PASSED)                                                                                        \
     X(NATIVE_WAIT_OUTLIVES_CONNECTION)                                                                                 \
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
@@ -42,6 +46,7 @@
     X(READ_BEFORE_FIRST_COMMIT)                                                                                        \
     X(READ_BEFORE_WRITE_AHEAD)                                                                                         \
     X(READ_WITHOUT_ROUND)                                                                                              \
+    X(SEQUENCE_BLOCK_SHORT)                                                                                            \
     X(SEQUENCE_FROM_CHILDREN)                                                                                          \
     X(SNAPSHOT_INDEX_OFF_BY_ONE)                                                                                       \
     X(SNAPSHOT_MISSES_RECORD)                                                                                          \
@@ -57,7 +62,8 @@
     X(VOTE_WITHOUT_LOG_CHECK)                                                                                          \
     X(WATCH_AFTER_DATA)                                                                                                \
     X(WATCH_LOST_AT_RECONNECT)                                                                                         \
-    X(WIPED_VOTER_VOTES)
+    X(WIPED_VOTER_VOTES)                                                                                               \
+    X(WORKER_RANGES_OVERLAP)
 
 enum planted_fault {
     PLANTED_NONE,
