@@ -79,4 +79,5 @@ void native_text(const char *body, const char *member, char *out, size_t size); 
 bool native_says(const char *body, const char *member);                                 // true
 bool native_is_error(const char *body, const char *error);                              // a problem document's type
 
-extern const struct native_workload native_workload_lock, native_workload_sequence, native_workload_idempotency;
+extern const struct native_workload native_workload_lock, native_workload_sequence, native_workload_idempotency,
+    native_workload_guard;
