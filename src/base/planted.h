@@ -9,6 +9,7 @@
     X(APPEND_WITHOUT_LOG_MATCH)                                                                                        \
     X(BACKTRACK_STANDS_STILL)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
+    X(COUNTER_RETRY_COUNTS)                                                                                            \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
     X(ENDED_SESSION_WRITES)                                                                                            \
@@ -17,6 +18,7 @@
     X(EXPIRY_OF_OLDER_ATTACH)                                                                                          \
     X(FAILED_FSYNC_IGNORED)                                                                                            \
     X(GAPLESS_KEY_NOT_KEPT)                                                                                            \
+    X(GUARD_OLD_TOKEN_WRITES)                                                                                          \
     X(HEARTBEAT_COMMITS_BEYOND_MATCH)                                                                                  \
     X(IDEMPOTENCY_LEASE_NOT_EXTENDED)                                                                                  \
     X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
@@ -51,6 +53,7 @@
     X(SNAPSHOT_INDEX_OFF_BY_ONE)                                                                                       \
     X(SNAPSHOT_MISSES_RECORD)                                                                                          \
     X(SNAPSHOT_NOT_SYNCED)                                                                                             \
+    X(STATE_FROM_ANY)                                                                                                  \
     X(STREAM_DUPLICATES_APPLIED)                                                                                       \
     X(STREAM_GAP_APPLIED)                                                                                              \
     X(SYNC_BEFORE_APPLIED)                                                                                             \
