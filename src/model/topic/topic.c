@@ -300,4 +300,6 @@ const struct model_ops topic_model = {
     .digest = topic_digest,
     .digest_recount = topic_digest_recount,
     .memory = topic_memory,
+    .growing =
+        MODEL_GROWS(TOPIC_CREATE) | MODEL_GROWS(TOPIC_PUBLISH), // joining is bounded by the topics that there are
 };

@@ -33,7 +33,7 @@
 #define TOPIC_BYTES_MAX (64ull << 30)        // it lives in memory
 #define TOPIC_GROUPS_MAX 256u                // of one topic: publishing tells each of them
 #define TOPIC_MEMBERS_MAX 1024u              // of one group: more than partitions have nothing to do
-#define TOPIC_SESSION_MAX 100u               // memberships of one session: its end is one entry, each with a rebalance
+#define TOPIC_SESSION_MAX 32u                // memberships of one session: its end is one entry, each with a rebalance
 #define TOPIC_PRODUCERS_MAX 100000u          // numbered ones that one topic remembers
 #define TOPIC_HELD_MAX 1000u                 // publishes of a producer that wait for an earlier number
 #define TOPIC_REMEMBERED_MAX 1000000u        // publishes that were given a deduplication id, of all topics
@@ -43,7 +43,7 @@
 #define TOPIC_GAP_MS 30000u                      // how long a publish waits for an earlier number, as in queues
 #define TOPIC_NUMBERING_MS (24ull * 3600 * 1000) // a producer's numbering is forgotten after, as in queues
 #define TOPIC_GRID_MS 1000u                      // what is dropped by age is dropped together: a time entry a second
-#define TOPIC_RING_POINTS 64u // of one member on the consistent hash ring: shares differ by about an eighth
+#define TOPIC_RING_POINTS 32u // of one member on the consistent hash ring: shares differ by about a sixth
 
 // Operations. Names, keys, bodies, dedup, rooms: blobs. Numbers: varints.
 #define TOPIC_OPS(X)                                                                                                   \
