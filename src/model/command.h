@@ -9,11 +9,16 @@ enum model_id {
     MODEL_LEASE = 1,
     MODEL_TREE = 2,
     MODEL_LOCK = 3,
-    MODEL_SEQUENCE = 4, // from here on: no row in the table yet, so no command of them is ever applied
+    MODEL_SEQUENCE = 4,
     MODEL_IDEMPOTENCY = 5,
     MODEL_LIMITER = 6,
     MODEL_QUEUE = 7,
     MODEL_GUARD = 8,
+    MODEL_ELECTION = 9, // from here on: no row in the table yet, so no command of them is ever applied
+    MODEL_BARRIER = 10,
+    MODEL_REGISTRY = 11,
+    MODEL_CONFIG = 12,
+    MODEL_TOPIC = 13,
     MODEL_COUNT,
 };
 
@@ -36,7 +41,8 @@ bool command_read(struct command *command, struct bytes span); // false: bad byt
     X(TOO_LARGE, -1005, "larger than one entry may be")                                                                \
     X(FULL, -1006, "the disk is full: writes are refused, reads go on")                                                \
     X(BAD_COMMAND, -1007, "bytes that this version cannot read")                                                       \
-    X(LEVEL, -1008, "not applied: not every member of this cluster is of a version that knows this operation")
+    X(LEVEL, -1008, "not applied: not every member of this cluster is of a version that knows this operation")         \
+    X(MEMORY, -1009, "not applied: memory-max is reached; what ends or gives back something goes through")
 enum command_error {
     COMMAND_OK = 0,
 #define X(name, code, text) COMMAND_##name = code,

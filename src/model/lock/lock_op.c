@@ -28,7 +28,7 @@ static int again(struct lock_state *state, struct apply *apply, struct claim *cl
     bool waits = claim->token == 0;
     bool covers = claim->mode == q->mode || (!waits && claim->mode == LOCK_EXCLUSIVE && q->mode == LOCK_SHARED);
     if (!covers || claim->permits != q->permits || claim->holds == UINT32_MAX) return LOCK_KIND;
-    if (waits) claim_tell_cancelled(state, apply, claim); // its place is kept; the older request is told
+    if (waits) claim_tell_superseded(state, apply, claim); // its place is kept; the older request is told
     digest_sub(&state->digest, claim_digest_of(claim));
     out->ticket = claim->ticket = ++state->number;
     out->token = claim->token;
@@ -160,6 +160,7 @@ static int apply_acquire_all(struct lock_state *state, struct apply *apply, uint
             if (bytes_equal(q[i].name, q[k].name)) return LOCK_BAD_ARGUMENTS;
         int error = q[i].mode == LOCK_PERMITS ? LOCK_BAD_ARGUMENTS : may_have(state, session, &q[i]);
         if (error == 0) continue;
+        if (PLANTED(NATIVE_LOCK_ALL_PARTLY) && i > 0) acquire(state, apply, session, &q[0], &(struct lock_result){0});
         out->refused = arena_copy(&state->arena, q[i].name);
         if (error == LOCK_BUSY) show_holder(state, lock_find(state, q[i].name), out);
         return error;
