@@ -302,7 +302,7 @@ static bool refused(struct native_line *line, unsigned asked, const char *body) 
     if (asked == ASKED_RELEASE || asked == ASKED_RENEW) return not_held;
     return asked == ASKED_ACQUIRE &&
            (native_is_error(body, "busy") || native_is_error(body, "timed-out") || native_is_error(body, "deadlock") ||
-            native_is_error(body, "cancelled") || native_is_error(body, "superseded") || native_is_error(body, "kind"));
+            native_is_error(body, "superseded") || native_is_error(body, "kind"));
 }
 
 static void lost(struct native_line *line, unsigned asked, bool done) {

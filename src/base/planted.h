@@ -35,6 +35,7 @@
     X(LEARNER_COUNTED)                                                                                                 \
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
+    X(NATIVE_LOCK_ALL_PARTLY)                                                                                          \
     X(NATIVE_LOCK_HELD_TWICE)                                                                                          \
     X(NATIVE_LOCK_NOT_RENEWED)                                                                                         \
     X(NATIVE_LOCK_OUTLIVES_SESSION)                                                                                    \

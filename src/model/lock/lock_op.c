@@ -169,6 +169,7 @@ static int apply_acquire_all(struct lock_state *state, struct apply *apply, uint
             if (bytes_equal(q[i].name, q[k].name)) return LOCK_BAD_ARGUMENTS;
         int error = q[i].mode >= LOCK_PERMITS ? LOCK_BAD_ARGUMENTS : may_have(state, session, &q[i]);
         if (error == 0) continue;
+        if (PLANTED(NATIVE_LOCK_ALL_PARTLY) && i > 0) acquire(state, apply, session, &q[0], &(struct lock_result){0});
         out->refused = arena_copy(&state->arena, q[i].name);
         if (error == LOCK_BUSY) show_holder(state, lock_find(state, q[i].name), out);
         return error;
