@@ -20,6 +20,7 @@
     X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \
     X(queue, "push, claim and acknowledge messages; run a command for each")                                           \
     X(config, "publish, show and release configuration; run a command that is reloaded when it changes")               \
+    X(topic, "publish to partitioned topics; run a command for each message, as one of a consumer group")              \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \

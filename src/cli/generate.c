@@ -45,6 +45,9 @@ static const struct {
     {"config", "get set unset show list history diff rollback release promote abandon delete import export watch "
                "--server --labels --percent --id --version --expected --author --comment --replace --file --prefix "
                "--signal --reload --cache --wait --grace --json --help"},
+    {"topic", "create publish consume list show groups delete --server --key --partition --dedup --producer --number "
+              "--group --member --strategy --partitions --room --from --handover --ttl --once --wait --delay --grace "
+              "--rooms --keep --keep-bytes --keep-ms --bytes --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

@@ -138,7 +138,8 @@ static const char *type_name(enum native_type type) {
         [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",   [NATIVE_NUMBER] = "number",
         [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",         [NATIVE_SESSION] = "session",
         [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",   [NATIVE_DELTAS] = "numbers by name",
-        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers", [NATIVE_ITEMS] = "items by name"};
+        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers", [NATIVE_ITEMS] = "items by name",
+        [NATIVE_PLACES] = "numbers"};
     return names[type];
 }
 
@@ -280,8 +281,14 @@ static json_t *field_schema(const struct native_field *field, bool request) {
             json_pack("{s:s, s:{s:s, s:s, s:i}, s:I, s:I}", "type", "array", "items", "type", "integer", "format",
                       "int64", "minimum", 1, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
         break;
+    case NATIVE_PLACES:
+        json = json_pack("{s:s, s:{s:s, s:i, s:I}, s:I}", "type", "array", "items", "type", "integer", "minimum", 0,
+                         "maximum", (json_int_t)field->high - 1, "maxItems", (json_int_t)field->high);
+        break;
     case NATIVE_OBJECTS:
-        json = json_pack("{s:s}", "type", "array");
+        json = json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "object");
+        if (request) json_object_set_new(json, "minItems", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maxItems", json_integer((json_int_t)field->high));
         break;
     case NATIVE_SESSION:
         json = json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9a-f]{32}$");

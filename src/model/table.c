@@ -9,6 +9,7 @@
 #include "model/model.h"
 #include "model/queue/queue.h"
 #include "model/sequence/sequence.h"
+#include "model/topic/topic.h"
 #include "model/tree/tree.h"
 
 static const struct {
@@ -25,6 +26,7 @@ static const struct {
     [MODEL_QUEUE] = {&queue_model, 2},
     [MODEL_BARRIER] = {&barrier_model, 2},
     [MODEL_CONFIG] = {&config_model, 2},
+    [MODEL_TOPIC] = {&topic_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

@@ -97,6 +97,26 @@ static bool take_numbers(struct http_connection *c, const struct native_field *f
                          (unsigned long long)field->low, (unsigned long long)field->high);
 }
 
+static bool take_places(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    bool good = json_is_array(json) && count <= field->high;
+    for (size_t i = 0; good && i < count; i++) {
+        const json_t *one = json_array_get(json, i);
+        good =
+            json_is_integer(one) && json_integer_value(one) >= 0 && json_integer_value(one) < (json_int_t)field->high;
+    }
+    return good || wrong(c, field->name, "%s: an array of at most %llu whole numbers from 0 to %llu is wanted",
+                         field->name, (unsigned long long)field->high, (unsigned long long)field->high - 1);
+}
+
+static bool take_objects(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    bool good = json_is_array(json) && count >= field->low && count <= field->high;
+    for (size_t i = 0; good && i < count; i++) good = json_is_object(json_array_get(json, i));
+    return good || wrong(c, field->name, "%s: an array of %llu to %llu objects is wanted", field->name,
+                         (unsigned long long)field->low, (unsigned long long)field->high);
+}
+
 static bool take_string(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         const json_t *json) {
     if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
@@ -208,6 +228,10 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_ITEMS:
         out->list = json;
         return take_items(c, field, json);
+    case NATIVE_PLACES:
+        return take_places(c, field, json);
+    case NATIVE_OBJECTS:
+        return take_objects(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
