@@ -6,6 +6,7 @@
 #include "model/lock/lock.h"
 #include "model/model.h"
 #include "model/queue/queue.h"
+#include "model/registry/registry.h"
 #include "model/sequence/sequence.h"
 #include "model/tree/tree.h"
 
@@ -21,6 +22,7 @@ static const struct {
     [MODEL_GUARD] = {&guard_model, 2},
     [MODEL_LIMITER] = {&limiter_model, 2},
     [MODEL_QUEUE] = {&queue_model, 2},
+    [MODEL_REGISTRY] = {&registry_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {
