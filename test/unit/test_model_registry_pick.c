@@ -135,7 +135,7 @@ static void the_own_zone_first(void **state) {
     native_open(&n, &registry_model, NULL);
     for (unsigned i = 0; i < 4; i++) add(&n, i, 1, "east");
     for (unsigned i = 4; i < 6; i++) add(&n, i, 1, "west");
-    struct registry_pick pick = {.zone = bytes_of_text("west")};
+    struct registry_pick pick = {.strategy = REGISTRY_RANDOM, .zone = bytes_of_text("west")};
     size_t east = 0;
     for (pick.random = 0; pick.random < 60; pick.random++) east += atoi(picked(&n, "web", &pick) + 1) < 4;
     assert_int_equal(east, 0);

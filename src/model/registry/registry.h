@@ -140,10 +140,10 @@ struct registry_event { // an instance changed, and its service's version with i
 // ---- picking
 
 enum registry_strategy {
-    REGISTRY_RANDOM = 0,
+    REGISTRY_WEIGHTED = 0, // smooth: an instance of weight 5 of 7 does not get five in a row
     REGISTRY_ROUND_ROBIN = 1,
-    REGISTRY_WEIGHTED = 2, // smooth: an instance of weight 5 of 7 does not get five in a row
-    REGISTRY_HASH = 3,     // by key; see registry_pick.c
+    REGISTRY_RANDOM = 2,
+    REGISTRY_HASH = 3, // by key; see registry_pick.c
     REGISTRY_LEAST_ACTIVE = 4,
 };
 struct registry_rotation; // whose turn it is, as the asking node knows; soft state that is the asker's own

@@ -21,6 +21,7 @@ struct http_instance {
     struct list agents;
     struct hash sessions, numbers; // agents by session; calls by what event they wait for
     struct http_agent *own;        // of calls without a session; NULL until there is one
+    struct native_turns *turns;    // whose turn it is in which service (native_registry_turns.c); NULL until asked
 };
 
 struct http_waiting {                           // an answer that comes later

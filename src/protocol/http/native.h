@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NATIVE_FIELDS_MAX 12u
+#define NATIVE_FIELDS_MAX 16u
 #define NATIVE_SESSION_TTL_MS_MIN 2000u // below it an election would make keepalives late
 #define NATIVE_SESSION_TTL_MS_MAX (24u * 3600 * 1000)
 #define NATIVE_SESSION_TTL_MS_DEFAULT 15000u
@@ -31,6 +31,7 @@ enum native_type {
     NATIVE_SESSION, // what /v1/session/create gave
     NATIVE_OBJECTS, // of answers only
     NATIVE_NUMBERS, // an array of low to high integers from 1 on
+    NATIVE_PAIRS,   // an object of low to high names of 1 to 255 bytes, each with a string
 };
 struct native_field {
     const char *name;
@@ -61,7 +62,7 @@ struct native_operation {
 };
 // The operations of one model, with all that only they need: native_ROOM.c. A new room is that file and a word here, in
 // the order of docs/native.md.
-#define NATIVE_ROOMS(X) X(session) X(lock) X(sequence) X(idempotency) X(guard) X(limiter) X(queue)
+#define NATIVE_ROOMS(X) X(session) X(lock) X(sequence) X(idempotency) X(guard) X(limiter) X(queue) X(registry)
 struct http_instance;
 struct native_room {
     const struct native_operation *operations;
