@@ -15,6 +15,8 @@
     X(sequence, "give numbers that are given once; show, make or set sequences")                                       \
     X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \
     X(queue, "push, claim and acknowledge messages; run a command for each")                                           \
+    X(service, "register where a service can be reached; show, watch and pick instances")                              \
+    X(template, "render services into the configuration of HAProxy or nginx, again when they change")                  \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \

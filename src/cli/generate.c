@@ -35,6 +35,10 @@ static const struct {
     {"queue", "push claim ack nack extend list show dead requeue drop configure delete work --server --key --priority "
               "--delay --dedup --number --max --visibility --wait --once --grace --tries --length --concurrency --rate "
               "--window --json --help"},
+    {"service", "register deregister renew update drain undrain list show watch pick release --server --id --weight "
+                "--zone --meta --check --interval --timeout --failures --successes --ttl --permanent --registration "
+                "--strategy --key --spill-below --lease --stale --once --json --help"},
+    {"template", "--server --reload --once --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},

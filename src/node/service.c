@@ -343,7 +343,6 @@ static void on_status(struct service *service, const struct core_status *status)
     if (had && status->leader == 0) service->no_leader_since_ms = service->now_ms;
     if (status->leader != 0) sessions_leader_known(service);
     reads_catch_up(service);
-    checks_tick(service);
 }
 
 static void on_admin_done(struct service *service, const struct node_mail *mail) {
@@ -488,6 +487,7 @@ static void tick(struct service *service) {
     sessions_tick(service);
     reads_tick(service);
     reads_catch_up(service);
+    checks_tick(service);
     for (size_t i = 0; i < service->instance_count; i++) {
         const struct instance *instance = &service->instances[i];
         if (instance->protocol->tick != NULL) instance->protocol->tick(instance->state, service->now_ms);
