@@ -6,9 +6,7 @@
 // the logarithm makes the shares exactly proportional). So an instance that comes takes keys only for itself, its share
 // of them, and the keys of one that goes are the only ones that move; and no ring has to be kept.
 #include "base/alloc.h"
-#include "base/prng.h"
 #include "model/registry/registry_internal.h"
-#include <stdlib.h>
 #include <string.h>
 
 // ---- turns
@@ -20,7 +18,7 @@ struct registry_turn {
 struct registry_rotation {
     struct registry_turn *turns; // in the order of ids
     size_t count;
-    uint64_t random;
+    uint64_t random, newest; // newest: registration that was ever among them
 };
 
 struct registry_rotation *registry_rotation_new(uint64_t random) {
@@ -34,24 +32,23 @@ void registry_rotation_free(struct registry_rotation *rotation) {
     mem_free(rotation);
 }
 
-static int compare_turns(const void *a, const void *b) {
-    const struct registry_turn *x = a, *y = b;
-    return x->registration < y->registration ? -1 : x->registration > y->registration;
-}
-
-// The turns of those that may be picked now; who was among them before keeps its credit.
+// The turns of those that may be picked now; who was among them before keeps its credit. Both are in the order of ids,
+// so what is looked for stands behind what was found last.
 static void rotation_fit(struct registry_rotation *rotation, struct registry_instance *const *ready, size_t count) {
     bool same = rotation->count == count;
     for (size_t i = 0; same && i < count; i++) same = rotation->turns[i].registration == ready[i]->registration;
     if (same) return;
     struct registry_turn *turns = mem_zalloc(count * sizeof *turns);
-    if (rotation->count > 0) qsort(rotation->turns, rotation->count, sizeof *turns, compare_turns);
-    for (size_t i = 0; i < count; i++) {
-        turns[i].registration = ready[i]->registration;
-        const struct registry_turn *before =
-            rotation->count > 0 ? bsearch(&turns[i], rotation->turns, rotation->count, sizeof *turns, compare_turns)
-                                : NULL;
-        if (before) turns[i].credit = before->credit;
+    uint64_t newest = rotation->newest;
+    for (size_t i = 0, from = 0; i < count; i++) {
+        uint64_t registration = ready[i]->registration;
+        size_t at = registration > newest ? rotation->count : from; // never seen: not looked for
+        while (at < rotation->count && rotation->turns[at].registration != registration) at++;
+        turns[i].registration = registration;
+        if (registration > rotation->newest) rotation->newest = registration;
+        if (at == rotation->count) continue;
+        turns[i].credit = rotation->turns[at].credit;
+        from = at + 1;
     }
     mem_free(rotation->turns);
     rotation->turns = turns;
