@@ -283,7 +283,7 @@ static void watch_read(struct http_call *call) {
     struct registry_query query = {.service = service, .version = &version};
     if (call->until_ms == 0) call->until_ms = call->since_ms + call_number(call, "wait_ms");
     ask(call, &query);
-    bool changed = version > call_number(call, "version");
+    bool changed = version != call_number(call, "version"); // lower: a backup was restored
     if (!changed && now_ms < call->until_ms) {
         call_wait(call, watch_number(service));
         return;
@@ -530,7 +530,7 @@ FIELDS(watch_fields) = {
     LIST_LIMIT(REGISTRY_SERVICE_MAX, NATIVE_LIST_DEFAULT),
     END};
 FIELDS(watch_answer) = {
-    {.name = "changed", .type = NATIVE_BOOL, .help = "the version is newer than the one that was known"},
+    {.name = "changed", .type = NATIVE_BOOL, .help = "the version is not the one that was known"},
     {.name = "version", .type = NATIVE_NUMBER, .help = "of the service, or of all together"},
     INSTANCES,
     MORE,
@@ -623,8 +623,8 @@ static const struct native_operation operations[] = {
      .run = read_run,
      .read = show_read},
     {.path = "/v1/registry/watch",
-     .about = "Waits until a service's version, or that of all, is newer than the one given. It may say so once too "
-              "often, never once too little.",
+     .about = "Waits until a service's version, or that of all, is another one than the one given. It may say so once "
+              "too often, never once too little.",
      .fields = watch_fields,
      .answer = watch_answer,
      .errors = "",
