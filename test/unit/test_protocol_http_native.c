@@ -224,7 +224,7 @@ static void one_place_in_line_for_two_connections(void **state) {
     expect(room, room->one, 200, NULL);
     ask(room, room->two, "lock/acquire", WAIT, "y");
     ask(room, third, "lock/acquire", WAIT, "y");
-    fake_step(room->fake);
+    expect(room, room->two, 409, "superseded");
     fake_disconnect(room->two);
     fake_step(room->fake);
     look(room);

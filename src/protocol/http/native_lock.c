@@ -332,6 +332,8 @@ static void on_event(struct http_instance *instance, const void *value) {
             call_fail(call, "timed-out", NULL, NULL);
         else if (event->type == LOCK_EVENT_CANCELLED)
             call_fail(call, "cancelled", NULL, NULL);
+        else if (event->type == LOCK_EVENT_SUPERSEDED)
+            call_fail(call, "superseded", NULL, NULL);
         else
             watched(call, losses[event->loss], event->reason);
     }
@@ -497,7 +499,7 @@ static const struct native_operation operations[] = {
               "waits for it keeps its place.",
      .fields = acquire_fields,
      .answer = acquire_answer,
-     .errors = "busy timed-out cancelled deadlock kind limit session-expired session-moved ",
+     .errors = "busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
      .run = lock_acquire_run,
      .reply = lock_acquire_reply,
      .gone = lock_acquire_gone},

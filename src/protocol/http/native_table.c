@@ -33,6 +33,7 @@ const struct native_error native_errors[] = {
     {"busy", 409, "Held by another"},
     {"timed-out", 409, "Not granted in the time given"},
     {"cancelled", 409, "Waits no longer: it was cancelled"},
+    {"superseded", 409, "A newer request of the same owner has its place in line"},
     {"not-held", 409, "Not held, or not waited for, under this number"},
     {"deadlock", 409, "Waiting would close a circle of owners that wait for each other"},
     {"kind", 409, "Held or queued in another way"},
