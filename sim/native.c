@@ -4,61 +4,16 @@
 //   nobody is told that he lives, or that he holds a lock, once another was told that he holds it (unless both share
 //   it) a grant's token is larger than every token that was known when it was asked for a token is not valid any more
 //   once a newer one of the lock was told an error says what happened: nothing but the operations' own errors comes
+#include "sim/native.h"
 #include "base/prng.h"
 #include "model/lock/lock.h"
-#include "sim/sim.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TICK_US 20000u
-#define LOCKS 3u
 #define ANSWER_US 4000000u // a request that waits for nothing
 #define TTL_MS_MIN 2000u
-
-enum asked { ASKED_NOTHING, ASKED_CREATE, ASKED_KEEPALIVE, ASKED_ACQUIRE, ASKED_RELEASE, ASKED_VERIFY };
-struct line { // a connection
-    struct native *native;
-    struct io_conn *conn;
-    void *connecting;
-    struct writer in, out;
-    enum asked asked;
-    uint64_t asked_us, until_us;
-    uint64_t floor, token; // floor: the largest token that anybody knew. VERIFY: the token, and a newer one or 0
-    uint32_t lock;
-    bool shared, stale; // stale: its session is over for the one who asked
-};
-struct grant {
-    uint64_t token, first_us, last_us; // as lock_told of sim/client.h
-    uint32_t native;
-    bool shared;
-};
-struct native {
-    struct sim *sim;
-    struct host *host;
-    struct sim_loop *loop;
-    struct io_timer timer;
-    struct prng prng;
-    uint32_t number, server, ttl_ms;
-    struct line keep, work;
-    char session[64];
-    uint64_t told_us, kept_us, next_us, silent_until_us; // kept_us: when the newest keepalive was sent
-    struct {
-        bool held, releasing; // releasing: asked for, and not known to be done
-        uint64_t token, until_us;
-        size_t at;
-    } locks[LOCKS];
-    uint64_t calm_done, grants;
-    bool stopped;
-};
-struct native_checks {
-    struct native natives[SIM_NATIVES_MAX];
-    struct {
-        struct grant *grants;
-        size_t count, capacity;
-        uint64_t newest; // token
-    } locks[LOCKS];
-};
 
 static const struct io_ops *ops(const struct native *native) {
     return native->loop->io.ops;
@@ -75,6 +30,8 @@ static uint64_t draw(struct native *native, uint64_t bound) {
 static void session_over(struct native *native) {
     native->session[0] = 0;
     native->work.stale = native->keep.stale = true;
+    native->naming.stale = true;
+    native->name.there = false;
     for (size_t i = 0; i < LOCKS; i++) native->locks[i].held = native->locks[i].releasing = false;
 }
 
@@ -150,7 +107,7 @@ static void granted(struct native *native, const struct line *line, uint64_t tok
 
 // ---- answers
 
-static uint64_t number_in(const char *body, const char *key) {
+uint64_t native_number_in(const char *body, const char *key) {
     const char *at = strstr(body, key);
     return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10);
 }
@@ -169,13 +126,14 @@ static void drop(struct line *line) {
 static void move(struct native *native) {
     drop(&native->keep);
     drop(&native->work);
+    drop(&native->naming);
     native->server = (uint32_t)draw(native, native->sim->node_count);
     native->next_us = now_us(native) + draw(native, 300000);
 }
 
 static void good(struct native *native, struct line *line, enum asked asked, const char *body) {
     struct sim *sim = native->sim;
-    uint64_t sent_us = net_read_sent_us(line->conn), token = number_in(body, "\"token\":");
+    uint64_t sent_us = net_read_sent_us(line->conn), token = native_number_in(body, "\"token\":");
     world_trace_line(&sim->world, "h%u is told: %s", native->number, body);
     sim->operations++;
     native->calm_done++;
@@ -188,13 +146,15 @@ static void good(struct native *native, struct line *line, enum asked asked, con
     }
     if (asked == ASKED_CREATE || asked == ASKED_KEEPALIVE) native->told_us = line->asked_us;
     struct history_session *session = history_session(&sim->history, strtoull(native->session, NULL, 10));
-    if (asked != ASKED_VERIFY && session != NULL && sent_us > session->told_us) session->told_us = sent_us;
+    bool of_session = asked != ASKED_VERIFY && asked <= ASKED_REGISTER;
+    if (of_session && session != NULL && sent_us > session->told_us) session->told_us = sent_us;
     if (asked == ASKED_KEEPALIVE || asked == ASKED_ACQUIRE) heard(native, sent_us);
     if (asked == ASKED_ACQUIRE) granted(native, line, token);
     if (asked == ASKED_RELEASE) native->locks[line->lock].releasing = false;
     if (asked == ASKED_VERIFY && strstr(body, "\"valid\":true") != NULL && line->floor != 0)
         world_fail(&sim->world, "native lock %u: token %llu is valid, and %llu was known when it was asked", line->lock,
                    (unsigned long long)line->token, (unsigned long long)line->floor);
+    if (asked >= ASKED_REGISTER) naming_told(native, line, asked, body);
     world_note(&sim->world, NOTE_OPERATION, native->number + 1000, token + asked);
 }
 
@@ -220,6 +180,8 @@ static void refused(struct native *native, enum asked asked, const char *body) {
         if (asked == ASKED_RELEASE) native->locks[native->work.lock].releasing = false; // not held any more
     } else if (names(body, "not-applied") || names(body, "unknown") || names(body, "disk-full")) {
         move(native);
+    } else if ((names(body, "not-found") || names(body, "old-registration")) && asked == ASKED_DEREGISTER) {
+        native->calm_done++;
     } else if (!names(body, "session-moved") && !(names(body, "kind") && asked == ASKED_ACQUIRE)) {
         world_fail(&sim->world, "h%u: an answer that none expects: %s", native->number, body);
     }
@@ -275,8 +237,7 @@ static void on_connected(struct io_conn *conn, int error, void *context) {
 
 // ---- requests
 
-__attribute__((format(printf, 5, 6))) static void ask(struct line *line, enum asked asked, uint64_t wait_us,
-                                                      const char *operation, const char *format, ...) {
+void native_ask(struct line *line, enum asked asked, uint64_t wait_us, const char *operation, const char *format, ...) {
     struct native *native = line->native;
     char body[512], head[256];
     va_list arguments;
@@ -307,9 +268,9 @@ static void release(struct native *native, uint32_t lock) {
     native->locks[lock].held = false; // from now on it does not rely on it
     native->locks[lock].releasing = true;
     native->work.lock = lock;
-    ask(&native->work, ASKED_RELEASE, 0, "lock/release",
-        "{\"name\":\"l%u\",\"session\":\"%s\",\"token\":%llu,\"all\":true}", lock, native->session,
-        (unsigned long long)native->locks[lock].token);
+    native_ask(&native->work, ASKED_RELEASE, 0, "lock/release",
+               "{\"name\":\"l%u\",\"session\":\"%s\",\"token\":%llu,\"all\":true}", lock, native->session,
+               (unsigned long long)native->locks[lock].token);
 }
 
 static void acquire(struct native *native, uint32_t lock) {
@@ -318,9 +279,9 @@ static void acquire(struct native *native, uint32_t lock) {
     native->work.lock = lock;
     native->work.shared = draw(native, 4) == 0;
     native->work.floor = native->sim->natives->locks[lock].newest;
-    ask(&native->work, ASKED_ACQUIRE, wait_ms * 1000ull, "lock/acquire",
-        "{\"name\":\"l%u\",\"session\":\"%s\",\"mode\":\"%s\",\"wait_ms\":%u}", lock, native->session,
-        native->work.shared ? "shared" : "exclusive", wait_ms);
+    native_ask(&native->work, ASKED_ACQUIRE, wait_ms * 1000ull, "lock/acquire",
+               "{\"name\":\"l%u\",\"session\":\"%s\",\"mode\":\"%s\",\"wait_ms\":%u}", lock, native->session,
+               native->work.shared ? "shared" : "exclusive", wait_ms);
 }
 
 // An exclusive grant of somebody's: is it still valid?
@@ -334,8 +295,8 @@ static void verify(struct native *native, uint32_t lock) {
         if (other->token > grant->token && !both_may(other, grant)) newer = other->token;
     }
     native->work.lock = lock;
-    ask(&native->work, ASKED_VERIFY, 0, "lock/verify", "{\"name\":\"l%u\",\"token\":%llu}", lock,
-        (unsigned long long)grant->token);
+    native_ask(&native->work, ASKED_VERIFY, 0, "lock/verify", "{\"name\":\"l%u\",\"token\":%llu}", lock,
+               (unsigned long long)grant->token);
     native->work.floor = newer;
     native->work.token = grant->token;
 }
@@ -362,8 +323,8 @@ static void on_tick(struct io_timer *timer) {
     uint64_t now = now_us(native), ttl_us = native->ttl_ms * 1000ull;
     ops(native)->timer_start(&native->loop->io, timer, TICK_US);
     if (native->session[0] != 0 && now - native->told_us > ttl_us) session_over(native); // nobody says that it lives
-    struct line *lines[] = {&native->keep, &native->work};
-    for (size_t i = 0; i < 2; i++) {
+    struct line *lines[] = {&native->keep, &native->work, &native->naming};
+    for (size_t i = 0; i < 3; i++) {
         bool late = lines[i]->asked != ASKED_NOTHING && now > lines[i]->until_us;
         bool leaves = lines[i]->asked == ASKED_ACQUIRE && draw(native, 400) == 0;
         if (leaves) drop(lines[i]); // it waits no longer
@@ -375,12 +336,13 @@ static void on_tick(struct io_timer *timer) {
     if (draw(native, 3000) == 0) native->silent_until_us = now + draw(native, 2 * ttl_us);
     if (draw(native, 3000) == 0 && native->sim->faults_on) host_pause(native->host, now + draw(native, 2 * ttl_us));
     if (native->keep.asked == ASKED_NOTHING && native->session[0] == 0 && native->work.asked == ASKED_NOTHING) {
-        ask(&native->keep, ASKED_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
+        native_ask(&native->keep, ASKED_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
     } else if (native->keep.asked == ASKED_NOTHING && native->session[0] != 0 && now - native->kept_us > ttl_us / 4) {
         native->kept_us = now;
-        ask(&native->keep, ASKED_KEEPALIVE, 0, "session/keepalive", "{\"session\":\"%s\"}", native->session);
+        native_ask(&native->keep, ASKED_KEEPALIVE, 0, "session/keepalive", "{\"session\":\"%s\"}", native->session);
     }
     if (native->work.asked == ASKED_NOTHING && native->session[0] != 0) work(native);
+    if (native->naming.asked == ASKED_NOTHING && native->session[0] != 0) naming_work(native);
 }
 
 // ---- life
@@ -404,7 +366,8 @@ void natives_make(struct sim *sim) {
         native->sim = sim;
         native->number = (uint32_t)i + 1;
         native->ttl_ms = sim->swarm.session_ms < TTL_MS_MIN ? TTL_MS_MIN : sim->swarm.session_ms;
-        native->keep.native = native->work.native = native;
+        native->keep.native = native->work.native = native->naming.native = native;
+        naming_make(native);
         snprintf(name, sizeof name, "10.0.2.%u", native->number);
         native->host = host_new(&sim->world, name);
         prng_seed(&native->prng, hash_u64(sim->world.seed * 128 + native->number));
@@ -422,12 +385,15 @@ void natives_free(struct sim *sim) {
         host_kill(native->host, false);
         drop(&native->keep);
         drop(&native->work);
+        drop(&native->naming);
         ops(native)->timer_stop(&native->loop->io, &native->timer);
         host_process_freed(native->host);
         writer_free(&native->keep.in);
         writer_free(&native->keep.out);
         writer_free(&native->work.in);
         writer_free(&native->work.out);
+        writer_free(&native->naming.in);
+        writer_free(&native->naming.out);
     }
     for (size_t i = 0; i < LOCKS; i++) mem_free(sim->natives->locks[i].grants);
     mem_free(sim->natives);
@@ -452,6 +418,7 @@ void natives_stop(struct sim *sim) {
         native->stopped = true;
         drop(&native->keep);
         drop(&native->work);
+        drop(&native->naming);
         session_over(native);
     }
 }
@@ -467,6 +434,7 @@ static void check_claim(void *context, const struct lock_claim_info *claim) {
 
 void natives_check(struct sim *sim) {
     if (sim->native_count == 0) return;
+    naming_check(sim);
     for (uint32_t i = 0; i < LOCKS; i++) {
         char name[8];
         snprintf(name, sizeof name, "l%u", i);

@@ -5,6 +5,7 @@
 #include "model/registry/registry.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/registry/registry_internal.h"
 #include <string.h>
 
@@ -233,6 +234,7 @@ static void registry_destroy(void *model) {
 
 static void registry_session_end(void *model, struct apply *apply, uint64_t session) {
     struct registry_state *state = model;
+    if (PLANTED(NAMING_OUTLIVES_SESSION)) return;
     for (struct registry_place *place; (place = place_first(state, session)) != NULL;) {
         if (place->lease)
             registry_lease_free(state, CONTAINER_OF(place, struct registry_lease, place));
