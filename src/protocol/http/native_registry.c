@@ -529,12 +529,11 @@ FIELDS(watch_fields) = {
      .help = "then the answer is that nothing has changed"},
     LIST_LIMIT(REGISTRY_SERVICE_MAX, NATIVE_LIST_DEFAULT),
     END};
-FIELDS(watch_answer) = {
-    {.name = "changed", .type = NATIVE_BOOL, .help = "the version is not the one that was known"},
-    {.name = "version", .type = NATIVE_NUMBER, .help = "of the service, or of all together"},
-    INSTANCES,
-    MORE,
-    END};
+FIELDS(watch_answer) = {{.name = "changed", .type = NATIVE_BOOL, .help = "the version is not the one that was known"},
+                        {.name = "version", .type = NATIVE_NUMBER, .help = "of the service, or of all together"},
+                        INSTANCES,
+                        MORE,
+                        END};
 FIELDS(pick_fields) = {
     SERVICE,
     {.name = "strategy",
