@@ -376,4 +376,6 @@ const struct model_ops registry_model = {
     .digest = registry_digest,
     .digest_recount = registry_digest_recount,
     .memory = registry_memory,
+    // Not UPDATE, which drains too: metadata is bounded for each instance.
+    .growing = MODEL_GROWS(REGISTRY_REGISTER) | MODEL_GROWS(REGISTRY_LEASE),
 };

@@ -98,25 +98,26 @@ struct score {
     uint32_t weight;
 };
 
-static struct score score_of(const struct registry_instance *instance, uint64_t key) {
-    struct score score = {.weight = instance->weight};
-    score.draw = hash_u64(key ^ hash_u64(instance->spread));
-    score.distance = minus_log2(score.draw);
-    return score;
-}
-
 static bool nearer(const struct score *a, const struct score *b) { // distance / weight
     uint64_t x = a->distance * b->weight, y = b->distance * a->weight;
     return x != y ? x < y : a->draw > b->draw;
 }
 
+// The logarithm costs most, so who is too far already by its whole part is not asked for the rest.
+static bool may_be_nearer(const struct score *a, const struct score *b) {
+    uint64_t at_least = (uint64_t)(unsigned)__builtin_clzll(a->draw | 1) << FRACTION_BITS;
+    return at_least * b->weight <= b->distance * a->weight;
+}
+
 static size_t by_hash(struct registry_instance *const *ready, size_t count, struct bytes key_text) {
     uint64_t key = hash_bytes(key_text.data, key_text.len, MODEL_REGISTRY);
-    struct score best = score_of(ready[0], key);
+    struct score best = {0};
     size_t at = 0;
-    for (size_t i = 1; i < count; i++) {
-        struct score score = score_of(ready[i], key);
-        if (!nearer(&score, &best)) continue;
+    for (size_t i = 0; i < count; i++) {
+        struct score score = {.weight = ready[i]->weight, .draw = hash_u64(key ^ hash_u64(ready[i]->spread))};
+        if (i > 0 && !may_be_nearer(&score, &best)) continue;
+        score.distance = minus_log2(score.draw);
+        if (i > 0 && !nearer(&score, &best)) continue;
         best = score;
         at = i;
     }
