@@ -100,6 +100,10 @@ bool session_parse(const char *text, uint64_t *session, uint8_t secret[LEASE_PAS
 void session_keepalive_done(struct http_call *call); // the leader knows
 void session_close_reply(struct http_call *call, const struct result *result);
 
+// native_lock.c
+struct lock_result;
+void lock_fail(struct http_call *call, int error, const struct lock_result *lock); // of elections too
+
 // native_registry_turns.c
 struct registry_rotation;
 struct registry_rotation *native_turn(struct http_instance *instance, struct bytes service, struct bytes zone,
