@@ -47,6 +47,10 @@ static const struct {
     {"topic", "create publish consume list show groups delete --server --key --partition --dedup --producer --number "
               "--group --member --strategy --partitions --room --from --handover --ttl --once --wait --delay --grace "
               "--rooms --keep --keep-bytes --keep-ms --bytes --json --help"},
+    {"service", "register deregister renew update drain undrain list show watch pick release --server --id --weight "
+                "--zone --meta --check --interval --timeout --failures --successes --ttl --permanent --registration "
+                "--strategy --key --spill-below --lease --stale --once --json --help"},
+    {"template", "--server --reload --once --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
