@@ -24,7 +24,7 @@ static const struct {
     {"leader", "transfer --http --help"},
     {"cluster", "form --without --http --help"},
     {"time", "show step --yes --http --help"},
-    {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --token --reason "
+    {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --via --token --reason "
              "--json --help"},
     {"once", "--server --wait --try --ttl --lease --grace --fingerprint --retry-failed --json --help"},
     {"sequence",

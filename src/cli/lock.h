@@ -11,3 +11,7 @@ struct lock_options {
     bool shared, json;
 };
 int lock_run(struct native_client *client, const struct lock_options *options); // the exit code
+int lock_via_run(const char *url, const struct lock_options *options);          // the same on another system's lock
+// On standard error: a line, or with --json an object. token: 0: none.
+void lock_tell(const struct lock_options *options, uint64_t token, const char *event, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));

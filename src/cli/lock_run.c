@@ -29,22 +29,21 @@ struct run {
 };
 
 // ---- what is told
-__attribute__((format(printf, 3, 4))) static void tell(const struct run *run, const char *event, const char *format,
-                                                       ...) {
+void lock_tell(const struct lock_options *options, uint64_t token, const char *event, const char *format, ...) {
     char text[900];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (!run->options->json) {
+    if (!options->json) {
         fprintf(stderr, "parley lock: %s\n", text);
         return;
     }
     json_t *json = json_object();
     json_object_set_new(json, "event", json_string(event));
-    json_object_set_new(json, "name", json_string(run->options->name));
+    json_object_set_new(json, "name", json_string(options->name));
     json_object_set_new(json, "text", json_string(text));
-    if (run->token != 0) json_object_set_new(json, "token", json_integer(run->token));
+    if (token != 0) json_object_set_new(json, "token", json_integer((json_int_t)token));
     char *line = json_dumps(json, JSON_COMPACT);
     fprintf(stderr, "%s\n", line);
     free(line);
@@ -94,7 +93,7 @@ static bool keep(void *context) {
 }
 
 static void no_thread(const struct run *run) {
-    tell(run, "error", "cannot start a thread: %s", strerror(errno));
+    lock_tell(run->options, (uint64_t)run->token, "error", "cannot start a thread: %s", strerror(errno));
     exit(EXIT_FATAL);
 }
 
@@ -156,7 +155,8 @@ static bool acquire(struct run *run, uint64_t begin_ms, struct native_answer *an
 static void tell_not_got(const struct run *run, const struct native_answer *answer) {
     const char *holder = json_string_value(json_object_get(answer->json, "holder"));
     bool held = holder != NULL && holder[0] != 0;
-    tell(run, "not-got", "%s%s%s%s", answer->error, held ? " (" : "", held ? holder : "", held ? ")" : "");
+    lock_tell(run->options, (uint64_t)run->token, "not-got", "%s%s%s%s", answer->error, held ? " (" : "",
+              held ? holder : "", held ? ")" : "");
 }
 
 // The grant may be old news: CMD begins only when the session is known to live. From now on a loss counts.
@@ -237,7 +237,7 @@ static void started(void *context) {
 
 static void told(void *context, const char *reason) {
     const struct run *run = context;
-    tell(run, "lost", "%s was lost: %s", run->options->name, reason);
+    lock_tell(run->options, (uint64_t)run->token, "lost", "%s was lost: %s", run->options->name, reason);
 }
 
 int lock_run(struct native_client *client, const struct lock_options *options) {
@@ -250,7 +250,7 @@ int lock_run(struct native_client *client, const struct lock_options *options) {
     gethostname(host, sizeof host - 1);
     snprintf(run.owner, sizeof run.owner, "%s pid %ld", host, (long)getpid());
     if (!obtain(&run)) return LOCK_EXIT_NOT_GOT;
-    if (options->json) tell(&run, "got", "%s is held", options->name);
+    if (options->json) lock_tell(options, (uint64_t)run.token, "got", "%s is held", options->name);
     snprintf(token, sizeof token, "%lld", (long long)run.token);
     setenv("PARLEY_LOCK_TOKEN", token, 1);
     setenv("PARLEY_LOCK_NAME", options->name, 1);
