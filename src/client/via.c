@@ -290,29 +290,30 @@ static void granted(struct parley_via *via, const struct via_grant *grant) {
     pthread_mutex_unlock(&via->mutex);
 }
 
+static enum parley_error refuse_with(struct parley_problem *problem, enum parley_error error, const char *text) {
+    problem_set(problem, error, text);
+    return error;
+}
+
 // With `calls` held.
 static enum parley_error acquire(struct parley_via *via, uint64_t wait_ms, struct parley_problem *problem) {
     struct via_grant grant = {0};
     uint64_t until_ms = wait_ms == PARLEY_TRY ? 0 : wait_ms == 0 ? NEVER : boot_now_ms() + wait_ms;
     bool again = via->holds > 0;
-    if (again && parley_via_lost(via)) {
-        problem_set(problem, PARLEY_LOST, via->why);
-        return PARLEY_LOST;
-    }
+    if (again && parley_via_lost(via)) return refuse_with(problem, PARLEY_LOST, via->why);
     enum parley_error error = via->module->acquire(via->state, again ? 0 : until_ms, &grant, problem);
     if (error == PARLEY_OK) {
         granted(via, &grant);
         return error;
     }
-    if (again && error == PARLEY_BUSY && wait_ms != PARLEY_TRY) {
-        error = PARLEY_DEADLOCK;
-        problem_set(problem, error, "this recipe is not reentrant: its holder would wait for itself");
-    } else if (error == PARLEY_BUSY && wait_ms != PARLEY_TRY) {
-        error = PARLEY_TIMED_OUT;
-        problem_set(problem, error, parley_error_text(error));
-    } else if (problem->error != error) {
-        problem_set(problem, error, problem->text[0] != 0 ? problem->text : parley_error_text(error));
-    }
+    char why[sizeof problem->text];
+    snprintf(why, sizeof why, "%s", strcmp(problem->text, parley_error_text(PARLEY_BUSY)) != 0 ? problem->text : "");
+    if (again && error == PARLEY_BUSY && wait_ms != PARLEY_TRY)
+        error = refuse_with(problem, PARLEY_DEADLOCK, "this recipe is not reentrant: its holder would wait for itself");
+    else if (error == PARLEY_BUSY && wait_ms != PARLEY_TRY)
+        error = refuse_with(problem, PARLEY_TIMED_OUT, why);
+    else if (problem->error != error)
+        problem_set(problem, error, why);
     return error;
 }
 
