@@ -24,7 +24,7 @@
 #define TTL_MS_MAX 86400000u
 #define CALL_MS_DEFAULT 5000u
 #define NAME_BYTES_MAX 255u
-#define TICK_MS 1000u // the keeper looks so often what it has to do: a wake-up for each grant would cost more
+#define TICK_MS_MAX 1000u // the keeper looks so often what it has to do: a wake-up for each grant would cost more
 
 struct parley_via {
     const struct via_module *module;
@@ -132,17 +132,21 @@ static void check_clock(struct parley_via *via) {
 
 // ---- the keeper
 
+static uint64_t tick_ms(const struct parley_via *via) {
+    return via->setup.ttl_ms / 8 < TICK_MS_MAX ? via->setup.ttl_ms / 8 : TICK_MS_MAX;
+}
+
 // Whether it is time to ask; *next_ms: when to come again. With the mutex held.
 static bool is_due(struct parley_via *via, bool news, uint64_t *next_ms) {
     uint64_t now_ms = boot_now_ms(), sure_ms = sure_until_ms(via), due_ms = via->grant.sent_ms + via->setup.ttl_ms / 4;
-    *next_ms = TICK_MS;
+    *next_ms = tick_ms(via);
     check_clock(via);
     if (via->holds == 0 || via->lost) return false;
     if (due_ms < via->retry_ms) due_ms = via->retry_ms;
     bool late = now_ms + via->setup.answer_ms > sure_ms; // an answer might come too late to tell the loss in time
     if (!late && (news || now_ms >= due_ms)) return true;
     uint64_t at_ms = late || due_ms > sure_ms ? sure_ms : due_ms;
-    if (at_ms < now_ms + TICK_MS) *next_ms = at_ms > now_ms ? at_ms - now_ms : 0;
+    if (at_ms < now_ms + *next_ms) *next_ms = at_ms > now_ms ? at_ms - now_ms : 0;
     return false;
 }
 
@@ -183,7 +187,7 @@ static uint64_t renew(struct parley_via *via, bool news) {
 
 static void *keep(void *context) {
     struct parley_via *via = context;
-    uint64_t next_ms = TICK_MS;
+    uint64_t next_ms = tick_ms(via);
     for (;;) {
         pthread_mutex_lock(&via->mutex);
         bool closing = via->closing;
@@ -336,16 +340,13 @@ enum parley_error parley_via_release(struct parley_via *via, struct parley_probl
     check_clock(via);
     bool held = via->holds > 0, lost = via->lost;
     pthread_mutex_unlock(&via->mutex);
-    enum parley_error error = held ? via->module->release(via->state, problem) : PARLEY_NOT_HELD;
+    struct parley_problem said = {0};
+    enum parley_error error = held ? via->module->release(via->state, &said) : PARLEY_NOT_HELD;
     pthread_mutex_lock(&via->mutex);
     if (held) via->holds--;
-    if (lost) {
-        error = PARLEY_LOST;
-        snprintf(problem->text, sizeof problem->text, "%s", via->why);
-    }
+    if (lost) error = PARLEY_LOST;
+    if (error != PARLEY_OK) problem_set(problem, error, lost ? via->why : said.text);
     pthread_mutex_unlock(&via->mutex);
-    if (error != PARLEY_OK)
-        problem_set(problem, error, problem->text[0] != 0 ? problem->text : parley_error_text(error));
     pthread_mutex_unlock(&via->calls);
     return error;
 }

@@ -142,22 +142,27 @@ static enum parley_error advisory_acquire(struct my *my, uint64_t until_ms, stru
     }
 }
 
+static enum parley_error connection_gone(struct parley_problem *problem) {
+    char why[400];
+    snprintf(why, sizeof why, "%s", problem->text);
+    return kit_problem(problem, PARLEY_LOST, "the connection is gone, and the lock with it: %.300s", why);
+}
+
 static enum via_kept advisory_keep(struct my *my, struct parley_problem *problem) {
     struct sql_answer answer = {0};
     if (my->connected && advisory(my, "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()%s", "", &answer, problem) &&
         answer.value == 1)
         return VIA_KEPT;
     my_disconnect(my); // else it might still be held, by a connection of which nobody knows
-    char why[400];
-    snprintf(why, sizeof why, "%s", problem->text);
-    kit_problem(problem, PARLEY_LOST, "the connection is gone, and the lock with it: %.300s", why);
+    connection_gone(problem);
     return VIA_GONE;
 }
 
 static enum parley_error advisory_release(struct my *my, struct parley_problem *problem) {
     struct sql_answer answer;
-    if (!my->connected) return kit_problem(problem, PARLEY_LOST, "the connection was gone, and the lock with it");
-    if (!advisory(my, "SELECT RELEASE_LOCK(%s)%s", "", &answer, problem)) return PARLEY_UNKNOWN;
+    if (!my->connected) return connection_gone(problem);
+    if (!advisory(my, "SELECT RELEASE_LOCK(%s)%s", "", &answer, problem))
+        return !my->connected ? connection_gone(problem) : PARLEY_UNKNOWN;
     return answer.value == 1 ? PARLEY_OK : kit_problem(problem, PARLEY_LOST, "this connection did not hold it");
 }
 

@@ -183,20 +183,24 @@ static enum parley_error advisory_acquire(struct pg *pg, uint64_t until_ms, stru
     }
 }
 
+static enum parley_error connection_gone(struct parley_problem *problem) {
+    char why[400];
+    snprintf(why, sizeof why, "%s", problem->text);
+    return kit_problem(problem, PARLEY_LOST, "the connection is gone, and the lock with it: %.300s", why);
+}
+
 static enum via_kept advisory_keep(struct pg *pg, struct parley_problem *problem) {
     struct sql_answer answer;
     if (pg->connection != NULL && pg_run(pg, "SELECT 1", &answer, problem)) return VIA_KEPT;
-    char why[400];
-    snprintf(why, sizeof why, "%s", problem->text);
-    kit_problem(problem, PARLEY_LOST, "the connection is gone, and the lock with it: %.300s", why);
+    connection_gone(problem);
     return VIA_GONE;
 }
 
 static enum parley_error advisory_release(struct pg *pg, struct parley_problem *problem) {
     struct sql_answer answer;
-    if (pg->connection == NULL)
-        return kit_problem(problem, PARLEY_LOST, "the connection was gone, and the lock with it");
-    if (!advisory(pg, "pg_advisory_unlock", 0, &answer, problem)) return PARLEY_UNKNOWN;
+    if (pg->connection == NULL) return connection_gone(problem);
+    if (!advisory(pg, "pg_advisory_unlock", 0, &answer, problem))
+        return pg->connection == NULL ? connection_gone(problem) : PARLEY_UNKNOWN;
     return answer.value == 1 ? PARLEY_OK : kit_problem(problem, PARLEY_LOST, "this connection did not hold it");
 }
 

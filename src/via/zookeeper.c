@@ -3,6 +3,7 @@
 // order in which they are served.
 #include "via/kit.h"
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -84,6 +85,17 @@ static bool make_parents(struct zk *zk) {
     }
 }
 
+// The client's threads take no signals: they are the program's (one that waits for its children by signalfd would never
+// hear).
+static zhandle_t *start_client(struct zk *zk) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    zhandle_t *handle = zookeeper_init(zk->hosts, on_session, (int)zk->setup->ttl_ms, NULL, zk, 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return handle;
+}
+
 static bool begin_session(struct zk *zk, uint64_t until_ms, struct parley_problem *problem) {
     uint64_t enough_ms = kit_now_ms() + zk->setup->answer_ms;
     if (until_ms < enough_ms) until_ms = enough_ms; // also who does not wait needs a session first
@@ -93,7 +105,7 @@ static bool begin_session(struct zk *zk, uint64_t until_ms, struct parley_proble
     if (expired) end_session(zk);
     if (zk->handle != NULL && wait_connected(zk, until_ms)) return true;
     bool fresh = zk->handle == NULL;
-    if (fresh) zk->handle = zookeeper_init(zk->hosts, on_session, (int)zk->setup->ttl_ms, NULL, zk, 0);
+    if (fresh) zk->handle = start_client(zk);
     if (zk->handle != NULL && wait_connected(zk, until_ms) && make_parents(zk)) return true;
     if (fresh) end_session(zk);
     kit_problem(problem, PARLEY_NOT_APPLIED, "no session with %s", zk->hosts);

@@ -53,10 +53,7 @@ class System:
     def spawn(self, i):
         with open("%s/%d.log" % (self.folder, i), "ab") as log:
             self.processes[i] = subprocess.Popen(self.command(i), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                                 cwd="%s/%d" % (self.folder, i), env=self.environment(i))
-
-    def environment(self, i):
-        return None
+                                                 cwd="%s/%d" % (self.folder, i))
 
     def start(self):
         os.makedirs(self.folder, exist_ok=True)
@@ -263,12 +260,9 @@ class Postgres(System):
                                     "--locale", "C"], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def command(self, i):
-        return self.user + [POSTGRES + "/postgres", "-D", "%s/%d/data" % (self.folder, i), "-p", str(self.port), "-c",
+        return self.user + faked(self.clock) + [POSTGRES + "/postgres", "-D", "%s/%d/data" % (self.folder, i), "-p", str(self.port), "-c",
                             "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=400", "-c",
                             "shared_buffers=16MB"]
-
-    def environment(self, i):
-        return faked(self.clock)
 
     def ask(self, sql):
         return subprocess.run([POSTGRES + "/psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tester", "-d", "postgres", "-Atc", sql],
@@ -306,12 +300,9 @@ class MariaDB(System):
 
     def command(self, i):
         folder = "%s/%d" % (self.folder, i)
-        return self.user + ["mariadbd", "--no-defaults", "--datadir", folder + "/data", "--port", str(self.port), "--bind-address",
+        return self.user + faked(self.clock) + ["mariadbd", "--no-defaults", "--datadir", folder + "/data", "--port", str(self.port), "--bind-address",
                             "127.0.0.1", "--socket", folder + "/socket", "--pid-file", folder + "/pid", "--max-connections", "400",
                             "--innodb-buffer-pool-size", "32M", "--skip-name-resolve"]
-
-    def environment(self, i):
-        return faked(self.clock)
 
     def ask(self, sql):
         return subprocess.run(["mariadb", "--no-defaults", "-h", "127.0.0.1", "-P", str(self.port), "-u", "root", "-Ne", sql],
@@ -328,11 +319,10 @@ FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
 def faked(clock):
-    """The environment of a server whose wall clock a file steps."""
+    """Ahead of a server's command: a file steps its wall clock. Behind setpriv: what libfaketime makes must be the server's own."""
     if clock is None:
-        return None
-    return dict(os.environ, LD_PRELOAD=FAKETIME, FAKETIME_TIMESTAMP_FILE=clock, FAKETIME_NO_CACHE="1", DONT_FAKE_MONOTONIC="1",
-                FAKETIME_DONT_FAKE_MONOTONIC="1")
+        return []
+    return ["env", "LD_PRELOAD=" + FAKETIME, "FAKETIME_TIMESTAMP_FILE=" + clock, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
 
 
 class Relay:
