@@ -47,7 +47,7 @@ CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/ora
 
 .DEFAULT_GOAL := all
 .PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
-.PHONY: clang-build mutants chaos all libparley client-tests via
+.PHONY: clang-build mutants chaos all libparley client-tests via via-packages
 all: build/parley libparley via
 
 build/parley: $(OUT)/parley
@@ -127,6 +127,9 @@ $(OUT)/via/%.so: src/via/%.c src/via/kit.c $$(VIA_EXTRA_$$*) $(wildcard src/via/
 	@$(if $(filter redis,$*),ln -sf redis.so $(dir $@)redlock.so)
 
 via: $(VIA_MODULES)
+
+via-packages:
+	@scripts/install_dependencies.sh pkg-config libhiredis-dev libzookeeper-mt-dev libcurl4-openssl-dev libmemcached-dev libpq-dev libmariadb-dev
 
 libparley: $(OUT)/libparley.a $(OUT)/libparley.so.0
 	@ln -sf $(MODE)/libparley.a build/libparley.a && ln -sf $(MODE)/libparley.so.0 build/libparley.so.0
@@ -220,6 +223,9 @@ format:
 
 install: build/parley libparley via
 	install -D -m 644 include/parley.h $(DESTDIR)$(PREFIX)/include/parley.h
+	install -D -m 644 include/parley_via.h $(DESTDIR)$(PREFIX)/include/parley_via.h
+	install -d $(DESTDIR)$(PREFIX)/lib/parley/via
+	$(if $(VIA_MODULES),cp -a $(VIA_MODULES) $(if $(filter redis,$(VIA)),$(OUT)/via/redlock.so) $(DESTDIR)$(PREFIX)/lib/parley/via/)
 	install -D -m 644 $(OUT)/libparley.a $(DESTDIR)$(PREFIX)/lib/libparley.a
 	install -D -m 644 $(OUT)/libparley.so.0 $(DESTDIR)$(PREFIX)/lib/libparley.so.0
 	ln -sf libparley.so.0 $(DESTDIR)$(PREFIX)/lib/libparley.so

@@ -308,6 +308,7 @@ static enum parley_error acquire(struct parley_via *via, uint64_t wait_ms, struc
     enum parley_error error = via->module->acquire(via->state, again ? 0 : until_ms, &grant, problem);
     if (error == PARLEY_OK) {
         granted(via, &grant);
+        *problem = (struct parley_problem){0}; // of tries before
         return error;
     }
     char why[sizeof problem->text];

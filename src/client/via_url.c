@@ -44,6 +44,7 @@ static bool read_host(struct via_host *host, const char *from, const char *end) 
         return false;
     }
     host->port = 0;
+    if (host->host[0] == 0) return false;
     if (colon == end) return true;
     char text[8], *rest;
     if (!copy(text, sizeof text, colon + 1, end) || digit(text[0]) < 0) return false;
@@ -64,7 +65,7 @@ static bool read_hosts(struct via_url *url, const char *from, const char *end) {
 static bool read_parameters(struct via_url *url, const char *from, const char *end) {
     while (from < end) {
         const char *and = find(from, end, '&'), *equals = find(from, and, '=');
-        if (url->parameter_count == VIA_PARAMETERS_MAX || equals == and) return false;
+        if (url->parameter_count == VIA_PARAMETERS_MAX || equals == and || equals == from) return false;
         struct via_parameter *one = &url->parameters[url->parameter_count++];
         if (!copy(one->name, sizeof one->name, from, equals) || !copy(one->value, sizeof one->value, equals + 1, and))
             return false;

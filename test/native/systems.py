@@ -159,6 +159,7 @@ class Redlock(Redis):
 
 class ZooKeeper(System):
     name, binaries, count, cluster = "zookeeper", ("java", ZOOKEEPER_JAR), 3, True
+    java = ["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]  # starts fast; the bench has others
 
     def prepare(self, i):
         super().prepare(i)
@@ -176,7 +177,7 @@ class ZooKeeper(System):
             f.write("\n".join(lines) + "\n")
 
     def command(self, i):
-        return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "%s/%d:%s" % (self.folder, i, ZOOKEEPER_JAR),
+        return ["java", *self.java, "-cp", "%s/%d:%s" % (self.folder, i, ZOOKEEPER_JAR),
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain", "%s/%d/zoo.cfg" % (self.folder, i)]
 
     def mode(self, i):
@@ -256,7 +257,7 @@ class Postgres(System):
     def prepare(self, i):
         super().prepare(i)
         self.user = as_user("postgres", "%s/%d" % (self.folder, i))
-        subprocess.run(self.user + [POSTGRES + "/initdb", "-D", "%s/%d/data" % (self.folder, i), "-A", "trust", "-U", "tester", "--no-sync",
+        subprocess.run(self.user + [POSTGRES + "/initdb", "-D", "%s/%d/data" % (self.folder, i), "-A", "trust", "-U", "tester",
                                     "--locale", "C"], check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def command(self, i):
@@ -294,7 +295,7 @@ class MariaDB(System):
         super().prepare(i)
         folder = "%s/%d" % (self.folder, i)
         self.user = as_user("mysql", folder)
-        subprocess.run(self.user + ["mariadb-install-db", "--no-defaults", "--datadir", folder + "/data", "--auth-root-authentication-method=normal",
+        subprocess.run(self.user + ["mariadb-install-db", "--no-defaults", "--datadir=" + folder + "/data", "--auth-root-authentication-method=normal",
                                     "--skip-test-db", "--skip-name-resolve"], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, cwd="/")
 
