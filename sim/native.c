@@ -215,7 +215,7 @@ static void refused(struct native *native, enum asked asked, const char *body) {
                        native->session);
         session_over(native);
     } else if (names(body, "busy") || names(body, "timed-out") || names(body, "level") || names(body, "not-held") ||
-               names(body, "deadlock") || (names(body, "cancelled") && asked == ASKED_ACQUIRE)) {
+               names(body, "deadlock") || (names(body, "superseded") && asked == ASKED_ACQUIRE)) {
         native->calm_done++;
         if (asked == ASKED_RELEASE) native->locks[native->work.lock].releasing = false; // not held any more
     } else if (names(body, "not-applied") || names(body, "unknown") || names(body, "disk-full")) {

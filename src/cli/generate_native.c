@@ -151,7 +151,7 @@ static void write_operation(struct writer *w, const struct native_operation *ope
 void generate_native(struct writer *w) {
     text(w, intro);
     text(w, once_intro);
-    for (size_t i = 0; i < native_operation_count; i++) write_operation(w, &native_operations[i]);
+    for (size_t i = 0; native_at(i) != NULL; i++) write_operation(w, native_at(i));
     text(w, "\n## Errors\n\nThose that every operation may give:");
     for (const char *at = native_common_errors; *at != 0; at += strcspn(at, " ") + 1)
         format(w, "%s `%.*s`", at == native_common_errors ? "" : ",", (int)strcspn(at, " "), at);
@@ -298,8 +298,8 @@ static json_t *operation_json(const struct native_operation *operation) {
 
 void generate_openapi(struct writer *w) {
     json_t *paths = json_object();
-    for (size_t i = 0; i < native_operation_count; i++)
-        json_object_set_new(paths, native_operations[i].path, operation_json(&native_operations[i]));
+    for (size_t i = 0; native_at(i) != NULL; i++)
+        json_object_set_new(paths, native_at(i)->path, operation_json(native_at(i)));
     json_t *problem = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}, s:[s, s, s]}", "type", "object",
                                 "properties", "type", "type", "string", "title", "type", "string", "status", "type",
                                 "integer", "detail", "type", "string", "required", "type", "title", "status");

@@ -147,7 +147,7 @@ static bool acquire(struct run *run, uint64_t begin_ms, struct native_answer *an
         if (native_call(run->client, "lock/acquire", acquire_body(run, wait_ms), answer_ms, give_up_ms, answer))
             return true;
         const char *error = native_error_name(answer);
-        if (strcmp(error, "session-moved") != 0 && strcmp(error, "cancelled") != 0) return false;
+        if (strcmp(error, "session-moved") != 0 && strcmp(error, "superseded") != 0) return false;
         native_answer_free(answer);
     }
 }

@@ -170,6 +170,9 @@ void exchange_answered(struct exchange *x, int status, struct bytes body) {
         again(x, problem.text, status == 504);
     } else if (status == 409 && strcmp(name, "session-moved") == 0) { // not done; it is ours, so asked once more
         again(x, "the session was attached anew", false);
+    } else if (status == 409 &&
+               strcmp(name, "superseded") == 0) { // by an attempt of ours that was overtaken by this one
+        again(x, "an older attempt came behind this one", false);
     } else {
         end(x, OUTCOME_ANSWERED, status, json);
     }

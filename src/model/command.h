@@ -9,11 +9,16 @@ enum model_id {
     MODEL_LEASE = 1,
     MODEL_TREE = 2,
     MODEL_LOCK = 3,
-    MODEL_SEQUENCE = 4, // from here on: no row in the table yet, so no command of them is ever applied
+    MODEL_SEQUENCE = 4,
     MODEL_IDEMPOTENCY = 5,
     MODEL_LIMITER = 6,
     MODEL_QUEUE = 7,
     MODEL_GUARD = 8,
+    MODEL_ELECTION = 9, // from here on: no row in the table yet, so no command of them is ever applied
+    MODEL_BARRIER = 10,
+    MODEL_REGISTRY = 11,
+    MODEL_CONFIG = 12,
+    MODEL_TOPIC = 13,
     MODEL_COUNT,
 };
 

@@ -252,7 +252,7 @@ static int verify_received(struct replication *replication, uint64_t index, uint
     if (error != 0) {
         LOG_ERROR(replication->log, "received snapshot refused index=%llu: %s", (unsigned long long)index,
                   text[0] != 0 ? text : strerror(-error));
-        snapshot_store_discard(node->store, index, term);
+        snapshot_store_abandon(node->store, index, term);
     }
     return error;
 }

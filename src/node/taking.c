@@ -60,7 +60,7 @@ static void finished(struct taking *taking, int error) {
     if (taking->dropped && error == 0) error = -ECANCELED;
     pthread_mutex_lock(&node->store_lock);
     if (error == 0) error = snapshot_store_commit(node->store, taking->index, taking->term);
-    if (error != 0) snapshot_store_discard(node->store, taking->index, taking->term);
+    if (error != 0) snapshot_store_abandon(node->store, taking->index, taking->term);
     pthread_mutex_unlock(&node->store_lock);
     if (error == 0) {
         LOG_INFO(service->log, "snapshot made index=%llu term=%llu", (unsigned long long)taking->index,

@@ -99,7 +99,7 @@ int verify_save(struct io *io, struct snapshot_store *store, const struct machin
     }
     snapshot_writer_free(writer);
     if (error == 0) error = snapshot_store_commit(store, index, term);
-    if (error != 0) snapshot_store_discard(store, index, term);
+    if (error != 0) snapshot_store_abandon(store, index, term);
     return error;
 }
 

@@ -49,8 +49,9 @@ size_t snapshot_store_list(struct snapshot_store *store, struct snapshot_entry *
 // drops all but the last two.
 void snapshot_store_temporary(struct snapshot_store *store, uint64_t index, uint64_t term, char path[4096]);
 int snapshot_store_commit(struct snapshot_store *store, uint64_t index, uint64_t term);
-void snapshot_store_discard(struct snapshot_store *store, uint64_t index,
-                            uint64_t term); // a snapshot no longer trusted, or its .tmp
+// Removes the temporary file only. A finished snapshot of the same index (it may be made again) stays: the journal may
+// have been cut behind it.
+void snapshot_store_abandon(struct snapshot_store *store, uint64_t index, uint64_t term);
 
 // ---- reading: verifies every checksum; calls chunk for each chunk in order (NULL: verifies only). -EBADMSG with a
 // text naming file and offset on damage, -ENOTSUP if a newer parley wrote it. A chunk is verified before it is handed

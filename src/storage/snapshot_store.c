@@ -209,27 +209,22 @@ int snapshot_store_commit(struct snapshot_store *store, uint64_t index, uint64_t
     result = size < 0 ? (int)size : PLANTED(SNAPSHOT_NOT_SYNCED) ? 0 : ops->file_sync(file);
     ops->file_close(file);
     if (result >= 0) result = ops->rename(s->io, from, to);
-    if (result >= 0) result = ops->sync_dir(s->io, s->folder);
     if (result < 0) return result;
+    result = ops->sync_dir(s->io, s->folder);
     if (is_open(&s->reading, index, term)) close_open(s, &s->reading); // the name now stands for another file
-    remove_entry(s, index, term);
+    bool known = remove_entry(s, index, term);
+    if (result < 0 && !known) return result;
     add_entry(s, (struct snapshot_entry){.index = index, .term = term, .bytes = (uint64_t)size});
-    drop_old(s);
-    return 0;
+    if (result >= 0) drop_old(s);
+    return result < 0 ? result : 0;
 }
 
-void snapshot_store_discard(struct snapshot_store *store, uint64_t index, uint64_t term) {
+void snapshot_store_abandon(struct snapshot_store *store, uint64_t index, uint64_t term) {
     struct snapshot_store *s = store;
     char path[PATH_BYTES];
     if (is_open(&s->receiving, index, term)) close_open(s, &s->receiving);
-    if (is_open(&s->reading, index, term)) close_open(s, &s->reading);
     snapshot_store_temporary(s, index, term, path);
     s->io->ops->unlink(s->io, path); // may well be absent
-    if (!remove_entry(s, index, term)) return;
-    snapshot_store_path(s, index, term, path);
-    int result = s->io->ops->unlink(s->io, path);
-    if (result >= 0) result = s->io->ops->sync_dir(s->io, s->folder);
-    if (result < 0) LOG_WARN(s->log, "snapshot cannot be removed file=%s error=%s", path, strerror(-result));
 }
 
 // ---- transfer

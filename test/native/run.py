@@ -415,6 +415,13 @@ def cancelled_by_its_ticket(c):
     ticket = good(c.http(), "lock/show", name="cancel")["claims"][1]["ticket"]
     assert not good(c.http(), "lock/cancel", name="cancel", owner="b", ticket=ticket)["granted"]
     assert waiting.answer().error == "cancelled"
+    older = Asking(c.http(), "lock/acquire", name="cancel", owner="b", ttl_ms=60000, wait_ms=60000)
+    waiters(c.http(), "cancel", 1)
+    newer = Asking(c.http(), "lock/acquire", name="cancel", owner="b", ttl_ms=60000, wait_ms=60000)
+    assert older.answer().error == "superseded"
+    ticket = good(c.http(), "lock/show", name="cancel")["claims"][1]["ticket"]
+    good(c.http(), "lock/cancel", name="cancel", owner="b", ticket=ticket)
+    assert newer.answer().error == "cancelled"
     late = good(c.http(), "lock/cancel", name="cancel", owner="a", ticket=held["ticket"])
     assert late["granted"] and late["token"] == held["token"]
 

@@ -50,6 +50,8 @@ static void told(void *context, uint8_t model, const void *event) {
                 (unsigned long long)lock->token);
     } else if (lock->type == LOCK_EVENT_TIMED_OUT) {
         fprintf(s->events, "timed out %.*s\n", (int)lock->name.len, (const char *)lock->name.data);
+    } else if (lock->type == LOCK_EVENT_SUPERSEDED) {
+        fprintf(s->events, "older request for %.*s ends\n", (int)lock->name.len, (const char *)lock->name.data);
     } else if (lock->type == LOCK_EVENT_CANCELLED) {
         fprintf(s->events, "waits no longer for %.*s\n", (int)lock->name.len, (const char *)lock->name.data);
     } else {

@@ -23,7 +23,7 @@ struct kit {
 static void on_event(void *context, uint8_t model, const void *event) {
     struct kit *k = context;
     const struct lock_event *e = event;
-    static const char *const types[] = {"granted", "lost", "timed out", "cancelled"};
+    static const char *const types[] = {"granted", "lost", "timed out", "cancelled", "superseded"};
     static const char *const losses[] = {"", " expired", " session", " broken"};
     size_t len = strlen(k->events);
     assert_int_equal(model, MODEL_LOCK);
@@ -104,7 +104,7 @@ static void held_by_one_and_given_on_in_order(void **state) {
     assert_int_equal(wait_for(&k, "x", "c"), 0);
     assert_int_equal(wait_for(&k, "x", "b"), 0); // asked once more: the same place, and the older request is told
     assert_true(k.out.ticket > ticket);
-    assert_string_equal(k.events, "b cancelled x\n");
+    assert_string_equal(k.events, "b superseded x\n");
     assert_int_equal(release(&k, 0, "x", "a", first + 1), LOCK_NOT_HELD);
     assert_int_equal(release(&k, 0, "x", "a", first), 0);
     assert_string_equal(k.events, "b granted x\n");

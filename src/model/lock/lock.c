@@ -238,12 +238,12 @@ void claim_end(struct lock_state *state, struct apply *apply, struct claim *clai
     lock_advance(state, apply, lock);
 }
 
-void claim_tell_cancelled(struct lock_state *state, struct apply *apply, const struct claim *claim) {
-    tell(state, apply, claim, LOCK_EVENT_CANCELLED, 0, bytes_of("", 0));
+void claim_tell_superseded(struct lock_state *state, struct apply *apply, const struct claim *claim) {
+    tell(state, apply, claim, LOCK_EVENT_SUPERSEDED, 0, bytes_of("", 0));
 }
 
 void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim) {
-    claim_tell_cancelled(state, apply, claim);
+    tell(state, apply, claim, LOCK_EVENT_CANCELLED, 0, bytes_of("", 0));
     claim_end(state, apply, claim);
 }
 

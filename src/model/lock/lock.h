@@ -74,10 +74,11 @@ struct lock_result { // value of every operation
 };
 
 enum lock_event_type {
-    LOCK_EVENT_GRANTED,   // one that waited
-    LOCK_EVENT_LOST,      // a holder lost it: see reason
-    LOCK_EVENT_TIMED_OUT, // a waiter's time is over
-    LOCK_EVENT_CANCELLED, // a waiter waits no longer: it may have asked for that at another node
+    LOCK_EVENT_GRANTED,    // one that waited
+    LOCK_EVENT_LOST,       // a holder lost it: see reason
+    LOCK_EVENT_TIMED_OUT,  // a waiter's time is over
+    LOCK_EVENT_CANCELLED,  // a waiter waits no longer: it may have asked for that at another node
+    LOCK_EVENT_SUPERSEDED, // of the ticket: a newer request of the owner took its place in line
 };
 enum lock_loss { LOCK_LOSS_EXPIRED = 1, LOCK_LOSS_SESSION = 2, LOCK_LOSS_BROKEN = 3 };
 struct lock_event {

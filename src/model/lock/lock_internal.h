@@ -96,7 +96,7 @@ void claim_grant(struct lock_state *state, struct apply *apply, struct claim *cl
 void claim_end(struct lock_state *state, struct apply *apply, struct claim *claim); // and who comes next
 void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim);
 // Whoever waits under its ticket.
-void claim_tell_cancelled(struct lock_state *state, struct apply *apply, const struct claim *claim);
+void claim_tell_superseded(struct lock_state *state, struct apply *apply, const struct claim *claim);
 void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,
                 struct bytes reason);
 void claim_set_due(struct lock_state *state, struct claim *claim, uint64_t at_ms); // UINT64_MAX: none

@@ -27,7 +27,7 @@ static int again(struct lock_state *state, struct apply *apply, struct claim *cl
     bool waits = claim->token == 0;
     bool covers = claim->mode == q->mode || (!waits && claim->mode == LOCK_EXCLUSIVE && q->mode == LOCK_SHARED);
     if (!covers || claim->permits != q->permits || claim->holds == UINT32_MAX) return LOCK_KIND;
-    if (waits) claim_tell_cancelled(state, apply, claim); // its place is kept; the older request is told
+    if (waits) claim_tell_superseded(state, apply, claim); // its place is kept; the older request is told
     digest_sub(&state->digest, claim_digest_of(claim));
     out->ticket = claim->ticket = ++state->number;
     out->token = claim->token;

@@ -299,9 +299,8 @@ static bool http_owes(const void *connection) {
 static void http_event(void *state, uint8_t model, const void *event) {
     struct http_instance *instance = state;
     if (model == MODEL_LEASE) agents_event(instance, event);
-    if (model == MODEL_LOCK) lock_event(instance, event);
-    if (model == MODEL_IDEMPOTENCY) idempotency_event(instance, event);
-    if (model == MODEL_QUEUE) queue_event(instance, event);
+    for (size_t i = 0; i < native_room_count; i++)
+        if (native_rooms[i]->event != NULL && native_rooms[i]->model == model) native_rooms[i]->event(instance, event);
 }
 
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {

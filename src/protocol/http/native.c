@@ -256,10 +256,8 @@ static bool may_run(struct http_connection *c, const struct native_operation *op
 }
 
 bool http_native(struct http_connection *c, const struct http_request *request) {
-    const struct native_operation *operation = native_operations;
-    const struct native_operation *end = operation + native_operation_count;
-    while (operation < end && strcmp(operation->path, request->path) != 0) operation++;
-    if (operation == end) return false;
+    const struct native_operation *operation = native_find(request->path);
+    if (operation == NULL) return false;
     if (!may_run(c, operation, request)) return true;
     json_t *body = read_object(c, request);
     if (body == NULL) return true;

@@ -59,8 +59,23 @@ struct native_operation {
     // Nobody is left to hear of it: gives back what it got or waits for, and ends it (call_end) or submits once more.
     void (*gone)(struct http_call *call);
 };
-extern const struct native_operation native_operations[];
-extern const size_t native_operation_count;
+// The operations of one model, with all that only they need: native_ROOM.c. A new room is that file and a word here, in
+// the order of docs/native.md.
+#define NATIVE_ROOMS(X) X(session) X(lock) X(sequence) X(idempotency) X(guard) X(limiter) X(queue)
+struct http_instance;
+struct native_room {
+    const struct native_operation *operations;
+    size_t count;
+    uint8_t model;                                                    // of enum model_id, whose events it hears
+    void (*event)(struct http_instance *instance, const void *event); // NULL: none
+};
+#define X(name) extern const struct native_room name##_room;
+NATIVE_ROOMS(X)
+#undef X
+extern const struct native_room *const native_rooms[];
+extern const size_t native_room_count;
+const struct native_operation *native_find(const char *path); // NULL: none
+const struct native_operation *native_at(size_t place);       // of all rooms; NULL: behind the last
 extern const struct native_error native_errors[];
 extern const size_t native_error_count;
 extern const char native_common_errors[];

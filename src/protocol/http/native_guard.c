@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "model/guard/guard.h"
+#include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +73,7 @@ static json_t *values_json(const struct http_call *call, const struct guard_resu
     return json;
 }
 
-void guard_reply(struct http_call *call, const struct result *result) {
+static void guard_reply(struct http_call *call, const struct result *result) {
     const struct guard_result *guard = result->value;
     if (result->error != 0) {
         fail(call, result->error, guard);
@@ -95,7 +96,7 @@ void guard_reply(struct http_call *call, const struct result *result) {
 // ---- tokens
 
 // The call's body keeps them until it is known that they were issued.
-void guard_issue_run(struct http_call *call) {
+static void guard_issue_run(struct http_call *call) {
     uint8_t random[TOKEN_BYTES];
     char text[2 * TOKEN_BYTES + 1];
     struct bytes tokens[GUARD_TOKENS_MAX];
@@ -116,7 +117,7 @@ void guard_issue_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void guard_consume_run(struct http_call *call) {
+static void guard_consume_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     guard_write_consume(&w, call_session(call), call_attach_number(call), call_text(call, "token"),
@@ -126,7 +127,7 @@ void guard_consume_run(struct http_call *call) {
 
 // ---- states
 
-void guard_transition_run(struct http_call *call) {
+static void guard_transition_run(struct http_call *call) {
     struct guard_transition transition = {.entity = call_text(call, "entity"),
                                           .from = call_text(call, "from"),
                                           .to = call_text(call, "to"),
@@ -139,7 +140,7 @@ void guard_transition_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void guard_entity_delete_run(struct http_call *call) {
+static void guard_entity_delete_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     guard_write_entity_delete(&w, call_session(call), call_attach_number(call), call_text(call, "entity"),
@@ -149,7 +150,7 @@ void guard_entity_delete_run(struct http_call *call) {
 
 // ---- values
 
-void guard_put_run(struct http_call *call) {
+static void guard_put_run(struct http_call *call) {
     struct bytes value;
     if (!call_bytes(call, "value", "value_base64", &value)) return;
     struct writer w;
@@ -159,7 +160,7 @@ void guard_put_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void guard_delete_run(struct http_call *call) {
+static void guard_delete_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     guard_write_delete(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -169,7 +170,7 @@ void guard_delete_run(struct http_call *call) {
 
 // ---- counters
 
-void guard_counter_set_run(struct http_call *call) {
+static void guard_counter_set_run(struct http_call *call) {
     int64_t value = (int64_t)call_number(call, "value"), floor = (int64_t)call_number(call, "floor");
     int64_t ceiling = (int64_t)call_number(call, "ceiling");
     if (value < floor || value > ceiling) {
@@ -200,7 +201,7 @@ static struct guard_addition *additions_of(const struct http_call *call, size_t 
     return additions;
 }
 
-void guard_counter_add_run(struct http_call *call) {
+static void guard_counter_add_run(struct http_call *call) {
     size_t count;
     struct guard_addition *additions = additions_of(call, &count);
     struct writer w;
@@ -211,7 +212,7 @@ void guard_counter_add_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void guard_counter_delete_run(struct http_call *call) {
+static void guard_counter_delete_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     guard_write_counter_delete(&w, call_text(call, "name"));
@@ -307,21 +308,21 @@ static void show(struct http_call *call, struct guard_query *query, const char *
         call_answer(call, 200, found);
 }
 
-void guard_token_read(struct http_call *call) {
+static void guard_token_read(struct http_call *call) {
     show(call, &(struct guard_query){.token = show_token}, "token");
 }
-void guard_entity_read(struct http_call *call) {
+static void guard_entity_read(struct http_call *call) {
     show(call, &(struct guard_query){.entity = show_change}, "entity");
 }
-void guard_value_read(struct http_call *call) {
+static void guard_value_read(struct http_call *call) {
     show(call, &(struct guard_query){.value = show_value}, "name");
 }
-void guard_counter_read(struct http_call *call) {
+static void guard_counter_read(struct http_call *call) {
     show(call, &(struct guard_query){.counter = show_counter}, "name");
 }
 
 // Tokens are not listed: who knows one may consume it.
-void guard_list_read(struct http_call *call) {
+static void guard_list_read(struct http_call *call) {
     enum { COUNTERS, ENTITIES };
     struct native_list list;
     uint64_t kind = call_number(call, "kind");
@@ -335,3 +336,273 @@ void guard_list_read(struct http_call *call) {
     ask(call, &query);
     native_list_answer(call, &list, "items");
 }
+
+// ---- the table
+#define GUARD_TEXT_FIELD(field, most, words)                                                                           \
+    { .name = field, .type = NATIVE_TEXT, .high = most, .help = words }
+#define GUARD_NAME_FIELD(field, words)                                                                                 \
+    { .name = field, .type = NATIVE_TEXT, .low = 1, .high = GUARD_NAME_BYTES_MAX, .required = true, .help = words }
+#define VALUE_VERSION                                                                                                  \
+    {                                                                                                                  \
+        .name = "version", .type = NATIVE_SIGNED, .low = UINT64_MAX, .high = INT64_MAX, .standard = GUARD_ANY,         \
+        .help = "only if it is of this one; 0: only if there is none; -1: whatever it is"                              \
+    }
+#define VALUE_TOKEN                                                                                                    \
+    {                                                                                                                  \
+        .name = "token", .type = NATIVE_NUMBER, .high = INT64_MAX,                                                     \
+        .help = "a lock's fencing token: refused when a newer one was seen here; 0: none"                              \
+    }
+FIELDS(guard_issue_fields) = {
+    GUARD_TEXT_FIELD("purpose", GUARD_TEXT_BYTES_MAX, "what for; consume must say the same"),
+    {.name = "count", .type = NATIVE_NUMBER, .low = 1, .high = GUARD_TOKENS_MAX, .standard = 1, .help = "how many"},
+    {.name = "ttl_ms",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = GUARD_TTL_MS_MAX,
+     .standard = 3600000,
+     .help = "they are known so long, consumed or not"},
+    END};
+FIELDS(guard_issue_answer) = {{.name = "tokens",
+                               .type = NATIVE_TEXTS,
+                               .low = 1,
+                               .high = GUARD_TOKENS_MAX,
+                               .help = "each 128 random bits in hex: who has it may consume it"},
+                              END};
+FIELDS(guard_consume_fields) = {GUARD_NAME_FIELD("token", "as it was issued"),
+                                GUARD_TEXT_FIELD("purpose", GUARD_TEXT_BYTES_MAX, "as it was issued"),
+                                GUARD_TEXT_FIELD("caller", GUARD_TEXT_BYTES_MAX, "whoever comes later is told this"),
+                                END};
+FIELDS(guard_token_fields) = {GUARD_NAME_FIELD("token", "as it was issued"), END};
+FIELDS(guard_token_answer) = {{.name = "purpose", .type = NATIVE_TEXT, .help = "as it was issued"},
+                              {.name = "consumed", .type = NATIVE_BOOL, .help = "it is of no use any more"},
+                              {.name = "by", .type = NATIVE_TEXT, .help = "the caller who consumed it"},
+                              {.name = "at_unix_ms", .type = NATIVE_SIGNED, .help = "when"},
+                              {.name = "due_in_ms", .type = NATIVE_NUMBER, .help = "it is known so long"},
+                              END};
+FIELDS(guard_transition_fields) = {
+    GUARD_NAME_FIELD("entity", "what has the state"),
+    GUARD_TEXT_FIELD("from", GUARD_STATE_BYTES_MAX, "the state that it must be in; none: it must not exist yet"),
+    {.name = "to",
+     .type = NATIVE_TEXT,
+     .low = 1,
+     .high = GUARD_STATE_BYTES_MAX,
+     .required = true,
+     .help = "the state that it gets"},
+    GUARD_TEXT_FIELD("request", GUARD_STATE_BYTES_MAX,
+                     "the request's id: while it is one of the last 8 changes, its retry changes nothing"),
+    GUARD_TEXT_FIELD("caller", GUARD_STATE_BYTES_MAX, "kept with the change"),
+    {.name = "ttl_ms",
+     .type = NATIVE_NUMBER,
+     .high = GUARD_TTL_MS_MAX,
+     .help = "it is gone so long after this change, unless another follows; 0: never"},
+    END};
+FIELDS(guard_transition_answer) = {
+    {.name = "state", .type = NATIVE_TEXT, .help = "that it is in; of a repeated one: that it got then"},
+    {.name = "version", .type = NATIVE_NUMBER, .help = "of the change: only grows"},
+    {.name = "repeated", .type = NATIVE_BOOL, .help = "this request took effect before"},
+    END};
+FIELDS(guard_entity_delete_fields) = {GUARD_NAME_FIELD("entity", "what has the state"),
+                                      {.name = "state",
+                                       .type = NATIVE_TEXT,
+                                       .low = 1,
+                                       .high = GUARD_STATE_BYTES_MAX,
+                                       .required = true,
+                                       .help = "the state that it must be in"},
+                                      END};
+FIELDS(guard_entity_fields) = {GUARD_NAME_FIELD("entity", "what has the state"), END};
+FIELDS(guard_entity_answer) = {
+    {.name = "entity", .type = NATIVE_TEXT, .help = "its name"},
+    {.name = "state", .type = NATIVE_TEXT, .help = "that it is in"},
+    {.name = "version", .type = NATIVE_NUMBER, .help = "of the newest change"},
+    {.name = "at_unix_ms", .type = NATIVE_SIGNED, .help = "when that was"},
+    {.name = "request", .type = NATIVE_TEXT, .help = "that changed it"},
+    {.name = "caller", .type = NATIVE_TEXT, .help = "that changed it"},
+    {.name = "due_in_ms", .type = NATIVE_NUMBER, .help = "it is gone in so long; 0: it stays"},
+    {.name = "history",
+     .type = NATIVE_OBJECTS,
+     .help = "its last changes, at most 8, oldest first, each with the same"},
+    END};
+FIELDS(guard_put_fields) = {
+    GUARD_NAME_FIELD("name", "the value's name"),
+    {.name = "value", .type = NATIVE_TEXT, .high = GUARD_VALUE_BYTES_MAX, .help = "at most 64 KiB of text"},
+    {.name = "value_base64", .type = NATIVE_BASE64, .high = GUARD_VALUE_BYTES_MAX, .help = "or these bytes"},
+    VALUE_VERSION,
+    VALUE_TOKEN,
+    END};
+FIELDS(guard_put_answer) = {{.name = "version", .type = NATIVE_NUMBER, .help = "its new version: only grows"}, END};
+FIELDS(guard_delete_fields) = {GUARD_NAME_FIELD("name", "the value's name"), VALUE_VERSION, VALUE_TOKEN, END};
+FIELDS(guard_value_fields) = {GUARD_NAME_FIELD("name", "the value's name"), END};
+FIELDS(guard_value_answer) = {
+    {.name = "name", .type = NATIVE_TEXT, .help = "its name"},
+    {.name = "version", .type = NATIVE_NUMBER, .help = "its version; 0: deleted, only its newest token is known"},
+    {.name = "token", .type = NATIVE_NUMBER, .help = "the newest fencing token seen; 0: none"},
+    {.name = "value", .type = NATIVE_TEXT, .help = "text (UTF-8 without a zero byte)"},
+    {.name = "value_base64", .type = NATIVE_TEXT, .help = "any other bytes"},
+    END};
+FIELDS(guard_counter_set_fields) = {GUARD_NAME_FIELD("name", "the counter"),
+                                    {.name = "value",
+                                     .type = NATIVE_SIGNED,
+                                     .low = (uint64_t)INT64_MIN,
+                                     .high = INT64_MAX,
+                                     .required = true,
+                                     .help = "what it is now"},
+                                    {.name = "floor",
+                                     .type = NATIVE_SIGNED,
+                                     .low = (uint64_t)INT64_MIN,
+                                     .high = INT64_MAX,
+                                     .help = "it never falls below"},
+                                    {.name = "ceiling",
+                                     .type = NATIVE_SIGNED,
+                                     .low = (uint64_t)INT64_MIN,
+                                     .high = INT64_MAX,
+                                     .standard = INT64_MAX,
+                                     .help = "it never rises above"},
+                                    END};
+FIELDS(guard_counter_add_fields) = {
+    {.name = "deltas",
+     .type = NATIVE_DELTAS,
+     .low = 1,
+     .high = GUARD_COUNTERS_MAX,
+     .required = true,
+     .help = "counters' names, each with what is added (below 0: taken): all of them or none. A counter that is not "
+             "there is 0, with floor 0"},
+    {.name = "request",
+     .type = NATIVE_TEXT,
+     .low = 1,
+     .high = REMEMBER_ID_BYTES_MAX,
+     .help = "the request's id: its retry adds nothing and gets the same answer"},
+    {.name = "request_ttl_ms",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = REMEMBER_TTL_MS_MAX,
+     .standard = ONE_DAY_MS,
+     .help = "so long the request's id is known"},
+    END};
+FIELDS(guard_counter_add_answer) = {
+    {.name = "values", .type = NATIVE_DELTAS, .help = "what each counter was after it"},
+    {.name = "repeated", .type = NATIVE_BOOL, .help = "this request took effect before"},
+    END};
+FIELDS(guard_counter_fields) = {GUARD_NAME_FIELD("name", "the counter"), END};
+FIELDS(guard_counter_answer) = {{.name = "name", .type = NATIVE_TEXT, .help = "its name"},
+                                {.name = "value", .type = NATIVE_SIGNED, .help = "what it is"},
+                                {.name = "floor", .type = NATIVE_SIGNED, .help = "it never falls below"},
+                                {.name = "ceiling", .type = NATIVE_SIGNED, .help = "it never rises above"},
+                                {.name = "version", .type = NATIVE_NUMBER, .help = "of its last change: only grows"},
+                                END};
+FIELDS(guard_list_fields) = {{.name = "kind",
+                              .type = NATIVE_CHOICE,
+                              .choices = "counters|entities|values",
+                              .help = "what is listed. Tokens are not: who knows one may consume it"},
+                             PAGE_PREFIX,
+                             PAGE_AFTER,
+                             LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT),
+                             END};
+FIELDS(guard_list_answer) = {
+    {.name = "items",
+     .type = NATIVE_OBJECTS,
+     .help = "each as counter_show or entity_show says it; of values: name, version, token and bytes (how many)"},
+    MORE,
+    END};
+
+static const struct native_operation operations[] = {
+    {.path = "/v1/guard/token_issue",
+     .about = "Makes one-time tokens, against what is sent twice: a form, a link in a mail.",
+     .fields = guard_issue_fields,
+     .answer = guard_issue_answer,
+     .errors = "",
+     .run = guard_issue_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/token_consume",
+     .about = "Consumes a token. Of all who try, one can.",
+     .fields = guard_consume_fields,
+     .answer = no_fields,
+     .errors = "not-found consumed mismatch ",
+     .run = guard_consume_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/token_show",
+     .about = "What is known of a token.",
+     .fields = guard_token_fields,
+     .answer = guard_token_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = guard_token_read},
+    {.path = "/v1/guard/entity_transition",
+     .about = "Changes a state to B only from A. Of all who try, one can.",
+     .fields = guard_transition_fields,
+     .answer = guard_transition_answer,
+     .errors = "not-found state mismatch ",
+     .run = guard_transition_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/entity_delete",
+     .about = "Forgets an entity that is in this state.",
+     .fields = guard_entity_delete_fields,
+     .answer = no_fields,
+     .errors = "not-found state ",
+     .run = guard_entity_delete_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/entity_show",
+     .about = "The state that an entity is in, and its last changes.",
+     .fields = guard_entity_fields,
+     .answer = guard_entity_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = guard_entity_read},
+    {.path = "/v1/guard/value_put",
+     .about = "Writes a value, if it is of the expected version and no newer fencing token was seen.",
+     .fields = guard_put_fields,
+     .answer = guard_put_answer,
+     .errors = "version old-token ",
+     .run = guard_put_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/value_delete",
+     .about = "Deletes a value, by the same rules. Its newest fencing token is known for 30 days.",
+     .fields = guard_delete_fields,
+     .answer = no_fields,
+     .errors = "not-found version old-token ",
+     .run = guard_delete_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/value_get",
+     .about = "A value with its version.",
+     .fields = guard_value_fields,
+     .answer = guard_value_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = guard_value_read},
+    {.path = "/v1/guard/counter_set",
+     .about = "Sets a counter and its bounds, whatever it was.",
+     .fields = guard_counter_set_fields,
+     .answer = no_fields,
+     .errors = "",
+     .run = guard_counter_set_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/counter_add",
+     .about =
+         "Adds to counters, or takes from them, in one step: if each stays within its bounds, all of them, else none.",
+     .fields = guard_counter_add_fields,
+     .answer = guard_counter_add_answer,
+     .errors = "below above mismatch limit ",
+     .run = guard_counter_add_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/counter_delete",
+     .about = "Forgets a counter.",
+     .fields = guard_counter_fields,
+     .answer = no_fields,
+     .errors = "not-found ",
+     .run = guard_counter_delete_run,
+     .reply = guard_reply},
+    {.path = "/v1/guard/counter_show",
+     .about = "A counter and its bounds.",
+     .fields = guard_counter_fields,
+     .answer = guard_counter_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = guard_counter_read},
+    {.path = "/v1/guard/list",
+     .about = "Counters, entities or values, in the order of their names.",
+     .fields = guard_list_fields,
+     .answer = guard_list_answer,
+     .errors = "",
+     .run = call_read,
+     .read = guard_list_read},
+};
+const struct native_room guard_room = {.operations = operations, .count = sizeof operations / sizeof operations[0]};

@@ -1,5 +1,7 @@
 // Idempotency keys over HTTP: arguments into commands, results and events into answers.
 #include "base/assert.h"
+#include "model/idempotency/idempotency.h"
+#include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
 
 // A lock's tickets are numbers of their own.
@@ -31,7 +33,7 @@ static void fail(struct http_call *call, int error, const struct idempotency_res
 
 // ---- begin
 
-void idempotency_begin_run(struct http_call *call) {
+static void idempotency_begin_run(struct http_call *call) {
     struct idempotency_request request = {.key = call_text(call, "key"),
                                           .fingerprint = call_text(call, "fingerprint"),
                                           .owner = call_text(call, "owner"),
@@ -80,7 +82,7 @@ static void give_up(struct http_call *call, uint64_t token) {
     call_end(call);
 }
 
-void idempotency_begin_reply(struct http_call *call, const struct result *result) {
+static void idempotency_begin_reply(struct http_call *call, const struct result *result) {
     const struct idempotency_result *key = result->value;
     if (result->op == IDEMPOTENCY_CANCEL) { // nobody is there any more; it may run meanwhile
         if (result->error == 0 && key->outcome == IDEMPOTENCY_RUNS)
@@ -98,7 +100,7 @@ void idempotency_begin_reply(struct http_call *call, const struct result *result
     }
 }
 
-void idempotency_begin_gone(struct http_call *call) {
+static void idempotency_begin_gone(struct http_call *call) {
     if (call->token != 0) {
         give_up(call, call->token);
     } else if (call->number != 0 && call_waiting_for(call->agent->instance, call->number) == NULL) {
@@ -114,7 +116,7 @@ void idempotency_begin_gone(struct http_call *call) {
 
 // ---- what ends it
 
-void idempotency_complete_run(struct http_call *call) {
+static void idempotency_complete_run(struct http_call *call) {
     struct bytes body;
     if (!call_bytes(call, "body", "body_base64", &body)) return;
     struct writer w;
@@ -124,7 +126,7 @@ void idempotency_complete_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void idempotency_fail_run(struct http_call *call) {
+static void idempotency_fail_run(struct http_call *call) {
     struct bytes body;
     if (!call_bytes(call, "body", "body_base64", &body)) return;
     struct writer w;
@@ -135,7 +137,7 @@ void idempotency_fail_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void idempotency_extend_run(struct http_call *call) {
+static void idempotency_extend_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     idempotency_write_extend(&w, call_session(call), call_attach_number(call), call_text(call, "key"),
@@ -143,7 +145,7 @@ void idempotency_extend_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void idempotency_cancel_run(struct http_call *call) {
+static void idempotency_cancel_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     idempotency_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "key"),
@@ -151,14 +153,14 @@ void idempotency_cancel_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void idempotency_forget_run(struct http_call *call) {
+static void idempotency_forget_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     idempotency_write_forget(&w, call_text(call, "key"));
     call_submit(call, &w);
 }
 
-void idempotency_done_reply(struct http_call *call, const struct result *result) {
+static void idempotency_done_reply(struct http_call *call, const struct result *result) {
     const struct idempotency_result *key = result->value;
     if (result->error != 0) {
         fail(call, result->error, key);
@@ -215,14 +217,14 @@ static void ask(struct http_call *call, const struct idempotency_query *query) {
     service_query(call->agent->instance->service, MODEL_IDEMPOTENCY, query, &result);
 }
 
-void idempotency_list_read(struct http_call *call) {
+static void idempotency_list_read(struct http_call *call) {
     struct native_list list;
     struct idempotency_query query = {.page = call_page(call, &list), .key = list_key, .context = &list};
     ask(call, &query);
     native_list_answer(call, &list, "keys");
 }
 
-void idempotency_show_read(struct http_call *call) {
+static void idempotency_show_read(struct http_call *call) {
     struct native_list list = {.items = json_array(), .now_ms = native_log_ms(call)};
     struct idempotency_query query = {
         .page = {.name = call_text(call, "key"), .max = 1}, .key = show_key, .context = &list};
@@ -237,7 +239,8 @@ void idempotency_show_read(struct http_call *call) {
 
 // ---- events
 
-void idempotency_event(struct http_instance *instance, const struct idempotency_event *event) {
+static void on_event(struct http_instance *instance, const void *value) {
+    const struct idempotency_event *event = value;
     struct http_call *call;
     if (event->type == IDEMPOTENCY_EVENT_LOST) return; // its holder hears it from extend or complete
     while ((call = call_waiting_for(instance, waiting_number(event->ticket))) != NULL) {
@@ -249,3 +252,181 @@ void idempotency_event(struct http_instance *instance, const struct idempotency_
             call_fail(call, event->type == IDEMPOTENCY_EVENT_TIMED_OUT ? "timed-out" : "cancelled", NULL, NULL);
     }
 }
+
+// ---- the table
+#define IDEMPOTENCY_KEY                                                                                                \
+    {                                                                                                                  \
+        .name = "key", .type = NATIVE_TEXT, .low = 1, .high = IDEMPOTENCY_KEY_BYTES_MAX, .required = true,             \
+        .help = "what is to be done once"                                                                              \
+    }
+#define IDEMPOTENCY_TOKEN                                                                                              \
+    {                                                                                                                  \
+        .name = "token", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true,                         \
+        .help = "of the run, as begin gave it"                                                                         \
+    }
+#define IDEMPOTENCY_RESULT                                                                                             \
+    {.name = "status", .type = NATIVE_NUMBER, .high = UINT32_MAX, .help = "a number of the caller's, stored"},         \
+        {.name = "body",                                                                                               \
+         .type = NATIVE_TEXT,                                                                                          \
+         .high = IDEMPOTENCY_BODY_BYTES_MAX,                                                                           \
+         .help = "what later callers get: at most 64 KiB of text"},                                                    \
+    {                                                                                                                  \
+        .name = "body_base64", .type = NATIVE_BASE64, .high = IDEMPOTENCY_BODY_BYTES_MAX, .help = "or these bytes"     \
+    }
+FIELDS(idempotency_begin_fields) = {
+    IDEMPOTENCY_KEY,
+    {.name = "fingerprint",
+     .type = NATIVE_TEXT,
+     .high = IDEMPOTENCY_FINGERPRINT_BYTES_MAX,
+     .help = "of the request (a hash, say): the key with another one is a mistake"},
+    {.name = "owner",
+     .type = NATIVE_TEXT,
+     .high = IDEMPOTENCY_OWNER_BYTES_MAX,
+     .help = "chosen anew for each call (a random text): its retry gets the same run, or place in line, at any node"},
+    SESSION,
+    {.name = "lease_ms",
+     .type = NATIVE_NUMBER,
+     .high = IDEMPOTENCY_LEASE_MS_MAX,
+     .standard = 30000,
+     .help = "another may run after so long without extend; 0: when the session ends"},
+    {.name = "ttl_ms",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = IDEMPOTENCY_TTL_MS_MAX,
+     .standard = ONE_DAY_MS,
+     .help = "what is stored stays so long"},
+    {.name = "wait_ms",
+     .type = NATIVE_NUMBER,
+     .high = IDEMPOTENCY_WAIT_MS_MAX,
+     .help = "waits so long for a run under way; 0: not at all. Who closes the connection waits no longer"},
+    END};
+FIELDS(idempotency_begin_answer) = {
+    {.name = "outcome", .type = NATIVE_TEXT, .help = "run: do it, then complete or fail; stored: it was done"},
+    {.name = "token", .type = NATIVE_NUMBER, .help = "run: larger than that of every run before"},
+    {.name = "ticket", .type = NATIVE_NUMBER, .help = "run: number of the call"},
+    {.name = "attempt",
+     .type = NATIVE_NUMBER,
+     .help = "run: 1 for the first; above it, one before was lost or failed and may have done a part"},
+    {.name = "status", .type = NATIVE_NUMBER, .help = "stored: as it was given"},
+    {.name = "failed", .type = NATIVE_BOOL, .help = "stored: by fail"},
+    {.name = "body", .type = NATIVE_TEXT, .help = "stored: text (UTF-8 without a zero byte)"},
+    {.name = "body_base64", .type = NATIVE_TEXT, .help = "stored: any other bytes"},
+    END};
+FIELDS(idempotency_complete_fields) = {IDEMPOTENCY_KEY, IDEMPOTENCY_TOKEN, IDEMPOTENCY_RESULT, END};
+FIELDS(idempotency_fail_fields) = {
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_TOKEN,
+    {.name = "store",
+     .type = NATIVE_BOOL,
+     .help = "later callers get this failure; else the key is free, and who waits runs next"},
+    IDEMPOTENCY_RESULT,
+    END};
+FIELDS(idempotency_store_answer) = {
+    {.name = "repeated", .type = NATIVE_BOOL, .help = "it was stored before, alike: this is a retry"}, END};
+FIELDS(idempotency_extend_fields) = {IDEMPOTENCY_KEY,
+                                     IDEMPOTENCY_TOKEN,
+                                     {.name = "lease_ms",
+                                      .type = NATIVE_NUMBER,
+                                      .low = 1,
+                                      .high = IDEMPOTENCY_LEASE_MS_MAX,
+                                      .required = true,
+                                      .help = "from now on"},
+                                     END};
+FIELDS(idempotency_extend_answer) = {{.name = "attempt", .type = NATIVE_NUMBER, .help = "of the run"}, END};
+FIELDS(idempotency_cancel_fields) = {IDEMPOTENCY_KEY,
+                                     {.name = "ticket",
+                                      .type = NATIVE_NUMBER,
+                                      .low = 1,
+                                      .high = INT64_MAX,
+                                      .required = true,
+                                      .help = "of the call that waits"},
+                                     END};
+FIELDS(idempotency_cancel_answer) = {{.name = "runs", .type = NATIVE_BOOL, .help = "too late: it runs"},
+                                     {.name = "token", .type = NATIVE_NUMBER, .help = "of the run, if so"},
+                                     END};
+FIELDS(idempotency_key_fields) = {IDEMPOTENCY_KEY, END};
+FIELDS(idempotency_show_answer) = {
+    {.name = "key", .type = NATIVE_TEXT, .help = "the key"},
+    {.name = "state", .type = NATIVE_TEXT, .help = "running, stored, or free (a run was lost, or gave up)"},
+    {.name = "holder", .type = NATIVE_TEXT, .help = "who runs: the owner's text"},
+    {.name = "session", .type = NATIVE_NUMBER, .help = "of who runs; 0: none"},
+    {.name = "token", .type = NATIVE_NUMBER, .help = "of the newest run"},
+    {.name = "attempts", .type = NATIVE_NUMBER, .help = "how many runs there were"},
+    {.name = "waiters", .type = NATIVE_NUMBER, .help = "how many"},
+    {.name = "failed", .type = NATIVE_BOOL, .help = "stored by fail"},
+    {.name = "status", .type = NATIVE_NUMBER, .help = "stored"},
+    {.name = "for_ms", .type = NATIVE_NUMBER, .help = "in this state for so long"},
+    {.name = "due_in_ms",
+     .type = NATIVE_NUMBER,
+     .help = "the run's lease, or the key, ends in so long; 0: not by time"},
+    {.name = "body", .type = NATIVE_TEXT, .help = "stored (or body_base64)"},
+    END};
+FIELDS(idempotency_list_fields) = {PAGE_PREFIX, PAGE_AFTER, LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT), END};
+FIELDS(idempotency_list_answer) = {
+    {.name = "keys", .type = NATIVE_OBJECTS, .help = "each as `show` says it, without its body"}, MORE, END};
+
+static const struct native_operation operations[] = {
+    {.path = "/v1/idempotency/begin",
+     .about = "Of all who begin under one key, one runs; the others wait for what it stores, or are told that it is "
+              "under way; later ones get what was stored.",
+     .fields = idempotency_begin_fields,
+     .answer = idempotency_begin_answer,
+     .errors = "in-progress mismatch timed-out cancelled limit session-expired session-moved ",
+     .run = idempotency_begin_run,
+     .reply = idempotency_begin_reply,
+     .gone = idempotency_begin_gone},
+    {.path = "/v1/idempotency/complete",
+     .about = "Stores the run's result, for all who wait and all who come later. Refused when a newer run began.",
+     .fields = idempotency_complete_fields,
+     .answer = idempotency_store_answer,
+     .errors = "not-held already ",
+     .run = idempotency_complete_run,
+     .reply = idempotency_done_reply},
+    {.path = "/v1/idempotency/fail",
+     .about = "The run failed: frees the key, or stores the failure.",
+     .fields = idempotency_fail_fields,
+     .answer = idempotency_store_answer,
+     .errors = "not-held already ",
+     .run = idempotency_fail_run,
+     .reply = idempotency_done_reply},
+    {.path = "/v1/idempotency/extend",
+     .about = "Lets the run go on. Refused when its lease is over and another may run.",
+     .fields = idempotency_extend_fields,
+     .answer = idempotency_extend_answer,
+     .errors = "not-held ",
+     .run = idempotency_extend_run,
+     .reply = idempotency_done_reply},
+    {.path = "/v1/idempotency/cancel",
+     .about = "Waits no longer: the begin that waits is told, at whatever node.",
+     .fields = idempotency_cancel_fields,
+     .answer = idempotency_cancel_answer,
+     .errors = "not-found ",
+     .run = idempotency_cancel_run,
+     .reply = idempotency_done_reply},
+    {.path = "/v1/idempotency/forget",
+     .about = "An operator drops what is stored: the next begin runs.",
+     .fields = idempotency_key_fields,
+     .answer = no_fields,
+     .errors = "not-found in-progress forbidden ",
+     .administration = true,
+     .run = idempotency_forget_run,
+     .reply = idempotency_done_reply},
+    {.path = "/v1/idempotency/show",
+     .about = "What is known of a key.",
+     .fields = idempotency_key_fields,
+     .answer = idempotency_show_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = idempotency_show_read},
+    {.path = "/v1/idempotency/list",
+     .about = "Keys, in their order.",
+     .fields = idempotency_list_fields,
+     .answer = idempotency_list_answer,
+     .errors = "",
+     .run = call_read,
+     .read = idempotency_list_read},
+};
+const struct native_room idempotency_room = {.operations = operations,
+                                             .count = sizeof operations / sizeof operations[0],
+                                             .model = MODEL_IDEMPOTENCY,
+                                             .event = on_event};

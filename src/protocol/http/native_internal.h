@@ -1,14 +1,12 @@
 // What the files of the native operations share.
 //
 //   native.c          JSON in, problem documents out, which operation it is
-//   native_table.c    the operations, their fields and errors
+//   native_table.c    the rooms, and all errors
+//   native_fields.h   what the rooms' tables of fields are written with
 //   native_agent.c    agents (who submits commands) and calls (a request until it is answered)
 //   native_session.c  sessions
-//   native_lock.c     locks
 //   native_json.c     what operations' arguments and answers are made of
-//   native_sequence.c, native_idempotency.c, native_guard.c
-//   native_limiter.c  rate limits
-//   native_queue.c    queues
+//   native_ROOM.c     the operations of one model: arguments into commands, results and events into answers; its table
 //
 // A call belongs to its connection and to an agent. An agent is a client without a socket: one for each session that is
 // attached here, and one for everything that has no session. So sessions outlive connections, and what a connection
@@ -18,9 +16,8 @@
 //                              ^ events of the model: by ticket or token
 #pragma once
 #include "base/hash.h"
-#include "model/idempotency/idempotency.h"
-#include "model/lock/lock.h"
-#include "model/queue/queue.h"
+#include "model/items.h"
+#include "model/lease/lease.h"
 #include "protocol/http/internal.h"
 #include "protocol/http/native.h"
 
@@ -100,31 +97,8 @@ void agents_event(struct http_instance *instance, const struct lease_event *even
 // native_session.c
 void session_text(uint64_t session, const uint8_t secret[LEASE_PASSWORD_BYTES], char out[64]);
 bool session_parse(const char *text, uint64_t *session, uint8_t secret[LEASE_PASSWORD_BYTES]);
-void session_create_run(struct http_call *call);
-void session_create_reply(struct http_call *call, const struct result *result);
-void session_keepalive_run(struct http_call *call);
 void session_keepalive_done(struct http_call *call); // the leader knows
-void session_close_run(struct http_call *call);
 void session_close_reply(struct http_call *call, const struct result *result);
-
-// native_lock.c
-void lock_acquire_run(struct http_call *call);
-void lock_acquire_reply(struct http_call *call, const struct result *result);
-void lock_acquire_gone(struct http_call *call);
-void lock_acquire_all_run(struct http_call *call);
-void lock_acquire_all_reply(struct http_call *call, const struct result *result);
-void lock_release_run(struct http_call *call);
-void lock_renew_run(struct http_call *call);
-void lock_cancel_run(struct http_call *call);
-void lock_cancel_reply(struct http_call *call, const struct result *result);
-void lock_break_run(struct http_call *call);
-void lock_held_reply(struct http_call *call, const struct result *result); // of release, renew, break
-void lock_read_run(struct http_call *call);                                // of verify, watch, list, show
-void lock_verify_read(struct http_call *call);
-void lock_watch_read(struct http_call *call);
-void lock_list_read(struct http_call *call);
-void lock_show_read(struct http_call *call);
-void lock_event(struct http_instance *instance, const struct lock_event *event);
 
 // native_json.c
 // As `name` when it is UTF-8 without a zero byte, else as base64 under `name_base64`.
@@ -143,82 +117,3 @@ struct native_list {
 struct items_page call_page(const struct http_call *call, struct native_list *list);
 bool native_list_takes(struct native_list *list); // false: there is no room for this one
 void native_list_answer(struct http_call *call, struct native_list *list, const char *name);
-
-// native_sequence.c
-void sequence_create_run(struct http_call *call);
-void sequence_next_run(struct http_call *call);
-void sequence_next_reply(struct http_call *call, const struct result *result);
-void sequence_set_run(struct http_call *call);
-void sequence_ids_run(struct http_call *call);
-void sequence_ids_reply(struct http_call *call, const struct result *result);
-void sequence_worker_lease_run(struct http_call *call);
-void sequence_worker_renew_run(struct http_call *call);
-void sequence_worker_reply(struct http_call *call, const struct result *result);
-void sequence_worker_release_run(struct http_call *call);
-void sequence_done_reply(struct http_call *call, const struct result *result); // of create, set, worker_release
-void sequence_list_read(struct http_call *call);
-void sequence_workers_read(struct http_call *call);
-
-// native_idempotency.c
-void idempotency_begin_run(struct http_call *call);
-void idempotency_begin_reply(struct http_call *call, const struct result *result);
-void idempotency_begin_gone(struct http_call *call);
-void idempotency_complete_run(struct http_call *call);
-void idempotency_fail_run(struct http_call *call);
-void idempotency_extend_run(struct http_call *call);
-void idempotency_cancel_run(struct http_call *call);
-void idempotency_forget_run(struct http_call *call);
-void idempotency_done_reply(struct http_call *call, const struct result *result); // of all behind begin
-void idempotency_show_read(struct http_call *call);
-void idempotency_list_read(struct http_call *call);
-void idempotency_event(struct http_instance *instance, const struct idempotency_event *event);
-
-// native_guard.c
-void guard_issue_run(struct http_call *call);
-void guard_consume_run(struct http_call *call);
-void guard_transition_run(struct http_call *call);
-void guard_entity_delete_run(struct http_call *call);
-void guard_put_run(struct http_call *call);
-void guard_delete_run(struct http_call *call);
-void guard_counter_set_run(struct http_call *call);
-void guard_counter_add_run(struct http_call *call);
-void guard_counter_delete_run(struct http_call *call);
-void guard_reply(struct http_call *call, const struct result *result); // of all of them
-void guard_token_read(struct http_call *call);
-void guard_entity_read(struct http_call *call);
-void guard_value_read(struct http_call *call);
-void guard_counter_read(struct http_call *call);
-void guard_list_read(struct http_call *call);
-// native_limiter.c
-void limiter_take_run(struct http_call *call);
-void limiter_take_reply(struct http_call *call, const struct result *result);
-void limiter_take_gone(struct http_call *call); // of lease too
-void limiter_lease_run(struct http_call *call);
-void limiter_lease_reply(struct http_call *call, const struct result *result);
-void limiter_release_run(struct http_call *call);
-void limiter_release_reply(struct http_call *call, const struct result *result);
-void limiter_renew_run(struct http_call *call);
-void limiter_renew_reply(struct http_call *call, const struct result *result);
-void limiter_read_run(struct http_call *call); // of show, list
-void limiter_show_read(struct http_call *call);
-void limiter_list_read(struct http_call *call);
-
-// native_queue.c
-void queue_configure_run(struct http_call *call);
-void queue_delete_run(struct http_call *call);
-void queue_push_run(struct http_call *call);
-void queue_push_reply(struct http_call *call, const struct result *result);
-void queue_claim_run(struct http_call *call);
-void queue_claim_reply(struct http_call *call, const struct result *result);
-void queue_claim_gone(struct http_call *call);
-void queue_ack_run(struct http_call *call);
-void queue_nack_run(struct http_call *call);
-void queue_extend_run(struct http_call *call);
-void queue_requeue_run(struct http_call *call);
-void queue_drop_run(struct http_call *call);
-void queue_done_reply(struct http_call *call, const struct result *result); // of what has nothing to tell
-void queue_read_run(struct http_call *call);                                // of show, list, dead
-void queue_show_read(struct http_call *call);
-void queue_list_read(struct http_call *call);
-void queue_dead_read(struct http_call *call);
-void queue_event(struct http_instance *instance, const struct queue_event *event);

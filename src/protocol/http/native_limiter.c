@@ -1,6 +1,7 @@
 // Rate limits over HTTP: arguments into commands, results into answers. A refusal is an answer (allowed: false).
 #include "base/assert.h"
 #include "model/limiter/limiter.h"
+#include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
 
 #define X(name, code, text) [-(code)] = text,
@@ -42,7 +43,7 @@ static bool read_definition(struct http_call *call, struct limiter_definition *o
     return wrong == NULL;
 }
 
-void limiter_take_run(struct http_call *call) {
+static void limiter_take_run(struct http_call *call) {
     struct limiter_definition definition;
     struct writer w;
     if (!read_definition(call, &definition)) return;
@@ -73,7 +74,7 @@ static json_t *decision(struct http_call *call, const struct limiter_result *lim
     return json;
 }
 
-void limiter_take_reply(struct http_call *call, const struct result *result) {
+static void limiter_take_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
     json_t *json = decision(call, limiter);
@@ -82,7 +83,7 @@ void limiter_take_reply(struct http_call *call, const struct result *result) {
 }
 
 // What a rate allowed is spent; a permit or a lease goes back.
-void limiter_take_gone(struct http_call *call) {
+static void limiter_take_gone(struct http_call *call) {
     json_int_t token = json_integer_value(json_object_get(call->answer, "token"));
     if (token != 0) {
         struct writer w;
@@ -94,7 +95,7 @@ void limiter_take_gone(struct http_call *call) {
     call_end(call);
 }
 
-void limiter_lease_run(struct http_call *call) {
+static void limiter_lease_run(struct http_call *call) {
     struct limiter_definition definition;
     struct writer w;
     if (!read_definition(call, &definition)) return;
@@ -110,7 +111,7 @@ void limiter_lease_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void limiter_lease_reply(struct http_call *call, const struct result *result) {
+static void limiter_lease_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
     json_t *json = decision(call, limiter);
@@ -120,7 +121,7 @@ void limiter_lease_reply(struct http_call *call, const struct result *result) {
 
 // ---- permits and leases
 
-void limiter_release_run(struct http_call *call) {
+static void limiter_release_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     limiter_write_release(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -128,7 +129,7 @@ void limiter_release_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void limiter_release_reply(struct http_call *call, const struct result *result) {
+static void limiter_release_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
     json_t *json = json_object();
@@ -137,7 +138,7 @@ void limiter_release_reply(struct http_call *call, const struct result *result) 
     call_answer(call, 200, json);
 }
 
-void limiter_renew_run(struct http_call *call) {
+static void limiter_renew_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     limiter_write_renew(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -145,7 +146,7 @@ void limiter_renew_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void limiter_renew_reply(struct http_call *call, const struct result *result) {
+static void limiter_renew_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
     json_t *json = json_object();
@@ -154,10 +155,6 @@ void limiter_renew_reply(struct http_call *call, const struct result *result) {
 }
 
 // ---- reads: as of a moment after the request came
-
-void limiter_read_run(struct http_call *call) {
-    call_read(call);
-}
 
 struct listing {
     json_t *items, *shown;
@@ -208,7 +205,7 @@ static void ask(struct http_call *call, struct limiter_query *query, struct list
     service_query(call->agent->instance->service, MODEL_LIMITER, query, &result);
 }
 
-void limiter_show_read(struct http_call *call) {
+static void limiter_show_read(struct http_call *call) {
     struct listing listing;
     struct limiter_query query = {
         .name = call_text(call, "name"), .max = call_number(call, "limit"), .limit = show_limit, .hold = show_hold};
@@ -222,7 +219,7 @@ void limiter_show_read(struct http_call *call) {
     call_answer(call, 200, listing.shown);
 }
 
-void limiter_list_read(struct http_call *call) {
+static void limiter_list_read(struct http_call *call) {
     struct listing listing;
     size_t limit = call_number(call, "limit");
     struct limiter_query query = {
@@ -235,3 +232,197 @@ void limiter_list_read(struct http_call *call) {
     json_object_set_new(json, "more", json_boolean(more));
     call_answer(call, 200, json);
 }
+
+// ---- the table
+#define LIMITER_NAME                                                                                                   \
+    {                                                                                                                  \
+        .name = "name", .type = NATIVE_TEXT, .low = 1, .high = LIMITER_NAME_BYTES_MAX, .required = true,               \
+        .help = "the limit"                                                                                            \
+    }
+#define ALGORITHM                                                                                                      \
+    {                                                                                                                  \
+        .name = "algorithm", .type = NATIVE_CHOICE, .required = true,                                                  \
+        .choices = "fixed-window|sliding-window|leaky-bucket|token-bucket|concurrency",                                \
+        .help = "how it counts; all who use a limit say the same, else what was used counts on under the newest"       \
+    }
+#define RATE                                                                                                           \
+    {                                                                                                                  \
+        .name = "rate", .type = NATIVE_NUMBER, .low = 1, .high = LIMITER_UNITS_MAX, .required = true,                  \
+        .help = "units in each window_ms; concurrency: units at once"                                                  \
+    }
+#define WINDOW                                                                                                         \
+    { .name = "window_ms", .type = NATIVE_NUMBER, .high = LIMITER_WINDOW_MS_MAX, .help = "wanted, but for concurrency" }
+#define BURST                                                                                                          \
+    {                                                                                                                  \
+        .name = "burst", .type = NATIVE_NUMBER, .high = LIMITER_UNITS_MAX,                                             \
+        .help = "of token-bucket and leaky-bucket: what may go at once; 0: as the rate"                                \
+    }
+#define HOLD_TOKEN                                                                                                     \
+    {                                                                                                                  \
+        .name = "token", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true,                         \
+        .help = "of the permit or lease"                                                                               \
+    }
+#define ALLOWED                                                                                                        \
+    { .name = "allowed", .type = NATIVE_BOOL, .help = "false: refused, and nothing was used" }
+#define ALLOWANCE                                                                                                      \
+    { .name = "limit", .type = NATIVE_NUMBER, .help = "how much it allows when nothing is in use" }
+#define REMAINING                                                                                                      \
+    { .name = "remaining", .type = NATIVE_NUMBER, .help = "how much it allows now" }
+#define RETRY_AFTER                                                                                                    \
+    {                                                                                                                  \
+        .name = "retry_after_ms", .type = NATIVE_NUMBER,                                                               \
+        .help = "refused: as it stands, the same may be allowed then (header Retry-After: in seconds); 0: only when "  \
+                "somebody gives back"                                                                                  \
+    }
+
+FIELDS(limiter_take_fields) = {
+    LIMITER_NAME,
+    ALGORITHM,
+    RATE,
+    WINDOW,
+    BURST,
+    {.name = "cost",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = LIMITER_UNITS_MAX,
+     .standard = 1,
+     .help = "units that this takes"},
+    {.name = "ttl_ms",
+     .type = NATIVE_NUMBER,
+     .high = LIMITER_TTL_MS_MAX,
+     .help = "concurrency: the permit ends so long after now or the last renewal; 0: with its session only"},
+    SESSION,
+    END};
+FIELDS(limiter_take_answer) = {
+    ALLOWED,
+    ALLOWANCE,
+    REMAINING,
+    RETRY_AFTER,
+    {.name = "delay_ms", .type = NATIVE_NUMBER, .help = "leaky-bucket: its turn is then, for an even rate"},
+    {.name = "token", .type = NATIVE_NUMBER, .help = "concurrency: of the permit, to release it"},
+    END};
+FIELDS(limiter_lease_fields) = {LIMITER_NAME,
+                                ALGORITHM,
+                                RATE,
+                                WINDOW,
+                                BURST,
+                                {.name = "units",
+                                 .type = NATIVE_NUMBER,
+                                 .low = 1,
+                                 .high = LIMITER_UNITS_MAX,
+                                 .required = true,
+                                 .help = "as many as are free, at most so many"},
+                                {.name = "least",
+                                 .type = NATIVE_NUMBER,
+                                 .low = 1,
+                                 .high = LIMITER_UNITS_MAX,
+                                 .standard = 1,
+                                 .help = "fewer are refused"},
+                                {.name = "ttl_ms",
+                                 .type = NATIVE_NUMBER,
+                                 .low = 1,
+                                 .high = LIMITER_LEASE_MS_MAX,
+                                 .required = true,
+                                 .help = "what is not released then counts as used. Measure it from before you asked"},
+                                SESSION,
+                                END};
+FIELDS(limiter_lease_answer) = {ALLOWED,
+                                ALLOWANCE,
+                                REMAINING,
+                                RETRY_AFTER,
+                                {.name = "token", .type = NATIVE_NUMBER, .help = "of the lease"},
+                                {.name = "units", .type = NATIVE_NUMBER, .help = "how many were had"},
+                                END};
+FIELDS(limiter_release_fields) = {LIMITER_NAME,
+                                  HOLD_TOKEN,
+                                  {.name = "used",
+                                   .type = NATIVE_NUMBER,
+                                   .high = LIMITER_UNITS_MAX,
+                                   .help = "of a lease: so many of its units were used"},
+                                  SESSION,
+                                  END};
+FIELDS(limiter_release_answer) = {ALLOWANCE, REMAINING, END};
+FIELDS(limiter_renew_fields) = {LIMITER_NAME,
+                                HOLD_TOKEN,
+                                {.name = "ttl_ms",
+                                 .type = NATIVE_NUMBER,
+                                 .low = 1,
+                                 .high = LIMITER_TTL_MS_MAX,
+                                 .required = true,
+                                 .help = "from now on; of what was taken with one"},
+                                SESSION,
+                                END};
+FIELDS(limiter_renew_answer) = {{.name = "units", .type = NATIVE_NUMBER, .help = "of the permit or lease"}, END};
+FIELDS(limiter_show_fields) = {LIMITER_NAME, LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT), END};
+FIELDS(limiter_show_answer) = {
+    {.name = "name", .type = NATIVE_TEXT, .help = "the limit"},
+    {.name = "algorithm", .type = NATIVE_TEXT, .help = "with rate, window_ms and burst: as the newest call said"},
+    ALLOWANCE,
+    REMAINING,
+    {.name = "used", .type = NATIVE_NUMBER, .help = "units, with those that are held"},
+    {.name = "held", .type = NATIVE_NUMBER, .help = "units in permits and leases; holds: how many of these"},
+    {.name = "out",
+     .type = NATIVE_OBJECTS,
+     .help = "permits and leases, the first to end first: token, session (its number; 0: none), units, lease, for_ms, "
+             "due_in_ms (0: with its session)"},
+    END};
+FIELDS(limiter_list_fields) = {{.name = "after",
+                                .type = NATIVE_TEXT,
+                                .high = LIMITER_NAME_BYTES_MAX,
+                                .help = "behind this one, if it still is; to read on"},
+                               LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT),
+                               END};
+FIELDS(limiter_list_answer) = {
+    {.name = "limits", .type = NATIVE_OBJECTS, .help = "as show tells of one, in the order of their making"},
+    MORE,
+    END};
+
+static const struct native_operation operations[] = {
+    {.path = "/v1/limiter/take",
+     .about = "Takes units of a rate limit, or a permit of a concurrency limit. The definition goes with each call; a "
+              "refusal is an answer with allowed: false, not an error.",
+     .fields = limiter_take_fields,
+     .answer = limiter_take_answer,
+     .errors = "kind limit session-expired session-moved ",
+     .run = limiter_take_run,
+     .reply = limiter_take_reply,
+     .gone = limiter_take_gone},
+    {.path = "/v1/limiter/lease",
+     .about = "Takes a block of units to give out without asking for each. Not of concurrency and leaky-bucket.",
+     .fields = limiter_lease_fields,
+     .answer = limiter_lease_answer,
+     .errors = "kind limit session-expired session-moved ",
+     .run = limiter_lease_run,
+     .reply = limiter_lease_reply,
+     .gone = limiter_take_gone},
+    {.path = "/v1/limiter/release",
+     .about = "Gives back a permit, or what was not used of a lease.",
+     .fields = limiter_release_fields,
+     .answer = limiter_release_answer,
+     .errors = "not-held session-expired session-moved ",
+     .run = limiter_release_run,
+     .reply = limiter_release_reply},
+    {.path = "/v1/limiter/renew",
+     .about = "Lets a permit or a lease go on.",
+     .fields = limiter_renew_fields,
+     .answer = limiter_renew_answer,
+     .errors = "not-held session-expired session-moved ",
+     .run = limiter_renew_run,
+     .reply = limiter_renew_reply},
+    {.path = "/v1/limiter/show",
+     .about = "What is used of a limit, and who holds permits and leases. A limit of which nothing is in use is not "
+              "found.",
+     .fields = limiter_show_fields,
+     .answer = limiter_show_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = limiter_show_read},
+    {.path = "/v1/limiter/list",
+     .about = "Limits of which something is in use.",
+     .fields = limiter_list_fields,
+     .answer = limiter_list_answer,
+     .errors = "",
+     .run = call_read,
+     .read = limiter_list_read},
+};
+const struct native_room limiter_room = {.operations = operations, .count = sizeof operations / sizeof operations[0]};

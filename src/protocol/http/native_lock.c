@@ -1,5 +1,7 @@
 // Locks over HTTP: arguments into commands, results and events into answers.
 #include "base/assert.h"
+#include "model/lock/lock.h"
+#include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +37,7 @@ static bool bound(struct http_call *call) {
     return false;
 }
 
-void lock_acquire_run(struct http_call *call) {
+static void lock_acquire_run(struct http_call *call) {
     struct lock_request request = {.name = call_text(call, "name"),
                                    .owner = call_text(call, "owner"),
                                    .mode = (enum lock_mode)call_number(call, "mode"),
@@ -65,7 +67,7 @@ static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uin
     call_answer(call, 200, json);
 }
 
-void lock_acquire_reply(struct http_call *call, const struct result *result) {
+static void lock_acquire_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
         fail(call, result->error, lock);
@@ -78,7 +80,7 @@ void lock_acquire_reply(struct http_call *call, const struct result *result) {
 
 // The ticket is this request's: had its owner asked again meanwhile, that keeps the place, and what it was told it
 // holds.
-void lock_acquire_gone(struct http_call *call) {
+static void lock_acquire_gone(struct http_call *call) {
     if (call->number != 0) {
         struct writer w;
         writer_init(&w);
@@ -91,7 +93,7 @@ void lock_acquire_gone(struct http_call *call) {
 
 // ---- several at once
 
-void lock_acquire_all_run(struct http_call *call) {
+static void lock_acquire_all_run(struct http_call *call) {
     struct bytes names[2 * LOCK_ALL_MAX];
     enum lock_mode modes[2 * LOCK_ALL_MAX];
     size_t count = 0;
@@ -115,7 +117,7 @@ void lock_acquire_all_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void lock_acquire_all_reply(struct http_call *call, const struct result *result) {
+static void lock_acquire_all_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
         fail(call, result->error, lock);
@@ -129,7 +131,7 @@ void lock_acquire_all_reply(struct http_call *call, const struct result *result)
 
 // ---- what holders and operators ask
 
-void lock_release_run(struct http_call *call) {
+static void lock_release_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     lock_write_release(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -137,7 +139,7 @@ void lock_release_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void lock_renew_run(struct http_call *call) {
+static void lock_renew_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     lock_write_renew(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -145,14 +147,14 @@ void lock_renew_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void lock_break_run(struct http_call *call) {
+static void lock_break_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     lock_write_break(&w, call_text(call, "name"), call_number(call, "token"), call_text(call, "reason"));
     call_submit(call, &w);
 }
 
-void lock_held_reply(struct http_call *call, const struct result *result) {
+static void lock_held_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
         fail(call, result->error, lock);
@@ -163,7 +165,7 @@ void lock_held_reply(struct http_call *call, const struct result *result) {
     call_answer(call, 200, json);
 }
 
-void lock_cancel_run(struct http_call *call) {
+static void lock_cancel_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     lock_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -171,7 +173,7 @@ void lock_cancel_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void lock_cancel_reply(struct http_call *call, const struct result *result) {
+static void lock_cancel_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
         fail(call, result->error, lock);
@@ -184,10 +186,6 @@ void lock_cancel_reply(struct http_call *call, const struct result *result) {
 }
 
 // ---- reads: as of a moment after the request came
-
-void lock_read_run(struct http_call *call) {
-    call_read(call);
-}
 
 struct search {
     uint64_t token;
@@ -207,7 +205,7 @@ static bool is_held(const struct http_call *call) {
     return search.found;
 }
 
-void lock_verify_read(struct http_call *call) {
+static void lock_verify_read(struct http_call *call) {
     json_t *json = json_object();
     json_object_set_new(json, "valid", json_boolean(is_held(call)));
     call_answer(call, 200, json);
@@ -221,7 +219,7 @@ static void watched(struct http_call *call, const char *loss, struct bytes reaso
     call_answer(call, 200, json);
 }
 
-void lock_watch_read(struct http_call *call) {
+static void lock_watch_read(struct http_call *call) {
     uint64_t now_ms = service_now_ms(call->agent->instance->service), wait_ms = call_number(call, "wait_ms");
     if (call->until_ms == 0) call->until_ms = call->since_ms + wait_ms;
     bool held = is_held(call);
@@ -263,7 +261,7 @@ static void list_lock(void *context, struct bytes name, enum lock_mode mode, uin
     json_array_append_new(listing->items, json);
 }
 
-void lock_list_read(struct http_call *call) {
+static void lock_list_read(struct http_call *call) {
     struct listing listing = {
         .items = json_array(), .prefix = call_text(call, "prefix"), .limit = call_number(call, "limit")};
     struct lock_query query = {.name = bytes_of("", 0), .lock = list_lock, .context = &listing};
@@ -301,7 +299,7 @@ static void show_lock(void *context, struct bytes name, enum lock_mode mode, uin
     listing->waiters = waiters;
 }
 
-void lock_show_read(struct http_call *call) {
+static void lock_show_read(struct http_call *call) {
     struct service *service = call->agent->instance->service;
     struct listing listing = {
         .items = json_array(), .limit = call_number(call, "limit"), .now_ms = native_log_ms(call)};
@@ -321,7 +319,8 @@ void lock_show_read(struct http_call *call) {
 
 // ---- events
 
-void lock_event(struct http_instance *instance, const struct lock_event *event) {
+static void on_event(struct http_instance *instance, const void *value) {
+    const struct lock_event *event = value;
     static const char *const losses[] = {
         [LOCK_LOSS_EXPIRED] = "expired", [LOCK_LOSS_SESSION] = "session", [LOCK_LOSS_BROKEN] = "broken"};
     uint64_t wanted = event->type == LOCK_EVENT_LOST ? event->token | TOKEN_NUMBER : event->ticket;
@@ -333,7 +332,243 @@ void lock_event(struct http_instance *instance, const struct lock_event *event) 
             call_fail(call, "timed-out", NULL, NULL);
         else if (event->type == LOCK_EVENT_CANCELLED)
             call_fail(call, "cancelled", NULL, NULL);
+        else if (event->type == LOCK_EVENT_SUPERSEDED)
+            call_fail(call, "superseded", NULL, NULL);
         else
             watched(call, losses[event->loss], event->reason);
     }
 }
+
+// ---- the table
+#define NAME                                                                                                           \
+    { .name = "name", .type = NATIVE_TEXT, .low = 1, .high = LOCK_NAME_BYTES_MAX, .required = true, .help = "the lock" }
+#define OWNER                                                                                                          \
+    {                                                                                                                  \
+        .name = "owner", .type = NATIVE_TEXT, .low = 0, .high = LOCK_OWNER_BYTES_MAX,                                  \
+        .help = "who holds it: with a session, one of its owners (a thread, say); without one, a name that nobody "    \
+                "else uses"                                                                                            \
+    }
+#define TOKEN                                                                                                          \
+    {                                                                                                                  \
+        .name = "token", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true,                         \
+        .help = "the grant's fencing token"                                                                            \
+    }
+#define TTL                                                                                                            \
+    {                                                                                                                  \
+        .name = "ttl_ms", .type = NATIVE_NUMBER, .high = LOCK_TTL_MS_MAX,                                              \
+        .help = "it ends so long after the grant or the last renewal; 0: with its session only. One of both is wanted" \
+    }
+#define DELAY                                                                                                          \
+    {                                                                                                                  \
+        .name = "delay_ms", .type = NATIVE_NUMBER, .high = LOCK_TTL_MS_MAX,                                            \
+        .help = "after a loss that was no release, nobody gets it for so long"                                         \
+    }
+#define MODE                                                                                                           \
+    {                                                                                                                  \
+        .name = "mode", .type = NATIVE_CHOICE, .choices = "exclusive|shared|permits",                                  \
+        .help = "shared: with others that are shared; permits: some of `total` (a semaphore)"                          \
+    }
+FIELDS(acquire_fields) = {NAME,
+                          OWNER,
+                          MODE,
+                          {.name = "permits",
+                           .type = NATIVE_NUMBER,
+                           .low = 1,
+                           .high = UINT32_MAX,
+                           .standard = 1,
+                           .help = "how many, of mode permits"},
+                          {.name = "total",
+                           .type = NATIVE_NUMBER,
+                           .high = UINT32_MAX,
+                           .help = "of how many: fixed while anybody holds or waits"},
+                          SESSION,
+                          TTL,
+                          {.name = "wait_ms",
+                           .type = NATIVE_NUMBER,
+                           .high = LOCK_TTL_MS_MAX,
+                           .help = "waits in line for so long; 0: not at all. The answer comes with the grant; who "
+                                   "closes the connection waits no longer"},
+                          DELAY,
+                          END};
+FIELDS(acquire_answer) = {{.name = "token",
+                           .type = NATIVE_NUMBER,
+                           .help = "fencing token: larger than that of every grant before, of any lock"},
+                          {.name = "ticket", .type = NATIVE_NUMBER, .help = "number of the claim"},
+                          {.name = "holds", .type = NATIVE_NUMBER, .help = "how often this owner holds it now"},
+                          END};
+FIELDS(acquire_all_fields) = {
+    {.name = "names", .type = NATIVE_TEXTS, .high = LOCK_ALL_MAX, .help = "locks to hold exclusively"},
+    {.name = "shared_names", .type = NATIVE_TEXTS, .high = LOCK_ALL_MAX, .help = "locks to share; at most 64 of both"},
+    OWNER,
+    SESSION,
+    TTL,
+    DELAY,
+    END};
+FIELDS(acquire_all_answer) = {
+    {.name = "tokens", .type = NATIVE_OBJECTS, .help = "the tokens, in the order of names, then of shared_names"}, END};
+FIELDS(release_fields) = {
+    NAME, OWNER, SESSION, TOKEN, {.name = "all", .type = NATIVE_BOOL, .help = "all of its holds, not one"}, END};
+FIELDS(holds_answer) = {{.name = "holds", .type = NATIVE_NUMBER, .help = "how often this owner still holds it"}, END};
+FIELDS(renew_fields) = {NAME,
+                        OWNER,
+                        SESSION,
+                        TOKEN,
+                        {.name = "ttl_ms",
+                         .type = NATIVE_NUMBER,
+                         .low = 1,
+                         .high = LOCK_TTL_MS_MAX,
+                         .required = true,
+                         .help = "from now on; of a lock that was acquired with one"},
+                        END};
+FIELDS(cancel_fields) = {NAME,
+                         OWNER,
+                         SESSION,
+                         {.name = "ticket",
+                          .type = NATIVE_NUMBER,
+                          .low = 1,
+                          .high = INT64_MAX,
+                          .required = true,
+                          .help = "of the claim that waits"},
+                         END};
+FIELDS(cancel_answer) = {{.name = "granted", .type = NATIVE_BOOL, .help = "too late: it had been granted, and is held"},
+                         {.name = "token", .type = NATIVE_NUMBER, .help = "of the grant, if so"},
+                         END};
+FIELDS(break_fields) = {NAME,
+                        TOKEN,
+                        {.name = "reason",
+                         .type = NATIVE_TEXT,
+                         .low = 1,
+                         .high = LOCK_REASON_BYTES_MAX,
+                         .required = true,
+                         .help = "what its holder is told"},
+                        END};
+FIELDS(verify_fields) = {NAME, TOKEN, END};
+FIELDS(verify_answer) = {{.name = "valid", .type = NATIVE_BOOL, .help = "it is held under this token"}, END};
+FIELDS(watch_fields) = {NAME,
+                        TOKEN,
+                        {.name = "wait_ms",
+                         .type = NATIVE_NUMBER,
+                         .high = NATIVE_WATCH_MS_MAX,
+                         .standard = NATIVE_WATCH_MS_DEFAULT,
+                         .help = "the answer comes after so long, or when the lock is lost"},
+                        END};
+FIELDS(watch_answer) = {{.name = "held", .type = NATIVE_BOOL, .help = "it is still held under this token"},
+                        {.name = "loss",
+                         .type = NATIVE_TEXT,
+                         .help = "if it was lost in this time: expired, session or broken; gone: not held any more"},
+                        {.name = "reason", .type = NATIVE_TEXT, .help = "broken: the operator's reason"},
+                        END};
+FIELDS(list_fields) = {
+    {.name = "prefix", .type = NATIVE_TEXT, .high = LOCK_NAME_BYTES_MAX, .help = "only names that begin so"},
+    {.name = "limit",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = NATIVE_LIST_MAX,
+     .standard = NATIVE_LIST_DEFAULT,
+     .help = "so many at most"},
+    END};
+FIELDS(list_answer) = {{.name = "locks",
+                        .type = NATIVE_OBJECTS,
+                        .help = "each with name, mode, total, holders and waiters (how many), oldest first"},
+                       {.name = "more", .type = NATIVE_BOOL, .help = "there are more than the limit"},
+                       END};
+FIELDS(show_fields) = {NAME,
+                       {.name = "limit",
+                        .type = NATIVE_NUMBER,
+                        .low = 1,
+                        .high = NATIVE_LIST_MAX,
+                        .standard = NATIVE_LIST_DEFAULT,
+                        .help = "so many claims at most"},
+                       END};
+FIELDS(show_answer) = {
+    {.name = "name", .type = NATIVE_TEXT, .help = "the lock"},
+    {.name = "mode", .type = NATIVE_TEXT, .help = "exclusive (or shared), or permits"},
+    {.name = "total", .type = NATIVE_NUMBER, .help = "of permits"},
+    {.name = "holders", .type = NATIVE_NUMBER, .help = "how many"},
+    {.name = "waiters", .type = NATIVE_NUMBER, .help = "how many"},
+    {.name = "claims",
+     .type = NATIVE_OBJECTS,
+     .help =
+         "holders, then waiters in their order: owner, session (its number; 0: none), ticket, token (0: waits), mode, "
+         "permits, holds, for_ms (holds or waits so long), ttl_ms and due_in_ms (0: none)"},
+    END};
+
+static const struct native_operation operations[] = {
+    {.path = "/v1/lock/acquire",
+     .about = "Takes a lock, or waits for it in line. An owner that holds it gets it once more (holds grows); one that "
+              "waits for it keeps its place.",
+     .fields = acquire_fields,
+     .answer = acquire_answer,
+     .errors = "busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
+     .run = lock_acquire_run,
+     .reply = lock_acquire_reply,
+     .gone = lock_acquire_gone},
+    {.path = "/v1/lock/acquire_all",
+     .about = "Takes several locks in one step, or none of them; it does not wait.",
+     .fields = acquire_all_fields,
+     .answer = acquire_all_answer,
+     .errors = "busy kind limit session-expired session-moved ",
+     .run = lock_acquire_all_run,
+     .reply = lock_acquire_all_reply},
+    {.path = "/v1/lock/release",
+     .about = "Gives back one hold, or all. The first who waits gets the lock.",
+     .fields = release_fields,
+     .answer = holds_answer,
+     .errors = "not-held session-expired session-moved ",
+     .run = lock_release_run,
+     .reply = lock_held_reply},
+    {.path = "/v1/lock/renew",
+     .about = "Lets a lock with a time to live go on.",
+     .fields = renew_fields,
+     .answer = holds_answer,
+     .errors = "not-held session-expired session-moved ",
+     .run = lock_renew_run,
+     .reply = lock_held_reply},
+    {.path = "/v1/lock/cancel",
+     .about = "Waits no longer. A lock that was granted meanwhile is held, and the answer says so.",
+     .fields = cancel_fields,
+     .answer = cancel_answer,
+     .errors = "not-held session-expired session-moved ",
+     .run = lock_cancel_run,
+     .reply = lock_cancel_reply},
+    {.path = "/v1/lock/break",
+     .about = "Takes a lock away from its holder, with a reason that it is told (an operator's last resort).",
+     .fields = break_fields,
+     .answer = no_fields,
+     .errors = "not-held forbidden ",
+     .administration = true,
+     .run = lock_break_run,
+     .reply = lock_held_reply},
+    {.path = "/v1/lock/verify",
+     .about = "For resources: is the lock held under this token? As of a moment after the request came.",
+     .fields = verify_fields,
+     .answer = verify_answer,
+     .errors = "",
+     .run = call_read,
+     .read = lock_verify_read},
+    {.path = "/v1/lock/watch",
+     .about = "For holders: answers as soon as the lock is lost.",
+     .fields = watch_fields,
+     .answer = watch_answer,
+     .errors = "",
+     .run = call_read,
+     .read = lock_watch_read},
+    {.path = "/v1/lock/list",
+     .about = "Locks that are held or waited for.",
+     .fields = list_fields,
+     .answer = list_answer,
+     .errors = "",
+     .run = call_read,
+     .read = lock_list_read},
+    {.path = "/v1/lock/show",
+     .about = "Who holds a lock, who waits, since when. A lock that nobody uses has no claims.",
+     .fields = show_fields,
+     .answer = show_answer,
+     .errors = "",
+     .run = call_read,
+     .read = lock_show_read},
+};
+const struct native_room lock_room = {.operations = operations,
+                                      .count = sizeof operations / sizeof operations[0],
+                                      .model = MODEL_LOCK,
+                                      .event = on_event};

@@ -3,6 +3,9 @@
 #include "base/assert.h"
 #include "base/base64.h"
 #include "base/planted.h"
+#include "model/limiter/limiter.h"
+#include "model/queue/queue.h"
+#include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
 #include <stdlib.h>
 #include <string.h>
@@ -35,13 +38,13 @@ static bool succeeded(struct http_call *call, const struct result *result) {
     return result->error == 0;
 }
 
-void queue_done_reply(struct http_call *call, const struct result *result) {
+static void queue_done_reply(struct http_call *call, const struct result *result) {
     if (succeeded(call, result)) call_answer(call, 200, json_object());
 }
 
 // ---- the queue itself
 
-void queue_configure_run(struct http_call *call) {
+static void queue_configure_run(struct http_call *call) {
     struct queue_options options = {.tries_max = (uint32_t)call_number(call, "tries_max"),
                                     .merge = (enum queue_merge)call_number(call, "merge"),
                                     .length_max = (uint32_t)call_number(call, "length_max"),
@@ -61,7 +64,7 @@ void queue_configure_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void queue_delete_run(struct http_call *call) {
+static void queue_delete_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     queue_write_delete(&w, call_text(call, "name"));
@@ -91,7 +94,7 @@ static bool read_body(struct http_call *call, struct writer *decoded, struct byt
     return good;
 }
 
-void queue_push_run(struct http_call *call) {
+static void queue_push_run(struct http_call *call) {
     const char *wrong = push_wrong(call);
     if (wrong != NULL) {
         call_fail(call, "bad-request", wrong, NULL);
@@ -125,7 +128,7 @@ static void pushed(struct http_call *call, uint64_t id, bool duplicate, uint64_t
     call_answer(call, 200, json);
 }
 
-void queue_push_reply(struct http_call *call, const struct result *result) {
+static void queue_push_reply(struct http_call *call, const struct result *result) {
     const struct queue_result *queue = result->value;
     if (!succeeded(call, result)) return;
     if (queue->waits)
@@ -158,7 +161,7 @@ static void delivered(struct http_call *call, const struct queue_delivery *deliv
     call_answer(call, 200, json);
 }
 
-void queue_claim_run(struct http_call *call) {
+static void queue_claim_run(struct http_call *call) {
     struct writer w;
     if (call_session(call) == 0 && call_number(call, "visibility_ms") == 0) {
         call_fail(call, "bad-request", "a session or visibility_ms is wanted: nothing would ever end it", NULL);
@@ -171,7 +174,7 @@ void queue_claim_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void queue_claim_reply(struct http_call *call, const struct result *result) {
+static void queue_claim_reply(struct http_call *call, const struct result *result) {
     const struct queue_result *queue = result->value;
     if (result->op == QUEUE_CANCEL)
         call_end(call); // or it was served meanwhile, then the event has seen to it
@@ -191,7 +194,7 @@ static void give_back(struct http_call *call, uint64_t token) {
     agent_submit(call->agent, &w);
 }
 
-void queue_claim_gone(struct http_call *call) {
+static void queue_claim_gone(struct http_call *call) {
     struct writer w;
     if (call->answer == NULL && call->number != 0) {
         writer_init(&w);
@@ -215,7 +218,7 @@ static int ascending(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-void queue_ack_run(struct http_call *call) {
+static void queue_ack_run(struct http_call *call) {
     const json_t *list = call_value(call, "tokens")->list;
     uint64_t tokens[QUEUE_CLAIM_MAX];
     size_t count = json_array_size(list);
@@ -227,7 +230,7 @@ void queue_ack_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void queue_nack_run(struct http_call *call) {
+static void queue_nack_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     queue_write_nack(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -235,7 +238,7 @@ void queue_nack_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void queue_extend_run(struct http_call *call) {
+static void queue_extend_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     queue_write_extend(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
@@ -243,14 +246,14 @@ void queue_extend_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-void queue_requeue_run(struct http_call *call) {
+static void queue_requeue_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     queue_write_requeue(&w, call_text(call, "name"), call_number(call, "id"));
     call_submit(call, &w);
 }
 
-void queue_drop_run(struct http_call *call) {
+static void queue_drop_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     queue_write_drop(&w, call_text(call, "name"), call_number(call, "id"));
@@ -258,10 +261,6 @@ void queue_drop_run(struct http_call *call) {
 }
 
 // ---- reads: as of a moment after the request came
-
-void queue_read_run(struct http_call *call) {
-    call_read(call);
-}
 
 struct listing {
     json_t *items, *messages, *info;
@@ -371,7 +370,7 @@ static json_t *list_of(struct http_call *call, const char *member, struct queue_
     return json;
 }
 
-void queue_show_read(struct http_call *call) {
+static void queue_show_read(struct http_call *call) {
     bool key = call_value(call, "key")->given;
     struct queue_query query = {.name = call_text(call, "name"),
                                 .of_key = call_text(call, "key"),
@@ -385,12 +384,12 @@ void queue_show_read(struct http_call *call) {
         call_fail(call, "not-found", "there is no such queue", NULL);
 }
 
-void queue_list_read(struct http_call *call) {
+static void queue_list_read(struct http_call *call) {
     struct queue_query query = {.name = bytes_of("", 0), .after = call_text(call, "after"), .queue = list_queue};
     call_answer(call, 200, list_of(call, "queues", &query));
 }
 
-void queue_dead_read(struct http_call *call) {
+static void queue_dead_read(struct http_call *call) {
     struct queue_query query = {
         .name = call_text(call, "name"), .after_id = call_number(call, "after"), .dead = list_dead};
     call_answer(call, 200, list_of(call, "dead", &query));
@@ -407,10 +406,274 @@ static void tell(struct http_call *call, const struct queue_event *event) {
         call_fail(call, "gap", "an earlier number of its key did not come in time; the message is dropped", NULL);
 }
 
-void queue_event(struct http_instance *instance, const struct queue_event *event) {
+static void on_event(struct http_instance *instance, const void *value) {
+    const struct queue_event *event = value;
     struct http_call *call;
     if (event->type == QUEUE_EVENT_DEAD) return;
     while ((call = call_waiting_for(instance, event->ticket | TICKET)) != NULL) tell(call, event);
     call = PLANTED(QUEUE_KEPT_BY_WHO_LEFT) ? NULL : call_waiting_for(instance, event->ticket | CANCELLED);
     for (size_t i = 0; call != NULL && i < event->delivery_count; i++) give_back(call, event->deliveries[i].token);
 }
+
+// ---- the table
+#define QUEUE_NAME                                                                                                     \
+    {                                                                                                                  \
+        .name = "name", .type = NATIVE_TEXT, .low = 1, .high = QUEUE_NAME_BYTES_MAX, .required = true,                 \
+        .help = "the queue"                                                                                            \
+    }
+#define DELIVERY_TOKEN                                                                                                 \
+    { .name = "token", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true, .help = "of the delivery" }
+#define CLAIMER                                                                                                        \
+    { .name = "session", .type = NATIVE_SESSION, .help = "the one that claimed it, if any did" }
+#define DEAD_ID                                                                                                        \
+    { .name = "id", .type = NATIVE_NUMBER, .low = 1, .high = INT64_MAX, .required = true, .help = "of the dead letter" }
+#define QUEUE_TIME(name_, standard_, help_)                                                                            \
+    { .name = name_, .type = NATIVE_NUMBER, .high = QUEUE_TIME_MS_MAX, .standard = standard_, .help = help_ }
+
+FIELDS(queue_configure_fields) = {
+    QUEUE_NAME,
+    {.name = "tries_max",
+     .type = NATIVE_NUMBER,
+     .high = UINT32_MAX,
+     .help = "after so many deliveries it is a dead letter; 0: never"},
+    {.name = "merge",
+     .type = NATIVE_CHOICE,
+     .choices = "none|latest|cancel",
+     .help = "latest: of a key's messages that wait only the newest stays; cancel: a message and the one right behind "
+             "it in its key with the opposite sign both vanish"},
+    {.name = "length_max",
+     .type = NATIVE_NUMBER,
+     .high = QUEUE_MESSAGES_MAX,
+     .help = "messages, dead letters too; 0: 100000000"},
+    {.name = "concurrency_max", .type = NATIVE_NUMBER, .high = UINT32_MAX, .help = "claimed at once; 0: no bound"},
+    {.name = "rate",
+     .type = NATIVE_NUMBER,
+     .high = LIMITER_UNITS_MAX,
+     .help = "deliveries in each window_ms; 0: no bound"},
+    {.name = "burst", .type = NATIVE_NUMBER, .high = LIMITER_UNITS_MAX, .help = "deliveries at once; 0: as the rate"},
+    QUEUE_TIME("window_ms", 0, "of the rate"),
+    QUEUE_TIME("gap_ms", 0, "a message waits so long for an earlier number; 0: 30000"),
+    QUEUE_TIME("numbering_ms", 0, "an empty key's numbering is forgotten after so long; 0: 86400000"),
+    END};
+FIELDS(queue_delete_fields) = {QUEUE_NAME, END};
+FIELDS(queue_push_fields) = {
+    QUEUE_NAME,
+    {.name = "key",
+     .type = NATIVE_TEXT,
+     .high = QUEUE_KEY_BYTES_MAX,
+     .help = "messages of one key are delivered in order, one at a time; none: no order"},
+    {.name = "body", .type = NATIVE_TEXT, .high = QUEUE_BODY_BYTES_MAX, .help = "text"},
+    {.name = "body_base64",
+     .type = NATIVE_TEXT,
+     .high = BASE64_LENGTH(QUEUE_BODY_BYTES_MAX),
+     .help = "in its place, other bytes: 131072 at most"},
+    {.name = "priority", .type = NATIVE_NUMBER, .high = UINT8_MAX, .help = "larger is sooner"},
+    {.name = "sign", .type = NATIVE_CHOICE, .choices = "none|plus|minus", .help = "of a queue that merges by cancel"},
+    QUEUE_TIME("delay_ms", 0, "not delivered before; what comes later in its key waits behind it"),
+    {.name = "dedup_id",
+     .type = NATIVE_TEXT,
+     .low = 1,
+     .high = QUEUE_DEDUP_BYTES_MAX,
+     .help = "a second push with it is dropped, and its answer names the first one's id"},
+    {.name = "dedup_ms",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = QUEUE_TIME_MS_MAX,
+     .standard = NATIVE_DEDUP_MS_DEFAULT,
+     .help = "dedup_id is remembered so long"},
+    {.name = "number",
+     .type = NATIVE_NUMBER,
+     .high = INT64_MAX,
+     .help = "the producer's own, from 1 on in each key: n waits for n - 1, and is pushed once; 0: none. The answer "
+             "comes when it is in its key"},
+    SESSION,
+    END};
+FIELDS(queue_push_answer) = {
+    {.name = "id", .type = NATIVE_NUMBER, .help = "of the message; 0: an old number, whose id nobody knows any more"},
+    {.name = "duplicate", .type = NATIVE_BOOL, .help = "it had been pushed already"},
+    {.name = "replaced", .type = NATIVE_NUMBER, .help = "merge latest: id of the one whose place it took"},
+    {.name = "cancelled", .type = NATIVE_NUMBER, .help = "merge cancel: id of the one that vanished with it"},
+    END};
+FIELDS(queue_claim_fields) = {
+    QUEUE_NAME,
+    {.name = "max",
+     .type = NATIVE_NUMBER,
+     .low = 1,
+     .high = QUEUE_CLAIM_MAX,
+     .standard = 1,
+     .help = "so many messages at most, of different keys; of 1 MiB together"},
+    QUEUE_TIME("visibility_ms", NATIVE_VISIBILITY_MS_DEFAULT,
+               "not acknowledged by then, they are delivered again; 0: only when the session ends"),
+    QUEUE_TIME("wait_ms", 0, "waits in line so long for a message; 0: not at all"),
+    SESSION,
+    END};
+FIELDS(queue_claim_answer) = {
+    {.name = "messages",
+     .type = NATIVE_OBJECTS,
+     .help = "each with id, token, key, tries (this one counted), priority, age_ms, and body or, if that is no text, "
+             "body_base64; none: there was none in the time given"},
+    {.name = "retry_after_ms",
+     .type = NATIVE_NUMBER,
+     .help = "of no messages: the queue's rate allows the next one then; 0: it is not the rate"},
+    END};
+FIELDS(queue_ack_fields) = {QUEUE_NAME,
+                            {.name = "tokens",
+                             .type = NATIVE_NUMBERS,
+                             .low = 1,
+                             .high = QUEUE_CLAIM_MAX,
+                             .required = true,
+                             .help = "of the deliveries that are done: all of them, or none"},
+                            CLAIMER,
+                            END};
+FIELDS(queue_nack_fields) = {
+    QUEUE_NAME,
+    DELIVERY_TOKEN,
+    QUEUE_TIME("delay_ms", 0, "not delivered again before"),
+    {.name = "unread", .type = NATIVE_BOOL, .help = "it never reached its consumer, so this delivery is no try"},
+    CLAIMER,
+    END};
+FIELDS(queue_extend_fields) = {QUEUE_NAME,
+                               DELIVERY_TOKEN,
+                               {.name = "visibility_ms",
+                                .type = NATIVE_NUMBER,
+                                .low = 1,
+                                .high = QUEUE_TIME_MS_MAX,
+                                .required = true,
+                                .help = "from now on"},
+                               CLAIMER,
+                               END};
+FIELDS(queue_dead_letter_fields) = {QUEUE_NAME, DEAD_ID, END};
+FIELDS(queue_show_fields) = {
+    QUEUE_NAME,
+    {.name = "key", .type = NATIVE_TEXT, .high = QUEUE_KEY_BYTES_MAX, .help = "show its messages too"},
+    LIST_LIMIT(NATIVE_LIST_DEFAULT, NATIVE_BODIES_DEFAULT),
+    END};
+FIELDS(queue_show_answer) = {
+    {.name = "messages", .type = NATIVE_NUMBER, .help = "all of them, dead letters too"},
+    {.name = "keys", .type = NATIVE_NUMBER, .help = "and how many of them are ready, claimed, delayed"},
+    {.name = "dead", .type = NATIVE_NUMBER, .help = "letters"},
+    {.name = "waiters", .type = NATIVE_NUMBER, .help = "claims that wait for a message"},
+    {.name = "tries_max", .type = NATIVE_NUMBER, .help = "and all the other options of configure"},
+    {.name = "hot_keys",
+     .type = NATIVE_OBJECTS,
+     .help = "keys with two messages or more, the deepest first: key, depth, tries of the first, held (messages that "
+             "wait for a number), next (the number awaited), token (claimed; 0: not), session, oldest_ms (age)"},
+    MORE,
+    {.name = "in_key",
+     .type = NATIVE_OBJECTS,
+     .help = "the key's messages in order: id, key, priority, age_ms, delay_ms, body"},
+    END};
+FIELDS(queue_list_fields) = {{.name = "after",
+                              .type = NATIVE_TEXT,
+                              .high = QUEUE_NAME_BYTES_MAX,
+                              .help = "behind this one, if it still is; to read on"},
+                             LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT),
+                             END};
+FIELDS(queue_list_answer) = {
+    {.name = "queues", .type = NATIVE_OBJECTS, .help = "as show tells of one, in the order of their making"},
+    MORE,
+    END};
+FIELDS(queue_dead_fields) = {
+    QUEUE_NAME,
+    {.name = "after", .type = NATIVE_NUMBER, .high = INT64_MAX, .help = "ids above this one; to read on"},
+    LIST_LIMIT(NATIVE_LIST_DEFAULT, NATIVE_BODIES_DEFAULT),
+    END};
+FIELDS(queue_dead_answer) = {
+    {.name = "dead",
+     .type = NATIVE_OBJECTS,
+     .help = "by id: id, key, priority, age_ms, tries, dead_ms (for so long), body or body_base64"},
+    MORE,
+    END};
+
+static const struct native_operation operations[] = {
+    {.path = "/v1/queue/configure",
+     .about = "Sets a queue's options, all of them; makes the queue. One that was only pushed to has the defaults.",
+     .fields = queue_configure_fields,
+     .answer = no_fields,
+     .errors = "",
+     .run = queue_configure_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/delete",
+     .about = "Forgets an empty queue's options, and the queue.",
+     .fields = queue_delete_fields,
+     .answer = no_fields,
+     .errors = "not-found not-empty ",
+     .run = queue_delete_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/push",
+     .about = "Puts a message at the end of its key.",
+     .fields = queue_push_fields,
+     .answer = queue_push_answer,
+     .errors = "full gap session-expired session-moved ",
+     .run = queue_push_run,
+     .reply = queue_push_reply},
+    {.path = "/v1/queue/claim",
+     .about = "Gets messages, or waits in line for one. What is not acknowledged in time, or whose session ends, is "
+              "delivered again under a larger token, before later messages of its key.",
+     .fields = queue_claim_fields,
+     .answer = queue_claim_answer,
+     .errors = "limit session-expired session-moved ",
+     .run = queue_claim_run,
+     .reply = queue_claim_reply,
+     .gone = queue_claim_gone},
+    {.path = "/v1/queue/ack",
+     .about = "The messages are done: they leave the queue, and the next ones of their keys may be delivered.",
+     .fields = queue_ack_fields,
+     .answer = no_fields,
+     .errors = "not-claimed session-expired session-moved ",
+     .run = queue_ack_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/nack",
+     .about = "The message was not done: it is delivered again, or becomes a dead letter after tries_max deliveries.",
+     .fields = queue_nack_fields,
+     .answer = no_fields,
+     .errors = "not-claimed session-expired session-moved ",
+     .run = queue_nack_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/extend",
+     .about = "The message takes longer: it is not delivered again before visibility_ms from now.",
+     .fields = queue_extend_fields,
+     .answer = no_fields,
+     .errors = "not-claimed session-expired session-moved ",
+     .run = queue_extend_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/requeue",
+     .about = "Puts a dead letter at the end of its key, with all its tries again.",
+     .fields = queue_dead_letter_fields,
+     .answer = no_fields,
+     .errors = "not-found ",
+     .run = queue_requeue_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/drop",
+     .about = "Throws a dead letter away.",
+     .fields = queue_dead_letter_fields,
+     .answer = no_fields,
+     .errors = "not-found ",
+     .run = queue_drop_run,
+     .reply = queue_done_reply},
+    {.path = "/v1/queue/show",
+     .about = "How full a queue is, its options, and its hot keys.",
+     .fields = queue_show_fields,
+     .answer = queue_show_answer,
+     .errors = "not-found ",
+     .run = call_read,
+     .read = queue_show_read},
+    {.path = "/v1/queue/list",
+     .about = "All queues.",
+     .fields = queue_list_fields,
+     .answer = queue_list_answer,
+     .errors = "",
+     .run = call_read,
+     .read = queue_list_read},
+    {.path = "/v1/queue/dead",
+     .about = "Dead letters, with their bodies.",
+     .fields = queue_dead_fields,
+     .answer = queue_dead_answer,
+     .errors = "",
+     .run = call_read,
+     .read = queue_dead_read},
+};
+const struct native_room queue_room = {.operations = operations,
+                                       .count = sizeof operations / sizeof operations[0],
+                                       .model = MODEL_QUEUE,
+                                       .event = on_event};

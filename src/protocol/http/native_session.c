@@ -1,4 +1,5 @@
 // Sessions over HTTP: created, kept alive and closed by requests of any connection, at any node.
+#include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,17 +37,17 @@ static void answer(struct http_call *call, uint64_t ttl_ms) {
     call_answer(call, 200, json);
 }
 
-void session_create_run(struct http_call *call) {
+static void session_create_run(struct http_call *call) {
     call_attach(call, (uint32_t)call_value(call, "ttl_ms")->number);
 }
 
-void session_create_reply(struct http_call *call, const struct result *result) {
+static void session_create_reply(struct http_call *call, const struct result *result) {
     const struct lease_result *lease = result->value;
     answer(call, lease->timeout_ms);
 }
 
 // Answered when the leader has acknowledged activity that is not older than this request.
-void session_keepalive_run(struct http_call *call) {
+static void session_keepalive_run(struct http_call *call) {
     call_keepalive(call);
 }
 
@@ -55,7 +56,7 @@ void session_keepalive_done(struct http_call *call) {
     answer(call, lease != NULL ? lease->timeout_ms : 0);
 }
 
-void session_close_run(struct http_call *call) {
+static void session_close_run(struct http_call *call) {
     struct writer w;
     writer_init(&w);
     lease_write_close(&w, call_session(call), call_attach_number(call));
@@ -66,3 +67,44 @@ void session_close_run(struct http_call *call) {
 void session_close_reply(struct http_call *call, const struct result *result) {
     call_answer(call, 200, json_object());
 }
+
+// ---- the table
+FIELDS(session_create_fields) = {{.name = "ttl_ms",
+                                  .type = NATIVE_NUMBER,
+                                  .low = NATIVE_SESSION_TTL_MS_MIN,
+                                  .high = NATIVE_SESSION_TTL_MS_MAX,
+                                  .standard = NATIVE_SESSION_TTL_MS_DEFAULT,
+                                  .help = "it ends, with all that it holds, when nothing is heard of it for so long"},
+                                 END};
+FIELDS(session_fields) = {SESSION_REQUIRED, END};
+FIELDS(session_answer) = {
+    {.name = "session", .type = NATIVE_TEXT, .help = "its number and its secret: who has it may use it"},
+    {.name = "ttl_ms", .type = NATIVE_NUMBER, .help = "its time-out"},
+    END};
+
+static const struct native_operation operations[] = {
+    {.path = "/v1/session/create",
+     .about =
+         "Makes a session. It lives as long as requests name it, or keepalives do: send one every quarter of ttl_ms.",
+     .fields = session_create_fields,
+     .answer = session_answer,
+     .errors = "",
+     .run = session_create_run,
+     .reply = session_create_reply},
+    {.path = "/v1/session/keepalive",
+     .about =
+         "Says that the session's owner lives. Answered when the leader knows it. At another node than before, the "
+         "session moves there.",
+     .fields = session_fields,
+     .answer = session_answer,
+     .errors = "session-expired session-moved ",
+     .run = session_keepalive_run},
+    {.path = "/v1/session/close",
+     .about = "Ends the session, with all that it holds and waits for.",
+     .fields = session_fields,
+     .answer = no_fields,
+     .errors = "session-expired session-moved ",
+     .run = session_close_run,
+     .reply = session_close_reply},
+};
+const struct native_room session_room = {.operations = operations, .count = sizeof operations / sizeof operations[0]};
