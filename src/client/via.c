@@ -37,6 +37,7 @@ struct parley_via {
     unsigned holds;
     struct via_grant grant;
     uint64_t retry_ms; // after a renewal that nobody answered; 0: none
+    uint64_t lost_ms;  // when the loss was told
     int news_fd;       // of the module
     bool lost, closing;
     bool gone; // lost because the system said so
@@ -109,6 +110,11 @@ static bool load(struct parley_via *via, struct parley_problem *problem) {
 
 // ---- the clock and the loss
 
+// The time that was asked for, or what the system gave of it. With the mutex held.
+static uint64_t life_ms(const struct parley_via *via) {
+    return via->grant.valid_ms < via->setup.ttl_ms ? via->grant.valid_ms : via->setup.ttl_ms;
+}
+
 // With the mutex held.
 static uint64_t sure_until_ms(const struct parley_via *via) {
     return via->grant.sent_ms + via->grant.valid_ms / 4 * 3;
@@ -118,7 +124,8 @@ static void lose(struct parley_via *via, const char *why) {
     uint64_t one = 1;
     if (via->lost || via->holds == 0) return;
     via->lost = true;
-    snprintf(via->why, sizeof via->why, "%s", why);
+    via->lost_ms = boot_now_ms();
+    if (why != via->why) snprintf(via->why, sizeof via->why, "%s", why);
     if (write(via->lost_fd, &one, sizeof one) != sizeof one) abort(); // an eventfd takes it
 }
 
@@ -138,7 +145,7 @@ static uint64_t tick_ms(const struct parley_via *via) {
 
 // Whether it is time to ask; *next_ms: when to come again. With the mutex held.
 static bool is_due(struct parley_via *via, bool news, uint64_t *next_ms) {
-    uint64_t now_ms = boot_now_ms(), sure_ms = sure_until_ms(via), due_ms = via->grant.sent_ms + via->setup.ttl_ms / 4;
+    uint64_t now_ms = boot_now_ms(), sure_ms = sure_until_ms(via), due_ms = via->grant.sent_ms + life_ms(via) / 4;
     *next_ms = tick_ms(via);
     check_clock(via);
     if (via->holds == 0 || via->lost) return false;
@@ -158,7 +165,7 @@ static void kept(struct parley_via *via, enum via_kept outcome, uint64_t sent_ms
         via->gone = true;
         lose(via, text[0] != 0 ? text : "another may have it");
     }
-    if (outcome == VIA_UNSURE) via->retry_ms = boot_now_ms() + via->setup.ttl_ms / 32 + 1;
+    if (outcome == VIA_UNSURE) via->retry_ms = boot_now_ms() + life_ms(via) / 32 + 1;
     if (!via->lost) snprintf(via->why, sizeof via->why, "%s", outcome == VIA_UNSURE ? text : "");
 }
 
@@ -375,6 +382,7 @@ int parley_via_fd(struct parley_via *via) {
 uint64_t parley_via_left_ms(struct parley_via *via) {
     pthread_mutex_lock(&via->mutex);
     uint64_t ends_ms = via->grant.sent_ms + via->grant.valid_ms, now_ms = boot_now_ms();
+    if (via->lost && via->module->lost != NULL) ends_ms = via->lost_ms + life_ms(via) / 20; // libparley's promise
     if (via->holds == 0 || via->gone) ends_ms = 0;
     pthread_mutex_unlock(&via->mutex);
     return ends_ms > now_ms ? ends_ms - now_ms : 0;

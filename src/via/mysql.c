@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <mysql.h>
 #include <mysqld_error.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -168,6 +169,12 @@ static enum parley_error advisory_release(struct my *my, struct parley_problem *
 
 // ---- the module
 
+static pthread_once_t library = PTHREAD_ONCE_INIT; // mysql_init would do it too, but not by several threads at once
+
+static void begin_library(void) {
+    if (mysql_library_init(0, NULL, NULL) != 0) abort();
+}
+
 static bool my_open(const struct via_setup *setup, void **state, struct parley_problem *problem) {
     const char *recipe = kit_parameter(&setup->url, "recipe");
     bool by_table = recipe == NULL || strcmp(recipe, "table") == 0;
@@ -180,6 +187,7 @@ static bool my_open(const struct via_setup *setup, void **state, struct parley_p
         kit_problem(problem, PARLEY_BAD_ARGUMENTS, "GET_LOCK takes names of at most %u characters", GET_LOCK_NAME_MAX);
         return false;
     }
+    pthread_once(&library, begin_library);
     struct my *my = calloc(1, sizeof *my);
     if (my == NULL) abort();
     my->setup = setup;
