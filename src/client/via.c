@@ -59,8 +59,8 @@ static bool find_module(char path[4096], const char *scheme) {
     if (strchr(scheme, '/') != NULL) return false;
     if (wanted != NULL) return module_path(path, wanted, scheme);
     if (dladdr(&via_native, &own) == 0 || own.dli_fname == NULL) return false;
-    char *real = realpath(own.dli_fname, NULL);
-    if (real == NULL) real = realpath("/proc/self/exe", NULL);
+    // Of a program it is the name that it was called by, which may not be a path.
+    char *real = realpath(strchr(own.dli_fname, '/') != NULL ? own.dli_fname : "/proc/self/exe", NULL);
     if (real == NULL) return false;
     snprintf(folder, sizeof folder, "%s", real);
     free(real);

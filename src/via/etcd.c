@@ -21,6 +21,7 @@ struct etcd {
     uint64_t leased_ms; // before the lease was last renewed
     uint64_t ttl_ms;    // as granted
     uint64_t revision;  // of our key's creation; 0: none
+    uint64_t seen;      // the revision at which the line was looked at
     bool begun;         // the key may be there
     // the answer under way
     char *text;
@@ -41,12 +42,10 @@ static size_t on_body(char *data, size_t one, size_t count, void *context) {
     memcpy(etcd->text + etcd->len, data, count);
     etcd->len += count;
     etcd->text[etcd->len] = 0;
-    // A deletion, or a watch that etcd ended by itself: the order is looked at again.
-    if (etcd->watches &&
-        (strstr(etcd->text, "\"DELETE\"") != NULL || strstr(etcd->text, "\"canceled\":true") != NULL)) {
-        etcd->event = true;
-        return 0;
-    }
+    if (!etcd->watches) return count;
+    etcd->event = strstr(etcd->text, "\"DELETE\"") != NULL;
+    if (etcd->event || strstr(etcd->text, "\"canceled\":true") != NULL)
+        return 0; // or a watch that etcd ended by itself
     return count;
 }
 
@@ -190,13 +189,14 @@ static bool look(struct etcd *etcd, char before[1700], struct parley_problem *pr
     json_t *json = ask(etcd, "kv/range", body, problem);
     const char *key = json_string_value(json_object_get(first_kv(json), "key"));
     snprintf(before, 1700, "%s", key != NULL ? key : "");
+    etcd->seen = number(json_object_get(json, "header"), "revision");
     bool ok = json != NULL;
     json_decref(json);
     return ok;
 }
 
-// Until the key before is gone, the time is over, or the lease wants to be renewed. From our own revision on: what
-// happened since then is told at once.
+// Until the key before is gone, the time is over, or the lease wants to be renewed. What happened since the line was
+// looked at is told at once.
 static void wait_for(struct etcd *etcd, const char *before, uint64_t until_ms) {
     char body[BODY_BYTES];
     uint64_t now_ms = kit_now_ms(), left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
@@ -204,7 +204,7 @@ static void wait_for(struct etcd *etcd, const char *before, uint64_t until_ms) {
     if (left_ms > etcd->ttl_ms / 3) left_ms = etcd->ttl_ms / 3;
     snprintf(body, sizeof body,
              "{\"create_request\":{\"key\":\"%s\",\"start_revision\":\"%llu\",\"filters\":[\"NOPUT\"]}}", before,
-             (unsigned long long)etcd->revision);
+             (unsigned long long)etcd->seen + 1);
     etcd->watches = true;
     etcd->event = false;
     CURLcode code = post(etcd, "watch", body, left_ms);
