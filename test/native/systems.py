@@ -284,6 +284,17 @@ class Postgres(System):
         return "postgres://tester@127.0.0.1:%d/postgres?recipe=%s" % (self.port, recipe)
 
 
+class Standby(Postgres):
+    """Replicates from the port `source`, asynchronously, as PostgreSQL does unless it is told otherwise."""
+    name, source = "standby", 0
+
+    def prepare(self, i):
+        System.prepare(self, i)
+        self.user = as_user("postgres", "%s/%d" % (self.folder, i))
+        subprocess.run(self.user + [POSTGRES + "/pg_basebackup", "-h", "127.0.0.1", "-p", str(self.source), "-U", "tester", "-D",
+                                    "%s/%d/data" % (self.folder, i), "-R", "--checkpoint=fast"], check=True, cwd="/")
+
+
 class MariaDB(System):
     name, binaries = "mysql", ("mariadbd", "mariadb-install-db", "mariadb")
     clock = None

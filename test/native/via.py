@@ -380,6 +380,32 @@ def redis_failover_gives_it_twice(row, options):
         pair.stop()
 
 
+def failover_gives_it_twice(row, options):
+    """A lock table on a standby that is promoted, and had not heard of the lock yet."""
+    relay = systems.Relay(row.system.port)
+    standby = systems.Standby(os.path.join(options.folder, row.fresh("failover")), row.system.port + 3)
+    standby.source = relay.address()
+    os.mkdir(os.path.dirname(standby.folder), 0o755)
+    try:
+        standby.start()
+        until("the standby follows", lambda: row.system.ask(
+            "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'").stdout.strip() == "1")
+        with Talk(row, "failover", 20000) as first:
+            relay.frozen.set()
+            first.take()
+            row.system.kill(0)
+            assert standby.ask("SELECT pg_promote()").stdout.strip() == "t"
+            with Talk(Row(row.name, standby, row.recipe), "failover") as second:
+                second.take(1, "try")
+                assert first.state() == "held", "two hold it"
+                second.give()
+    finally:
+        relay.close()
+        standby.stop()
+        if row.system.processes[0] is None:
+            row.system.restart(0)
+
+
 def restart_gives_it_twice(row, options):
     """The lock was in memory alone."""
     name = row.fresh("restart")
@@ -461,9 +487,18 @@ def two_names_are_two_locks(row, options):
             one.give(number)
 
 
-EVERYWHERE = [two_names_are_two_locks, command_runs_under_the_lock, command_is_killed_when_the_lock_is_lost]
+def example_runs(row, options):
+    """examples/via.c, whose modules are those of the build beside its folder."""
+    done = subprocess.run([os.path.join(ROOT, "build/debug/examples/via"), row.url(), row.fresh("example")], capture_output=True, text=True,
+                          timeout=60, env=dict(os.environ, PARLEY_VIA_PATH=os.path.join(ROOT, "build/debug/via")))
+    held = "under token" if "token" not in LACKS[row.name] else ", without a token"
+    assert done.returncode == 0 and done.stderr == "" and held in done.stdout, done.stdout + done.stderr
+
+
+EVERYWHERE = [example_runs, two_names_are_two_locks, command_runs_under_the_lock, command_is_killed_when_the_lock_is_lost]
 FURTHER = {"redis": [restart_gives_it_twice, redis_failover_gives_it_twice], "redlock": [restart_gives_it_twice],
-           "memcached": [restart_gives_it_twice], "postgres-table": [owners_share_a_hold, reaper_frees_what_has_expired, clock_step_gives_it_twice],
+           "memcached": [restart_gives_it_twice], "postgres-table": [owners_share_a_hold, reaper_frees_what_has_expired, clock_step_gives_it_twice,
+                                                                      failover_gives_it_twice],
            "mysql-table": [owners_share_a_hold, reaper_frees_what_has_expired, clock_step_gives_it_twice]}
 GROUPS = [(systems.Native, 0, [("native", None)]), (systems.Redis, 30, [("redis", None)]), (systems.Redlock, 32, [("redlock", None)]),
           (systems.ZooKeeper, 40, [("zookeeper", None)]), (systems.Etcd, 50, [("etcd", None)]), (systems.Memcached, 60, [("memcached", None)]),
