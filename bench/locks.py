@@ -37,18 +37,9 @@ NAMES = {"parley": "Parley, 3 nodes", "curator": "ZooKeeper, 3 nodes, Curator", 
 
 
 def results(command, options):
-    """`command` gives the words for so many clients. With two of them it shows what asking again and again costs: among a hundred who do,
-    somebody asks at any moment."""
-    found = []
-    for clients in (options.clients, 2):
-        done = subprocess.run(command(clients), capture_output=True, text=True, timeout=300 + 10 * options.seconds)
-        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        found.append(lines[0] if lines else {"system": command(clients)[0], "failed": done.stderr[-300:]})
-    result, few = found
-    for key in ("hand_over_p50_us", "hand_over_p99_us", "failed"):
-        if key in few:
-            result["failed" if key == "failed" else "two_" + key] = few[key]
-    return [result]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300 + 10 * options.seconds)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return lines or [{"system": command[0], "failed": done.stderr[-300:]}]
 
 
 def curator(system, options):
@@ -56,8 +47,7 @@ def curator(system, options):
         return []
     classes = os.path.join(system.folder, "classes")
     subprocess.run(["javac", "-cp", JARS, "-d", classes, os.path.join(ROOT, "bench", "curator", "Locks.java")], check=True)
-    return results(lambda clients: ["java", "-cp", classes + ":" + JARS, "Locks", system.addresses(), str(clients), str(options.seconds)],
-                   options)
+    return results(["java", "-cp", classes + ":" + JARS, "Locks", system.addresses(), str(options.clients), str(options.seconds)], options)
 
 
 def measure(name, kind, recipes, offset, options):
@@ -70,8 +60,8 @@ def measure(name, kind, recipes, offset, options):
         out = []
         for recipe in recipes:
             url = system.url(recipe) if recipe else system.url()
-            out += results(lambda clients: [PARLEY, "bench", "locks", "--json", "--clients", str(clients), "--seconds",
-                                            str(options.seconds), url], options)
+            out += results([PARLEY, "bench", "locks", "--json", "--clients", str(options.clients), "--seconds", str(options.seconds), url],
+                           options)
         return out + (curator(system, options) if kind is systems.ZooKeeper else [])
     finally:
         system.stop()
@@ -117,14 +107,13 @@ def middle(records, key):
 
 
 def table(rows):
-    out = ["| lock | take + give back /s, one client | p50 ms | p99 ms | hand-over p50 ms, %d clients | p99 ms | 2 clients: p50 ms | p99 ms |"
-           % max(r["clients"] for records in rows.values() for r in records), "| --- |" + " ---: |" * 7]
+    out = ["| lock | take + give back /s, one client | p50 ms | p99 ms | hand-over p50 ms, %d clients | p99 ms |"
+           % max(r["clients"] for records in rows.values() for r in records), "| --- |" + " ---: |" * 5]
     for system, name in NAMES.items():
         if system in rows:
             r = rows[system]
             out.append("| %s | %s | %s |" % (name, "{:,.0f}".format(middle(r, "per_second")), " | ".join(
-                "%.2f" % (middle(r, key) / 1000) for key in ("p50_us", "p99_us", "hand_over_p50_us", "hand_over_p99_us",
-                                                            "two_hand_over_p50_us", "two_hand_over_p99_us"))))
+                "%.2f" % (middle(r, key) / 1000) for key in ("p50_us", "p99_us", "hand_over_p50_us", "hand_over_p99_us"))))
     if "parley" in rows and "curator" in rows:
         p, c = rows["parley"], rows["curator"]
         out += ["", "Parley beside Curator's recipe on ZooKeeper: %.1f times the pairs a second; the hand-over takes %.2f of the time (p50), "

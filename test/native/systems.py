@@ -1,5 +1,6 @@
 """Real servers of other systems from Debian's packages, each in a folder of its own and on ports of its own, never the system's service:
 for via.py (tests of locks) and bench/locks.py. A system: start(), url(), kill(), restart(), stop()."""
+import glob
 import json
 import os
 import pwd
@@ -14,7 +15,7 @@ import run
 from run import until
 
 ZOOKEEPER_JAR = "/usr/share/java/zookeeper.jar"
-POSTGRES = "/usr/lib/postgresql/15/bin"
+POSTGRES = (sorted(glob.glob("/usr/lib/postgresql/*/bin")) or ["/usr/lib/postgresql/bin"])[-1]
 
 
 def reachable(port):

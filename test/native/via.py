@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The six qualities of a lock, on the native lock and on each recipe of `parley lock --via`, against real servers; and for each the
-failure that breaks it. Tests assert what is true of each system, its weaknesses too: EXPECTED says which quality it has.
+failure that breaks it. Tests assert what is true of each system, its weaknesses too: LACKS says which quality it does not have.
 
-Usage: test/native/via.py [--binary build/parley] [--port 24800] [--keep] [--required] [--record] [--jobs 3]
-       [NAME...]
+Usage: test/native/via.py [--binary build/parley] [--port 24800] [--keep] [--required] [--record] [--jobs 3] [NAME...]
 NAME: a test or a row. --required: a system that is not installed is a failure, not a skip. --record: writes docs/proof/locks.json, and
-the table of docs/locks.md out of it. Prints a line for each test, and last: N passed, N failed, N skipped.
+the table of docs/locks.md out of it. The drivers: make MODE=debug client-tests and make MODE=tsan client-tests.
+Prints a line for each test, and last: N passed, N failed, N skipped.
 """
 import argparse
 import concurrent.futures
