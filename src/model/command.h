@@ -41,7 +41,8 @@ bool command_read(struct command *command, struct bytes span); // false: bad byt
     X(TOO_LARGE, -1005, "larger than one entry may be")                                                                \
     X(FULL, -1006, "the disk is full: writes are refused, reads go on")                                                \
     X(BAD_COMMAND, -1007, "bytes that this version cannot read")                                                       \
-    X(LEVEL, -1008, "not applied: not every member of this cluster is of a version that knows this operation")
+    X(LEVEL, -1008, "not applied: not every member of this cluster is of a version that knows this operation")         \
+    X(MEMORY, -1009, "not applied: memory-max is reached; what ends or gives back something goes through")
 enum command_error {
     COMMAND_OK = 0,
 #define X(name, code, text) COMMAND_##name = code,

@@ -31,6 +31,7 @@ struct save_cursor { // all zero at the start; the model's own use
     uint64_t words[32];
 };
 
+#define MODEL_GROWS(op) (1ull << (op))
 struct model_ops {
     const char *name;
     uint8_t id;
@@ -53,7 +54,10 @@ struct model_ops {
     int (*load)(void *state, const uint8_t *data, size_t len); // a chunk as save gave it; 0 or -EBADMSG
     struct digest (*digest)(const void *state);                // kept incrementally
     struct digest (*digest_recount)(const void *state);        // from the items, for `check` and the simulator
-    uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's)
+    uint64_t (*memory)(const void *state);                     // deterministic size in bytes (not malloc's). O(1)
+    // MODEL_GROWS(op) of each operation that may make the state larger: refused at memory-max (replica/machine.c). What
+    // ends, gives back or finishes something goes through. 0: the model bounds itself.
+    uint64_t growing;
 };
 const struct model_ops *model_table(uint8_t id); // NULL: unknown. MODEL_LEASE, MODEL_TREE, ...
 // The apply level (replica/machine.h) from which on a model is part of the state. Below it its commands are refused,

@@ -43,7 +43,7 @@ struct node_options {
     uint64_t log_tail_bytes_max;        // 0: 16 MiB: of the log, kept in memory
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default
-    uint64_t memory_max;                // bytes of the tree, over all nodes alike; 0: no limit
+    uint64_t memory_max;                // bytes of the tree and the native models, over all nodes alike; 0: no limit
     uint64_t container_check_ms;        // 0: the default
     uint32_t apply_level_max;           // 0: what this binary knows (tests, the simulator)
     uint64_t client_pending_bytes_max;  // commands under way of one client; 0: 4 MiB

@@ -268,6 +268,21 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
 
 // ---- apply
 
+// memory-max bounds the tree, which judges each write by what it needs, and the native models together. Those are
+// refused what may grow while all of it is used up, so they go over it by one command at most.
+static bool over_memory(struct machine *machine, const struct command *command) {
+    uint64_t max = machine->settings[GROUP_SETTING_MEMORY_MAX], used = 0;
+    const struct model_ops *asked = model_table(command->model);
+    bool grows = command->op < 64 && (asked->growing & MODEL_GROWS(command->op)) != 0;
+    if (max == UINT64_MAX || (!grows && command->model != MODEL_TREE)) return false;
+    for (uint8_t id = 0; id < MODEL_COUNT; id++) {
+        const struct model_ops *ops = model_table(id);
+        if (ops != NULL && ops->growing != 0) used += ops->memory(machine->models[id]);
+    }
+    if (command->model == MODEL_TREE) tree_set_memory_max(machine->models[MODEL_TREE], used < max ? max - used : 0);
+    return grows && used + model_table(MODEL_TREE)->memory(machine->models[MODEL_TREE]) >= max;
+}
+
 static int apply_command(struct machine *machine, struct apply *apply, struct bytes span, struct result *result,
                          char error[256]) {
     struct command command;
@@ -293,7 +308,10 @@ static int apply_command(struct machine *machine, struct apply *apply, struct by
         result->error = lease_check(apply->leases, command.session, command.attach);
         if (result->error != 0) return 0;
     }
-    ops->apply(machine->models[command.model], apply, &command, result);
+    if (over_memory(machine, &command))
+        result->error = COMMAND_MEMORY;
+    else
+        ops->apply(machine->models[command.model], apply, &command, result);
     result->model = command.model;
     result->op = command.op;
     return 0;

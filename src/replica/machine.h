@@ -32,7 +32,7 @@ void group_write_unix_offset(struct writer *w, int64_t offset_ms);
 enum group_setting {
     GROUP_SETTING_EPHEMERALS_MAX = 0,
     GROUP_SETTING_CONTAINER_CHECK_MS,
-    GROUP_SETTING_MEMORY_MAX, // bytes of the tree; UINT64_MAX: no limit
+    GROUP_SETTING_MEMORY_MAX, // bytes of the tree and the native models; UINT64_MAX: no limit
     GROUP_SETTING_COUNT
 };
 void group_write_setting(struct writer *w, enum group_setting setting, uint64_t value);

@@ -195,4 +195,6 @@ const struct model_ops guard_model = {
     .digest = guard_digest,
     .digest_recount = guard_digest_recount,
     .memory = guard_memory,
+    .growing = MODEL_GROWS(GUARD_ISSUE) | MODEL_GROWS(GUARD_TRANSITION) | MODEL_GROWS(GUARD_PUT) |
+               MODEL_GROWS(GUARD_COUNTER_SET) | MODEL_GROWS(GUARD_COUNTER_ADD),
 };

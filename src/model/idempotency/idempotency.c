@@ -284,4 +284,5 @@ const struct model_ops idempotency_model = {
     .digest = idempotency_digest,
     .digest_recount = idempotency_digest_recount,
     .memory = idempotency_memory,
+    .growing = MODEL_GROWS(IDEMPOTENCY_BEGIN),
 };

@@ -270,4 +270,5 @@ const struct model_ops limiter_model = {
     .digest = limiter_digest,
     .digest_recount = limiter_digest_recount,
     .memory = limiter_memory,
+    .growing = MODEL_GROWS(LIMITER_TAKE) | MODEL_GROWS(LIMITER_LEASE),
 };

@@ -432,4 +432,5 @@ const struct model_ops lock_model = {
     .digest = lock_digest,
     .digest_recount = lock_digest_recount,
     .memory = lock_memory,
+    .growing = MODEL_GROWS(LOCK_ACQUIRE) | MODEL_GROWS(LOCK_ACQUIRE_ALL),
 };

@@ -380,4 +380,5 @@ const struct model_ops queue_model = {
     .digest = queue_digest,
     .digest_recount = queue_digest_recount,
     .memory = queue_memory,
+    .growing = MODEL_GROWS(QUEUE_CONFIGURE) | MODEL_GROWS(QUEUE_PUSH),
 };

@@ -210,4 +210,5 @@ const struct model_ops sequence_model = {
     .digest = sequence_digest,
     .digest_recount = sequence_digest_recount,
     .memory = sequence_memory,
+    .growing = MODEL_GROWS(SEQUENCE_CREATE) | MODEL_GROWS(SEQUENCE_NEXT) | MODEL_GROWS(SEQUENCE_LEASE),
 };

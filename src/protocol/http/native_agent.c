@@ -95,6 +95,7 @@ void call_fail_command(struct http_call *call, int error) {
                        : error == COMMAND_TOO_LARGE       ? "too-large"
                        : error == COMMAND_FULL            ? "disk-full"
                        : error == COMMAND_LEVEL           ? "level"
+                       : error == COMMAND_MEMORY          ? "memory-full"
                        : error == COMMAND_BAD_COMMAND     ? "bad-request"
                                                           : "unknown";
     call_fail(call, name, command_error_text(error), NULL);

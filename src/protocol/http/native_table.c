@@ -23,7 +23,8 @@ const struct native_operation *native_find(const char *path) {
 }
 
 // ---- errors
-const char native_common_errors[] = "bad-request forbidden bad-method too-large disk-full not-applied level unknown ";
+const char native_common_errors[] =
+    "bad-request forbidden bad-method too-large disk-full memory-full not-applied level unknown ";
 const struct native_error native_errors[] = {
     {"bad-request", 400, "The request cannot be understood"},
     {"forbidden", 403, "This may not be done from there"},
@@ -64,5 +65,6 @@ const struct native_error native_errors[] = {
     {"level", 503, "Not done: not every member of this cluster is of a version that knows this operation"},
     {"unknown", 504, "It may have been done or not"},
     {"disk-full", 507, "Not done: the disk is full"},
+    {"memory-full", 507, "Not done: memory-max is reached; what ends or gives back something goes through"},
 };
 const size_t native_error_count = sizeof native_errors / sizeof native_errors[0];
