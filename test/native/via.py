@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -419,6 +420,21 @@ def restart_gives_it_twice(row, options):
         first.hears("1 gave (LOST|UNKNOWN)")
 
 
+def eviction_gives_it_twice(row, options):
+    """memcached throws out what was not asked for lately when its memory (here 16 MB) is full: the lock's key, too."""
+    def fill():
+        with socket.create_connection(("127.0.0.1", row.system.port)) as s:
+            for first in range(0, 300000, 1000):
+                s.sendall(b"".join(b"set filler%06d 0 0 60 noreply\r\n%s\r\n" % (first + i, b"x" * 60) for i in range(1000)))
+            s.sendall(b"version\r\n")
+            assert s.recv(100).startswith(b"VERSION")
+    name = row.fresh("eviction")
+    with Talk(row, name, 60000) as first:
+        assert second_holder(row, name, first, fill), "two hold it"
+        first.say("give 1")
+        first.hears("1 gave (LOST|UNKNOWN)")
+
+
 def clock_step_gives_it_twice(row, options):
     """The database's clock decides what has expired: set forward by an hour, it frees the lock of a holder that lives."""
     assert os.path.exists(systems.FAKETIME), "libfaketime is not installed"
@@ -497,7 +513,7 @@ def example_runs(row, options):
 
 EVERYWHERE = [example_runs, two_names_are_two_locks, command_runs_under_the_lock, command_is_killed_when_the_lock_is_lost]
 FURTHER = {"redis": [restart_gives_it_twice, redis_failover_gives_it_twice], "redlock": [restart_gives_it_twice],
-           "memcached": [restart_gives_it_twice], "postgres-table": [owners_share_a_hold, reaper_frees_what_has_expired, clock_step_gives_it_twice,
+           "memcached": [restart_gives_it_twice, eviction_gives_it_twice], "postgres-table": [owners_share_a_hold, reaper_frees_what_has_expired, clock_step_gives_it_twice,
                                                                       failover_gives_it_twice],
            "mysql-table": [owners_share_a_hold, reaper_frees_what_has_expired, clock_step_gives_it_twice]}
 GROUPS = [(systems.Native, 0, [("native", None)]), (systems.Redis, 30, [("redis", None)]), (systems.Redlock, 32, [("redlock", None)]),
