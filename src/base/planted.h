@@ -8,9 +8,12 @@
     X(ACK_BEFORE_FSYNC)                                                                                                \
     X(APPEND_WITHOUT_LOG_MATCH)                                                                                        \
     X(BACKTRACK_STANDS_STILL)                                                                                          \
+    X(BARRIER_BEGINS_WITHOUT_ONE)                                                                                      \
+    X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
+    X(ELECTION_VALUE_UNTOLD)                                                                                           \
     X(ENDED_SESSION_WRITES)                                                                                            \
     X(EPHEMERALS_OUTLIVE_CLOSE)                                                                                        \
     X(EXPIRED_BY_FOLLOWER)                                                                                             \
@@ -23,6 +26,7 @@
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \
     X(JOURNAL_WITHOUT_FSYNC)                                                                                           \
     X(KEEPALIVE_WITHOUT_ROUND)                                                                                         \
+    X(LATCH_COUNTS_A_RETRY)                                                                                            \
     X(LEADS_BEFORE_APPLIED)                                                                                            \
     X(LEARNER_COUNTED)                                                                                                 \
     X(MOVED_SESSION_WRITES)                                                                                            \

@@ -11,6 +11,9 @@
     X(cluster, "form a new cluster without the members that are missing")                                              \
     X(time, "show the cluster's Unix time, or step it to the clocks")                                                  \
     X(lock, "run a command while a lock is held; show locks, or break one")                                            \
+    X(elect, "run commands as an election's leader or follower; show who leads")                                       \
+    X(session, "list sessions, show what one holds, or end one")                                                       \
+    X(barrier, "run a command inside of a double barrier; set, count down and await latches")                          \
     X(once, "run a command once for a key; who comes later gets its output and exit code")                             \
     X(sequence, "give numbers that are given once; show, make or set sequences")                                       \
     X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \

@@ -27,6 +27,12 @@ static const struct {
     {"lock",
      "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --via --token --reason "
      "--json --help"},
+    {"elect",
+     "--server --value --candidate --on-leader --on-follower --wait --try --ttl --grace --delay --show --watch "
+     "--json --help"},
+    {"session", "list show end --server --json --help"},
+    {"barrier",
+     "run list show latch set down wait delete --server --members --by --request --wait --ttl --grace --json --help"},
     {"once", "--server --wait --try --ttl --lease --grace --fingerprint --retry-failed --json --help"},
     {"sequence",
      "next list show create set --server --count --gapless --key --ttl --start --step --ceiling --block-max "

@@ -89,7 +89,27 @@ static const char once_intro[] =
     "answer in the same step: after `unknown`, ask the same again. Without one, `unknown` may have left a gap, or "
     "have\n"
     "counted. Stored bodies and values are text (`body`, `value`), or any bytes as base64 (`body_base64`,\n"
-    "`value_base64`); answers give text where it is UTF-8 without a zero byte. Limits: docs/limits.md.\n";
+    "`value_base64`); answers give text where it is UTF-8 without a zero byte. Limits: docs/limits.md.\n\n"
+    "## Who leads, and who waits for whom\n\n"
+    "    curl -d '{\"ttl_ms\": 10000}' localhost:7450/v1/session/create\n"
+    "    curl -d '{\"name\": \"web\", \"session\": \"7-5f...\", \"value\": \"10.0.0.7\", \"wait_ms\": 60000}' \\\n"
+    "        localhost:7450/v1/election/campaign\n"
+    "    curl -d '{\"name\": \"web\", \"version\": 4711}' localhost:7450/v1/election/observe\n\n"
+    "An election is a lock whose holder leads: campaign waits in line as acquire does, the leader's token is one of "
+    "the\n"
+    "same line of tokens, and `lock/verify`, `lock/watch` and `lock/break` are for it too. Elections and locks share "
+    "their\n"
+    "names. `version` grows with each leader and each value that one proclaims; observe answers when it is another "
+    "than\n"
+    "the caller's, with the newest state: states that came and went between two requests are skipped, none is told "
+    "twice\n"
+    "or after a newer one. 0 says that nobody leads.\n\n"
+    "A barrier's round begins when as many wait as `members` says, in the order in which they came, and is over when "
+    "all\n"
+    "have left; a member whose session ends has left. `leave` names its round, so it may be repeated: of a round that "
+    "is\n"
+    "over it is answered at once. A latch is at zero until it is set anew; `count_down` with a `request_id` counts "
+    "once.\n";
 
 static const char *type_name(enum native_type type) {
     static const char *const names[] = {

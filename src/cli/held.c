@@ -153,26 +153,27 @@ static void pass_signals(struct held *held, int signal_fd, pid_t target, bool ow
         int number = (int)info.ssi_signo;
         bool terminal = number == SIGINT || number == SIGQUIT;
         if (number == SIGTERM || number == SIGHUP || terminal) held->signal = number;
-        if (number != SIGCHLD && (own_group || !terminal)) kill(target, number);
+        if (target != 0 && number != SIGCHLD && (own_group || !terminal)) kill(target, number);
     }
 }
 
-// Waits for CMD's end; gives its status.
+// Waits for CMD's end, and for that of the holding if it stays; gives CMD's status.
 static int supervise(struct held *held, pid_t child, int signal_fd, bool own_group) {
     pid_t target = own_group ? -child : child;
     bool ending = false;
-    int status;
+    int status = 0;
     for (;;) {
-        if (waitpid(child, &status, WNOHANG) == child) return status;
+        if (target != 0 && waitpid(child, &status, WNOHANG) == child) target = 0;
+        if (target == 0 && (!held->stays || ending || held->signal != 0)) return status;
         struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN},
                                 {.fd = ending ? -1 : held->lost_fd, .events = POLLIN}};
         int ready = poll(fds, 2, time_left(held, ending));
-        if (ready == 0) kill(target, SIGKILL);
+        if (ready == 0 && target != 0) kill(target, SIGKILL);
         if (ready == 0) held->kill_ms = native_now_ms() + 1000; // it ends now; else once more
         if (ready > 0 && (fds[1].revents & POLLIN) != 0) {
             ending = true;
             held->told(held->context, held->reason);
-            kill(target, SIGTERM);
+            if (target != 0) kill(target, SIGTERM);
         }
         pass_signals(held, signal_fd, target, own_group);
     }

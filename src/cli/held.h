@@ -29,10 +29,11 @@ bool keeper_start(struct keeper *keeper, uint64_t period_ms, bool (*work)(void *
 void keeper_stop(struct keeper *keeper); // waits for what is under way
 
 struct held {
-    const char *who;                                 // "parley lock", for messages
-    char **command;                                  // NULL-terminated
-    const struct bytes *input;                       // CMD's standard input; NULL: ours
-    void (*started)(void *context);                  // CMD runs; may be NULL
+    const char *who;                // "parley lock", for messages
+    char **command;                 // NULL-terminated
+    bool stays;                     // held on when CMD has ended: until it is lost, or a signal asks us to end
+    const struct bytes *input;      // CMD's standard input; NULL: ours
+    void (*started)(void *context); // CMD runs; may be NULL
     void (*told)(void *context, const char *reason); // of the loss, in the thread that waits for CMD
     void *context;
     int lost_fd; // readable once it is lost

@@ -85,7 +85,8 @@ static int read_options(const struct option_table *table, const struct texts *t,
 
 static int run(const struct option_table *table, const struct texts *t, struct native_client *client, char **arguments,
                size_t count, char **command) {
-    struct lock_options o = {.command = command,
+    struct lock_options o = {.who = "parley lock",
+                             .command = command,
                              .ttl_ms = NATIVE_SESSION_TTL_MS_DEFAULT,
                              .wait_ms = LOCK_TTL_MS_MAX,
                              .grace_ms = HELD_GRACE_MS_DEFAULT,

@@ -16,11 +16,9 @@
 #define FDS_MAX 4096
 
 struct via_run {
-    const struct lock_options *options;
+    struct lock_claim claim; // of which options, token and held are used
     struct parley_via *via;
-    uint64_t token;
     int over_fd[2]; // a pipe: closed when CMD has ended
-    struct held held;
 };
 
 // Client libraries open sockets that CMD would inherit, and a CMD that left a process behind would go on holding what
@@ -47,20 +45,20 @@ static void *watch(void *context) {
     }
     if (!parley_via_lost(run->via)) return NULL; // CMD has ended
     char why[400];
-    uint64_t left_ms = parley_via_left_ms(run->via), grace_ms = run->options->grace_ms;
+    uint64_t left_ms = parley_via_left_ms(run->via), grace_ms = run->claim.options->grace_ms;
     parley_via_lost_why(run->via, why, sizeof why);
     // Another may have it already: then CMD has its grace as on a native lock that was broken.
-    held_lose(&run->held, why, native_now_ms() + (left_ms > 0 && left_ms < grace_ms ? left_ms : grace_ms));
+    held_lose(&run->claim.held, why, native_now_ms() + (left_ms > 0 && left_ms < grace_ms ? left_ms : grace_ms));
     return NULL;
 }
 
 static void told(void *context, const char *reason) {
     const struct via_run *run = context;
-    lock_tell(run->options, run->token, "lost", "%s was lost: %s", run->options->name, reason);
+    lock_tell(&run->claim, "lost", "%s was lost: %s", run->claim.options->name, reason);
 }
 
 static bool obtain(struct via_run *run, const char *url, int *code) {
-    const struct lock_options *o = run->options;
+    const struct lock_options *o = run->claim.options;
     struct parley_via_options options = {.ttl_ms = (uint32_t)o->ttl_ms};
     struct parley_problem problem;
     enum parley_error error = parley_via_open(url, o->name, &options, &run->via, &problem);
@@ -69,33 +67,33 @@ static bool obtain(struct via_run *run, const char *url, int *code) {
         error = parley_via_acquire(run->via, o->wait_ms == 0 ? PARLEY_TRY : o->wait_ms, &problem);
         *code = LOCK_EXIT_NOT_GOT;
     }
-    if (error != PARLEY_OK) lock_tell(o, 0, "not-got", "%s", problem.text);
+    if (error != PARLEY_OK) lock_tell(&run->claim, "not-got", "%s", problem.text);
     return error == PARLEY_OK;
 }
 
 static void tell_token(struct via_run *run, const char *url) {
-    const struct lock_options *o = run->options;
+    const struct lock_options *o = run->claim.options;
     char token[32];
-    run->token = parley_via_token(run->via);
-    snprintf(token, sizeof token, "%llu", (unsigned long long)run->token);
+    run->claim.token = (json_int_t)parley_via_token(run->via);
+    snprintf(token, sizeof token, "%llu", (unsigned long long)run->claim.token);
     setenv("PARLEY_LOCK_NAME", o->name, 1);
-    if (run->token != 0) {
+    if (run->claim.token != 0) {
         setenv("PARLEY_LOCK_TOKEN", token, 1);
     } else {
         unsetenv("PARLEY_LOCK_TOKEN"); // an outer lock's would be taken for this one's
-        lock_tell(o, 0, "no-token", "this recipe has no fencing token (%.*s://): PARLEY_LOCK_TOKEN is not set",
+        lock_tell(&run->claim, "no-token", "this recipe has no fencing token (%.*s://): PARLEY_LOCK_TOKEN is not set",
                   (int)strcspn(url, ":"), url);
     }
-    if (o->json) lock_tell(o, run->token, "got", "%s is held", o->name);
+    if (o->json) lock_tell(&run->claim, "got", "%s is held", o->name);
 }
 
 static int run_command(struct via_run *run) {
     pthread_t watcher;
     if (pipe2(run->over_fd, O_CLOEXEC) < 0 || !held_thread(&watcher, watch, run)) {
-        lock_tell(run->options, run->token, "error", "cannot start a thread: %s", strerror(errno));
+        lock_tell(&run->claim, "error", "cannot start a thread: %s", strerror(errno));
         return EXIT_FATAL;
     }
-    int code = held_run(&run->held);
+    int code = held_run(&run->claim.held);
     close(run->over_fd[1]);
     pthread_join(watcher, NULL);
     close(run->over_fd[0]);
@@ -103,19 +101,19 @@ static int run_command(struct via_run *run) {
 }
 
 int lock_via_run(const char *url, const struct lock_options *options) {
-    struct via_run run = {.options = options};
+    struct via_run run = {.claim.options = options};
     bool open[FDS_MAX];
     int code;
     mark_open(open);
-    run.held = (struct held){.who = "parley lock", .command = options->command, .told = told, .context = &run};
-    held_init(&run.held);
+    run.claim.held = (struct held){.who = options->who, .command = options->command, .told = told, .context = &run};
+    held_init(&run.claim.held);
     if (obtain(&run, url, &code)) {
         close_at_exec(open);
         tell_token(&run, url);
         code = run_command(&run);
         struct parley_problem problem;
         if (parley_via_release(run.via, &problem) != PARLEY_OK && code != HELD_EXIT_LOST)
-            lock_tell(options, run.token, "not-released", "%s", problem.text);
+            lock_tell(&run.claim, "not-released", "%s", problem.text);
     }
     parley_via_close(run.via);
     return code;

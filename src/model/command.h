@@ -14,9 +14,9 @@ enum model_id {
     MODEL_LIMITER = 6,
     MODEL_QUEUE = 7,
     MODEL_GUARD = 8,
-    MODEL_ELECTION = 9, // from here on: no row in the table yet, so no command of them is ever applied
+    MODEL_ELECTION = 9, // no model: elections are locks (model/lock)
     MODEL_BARRIER = 10,
-    MODEL_REGISTRY = 11,
+    MODEL_REGISTRY = 11, // from here on: no row in the table yet, so no command of them is ever applied
     MODEL_CONFIG = 12,
     MODEL_TOPIC = 13,
     MODEL_COUNT,

@@ -1,4 +1,5 @@
 // One row per model. MODEL_GROUP has no row: its commands are the machine's own (replica/machine.c).
+#include "model/barrier/barrier.h"
 #include "model/guard/guard.h"
 #include "model/idempotency/idempotency.h"
 #include "model/lease/lease.h"
@@ -21,6 +22,7 @@ static const struct {
     [MODEL_GUARD] = {&guard_model, 2},
     [MODEL_LIMITER] = {&limiter_model, 2},
     [MODEL_QUEUE] = {&queue_model, 2},
+    [MODEL_BARRIER] = {&barrier_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

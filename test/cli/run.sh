@@ -99,13 +99,13 @@ test_help_and_version() {
     expect 2; says "usage: parley COMMAND"
     expect 2 sevrer; says "did you mean server?"
     local command
-    for command in server dev status member leader cluster time lock zk backup restore check recover bench generate; do
+    for command in server dev status member leader cluster time lock elect session barrier zk backup restore check recover bench generate; do
         expect 0 "$command" --help
         says "usage: parley $command"
     done
     # What --help says of flags stands in the completions too (the server's are made from its table).
     local flag words
-    for command in dev status member leader cluster time lock zk backup restore recover bench; do
+    for command in dev status member leader cluster time lock elect session barrier zk backup restore recover bench; do
         words=$(sed -n "/^    $command)/,/;;/p" "$REPO/packaging/parley.bash-completion")
         if [ $command = bench ]; then expect 0 bench zookeeper --help; else expect 0 $command --help; fi
         grep -oE '^  (-., )?--[a-z-]+' out | grep -oE -- '--[a-z-]+' >flags

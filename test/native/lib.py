@@ -165,6 +165,8 @@ def examples_run(c):
     assert re.match(r"3 writes under token \d+", program("build/debug/examples/lock", c.servers(), "example"))
     assert good(c.http(), "lock/show", name="example")["holders"] == 0
     assert program("build/debug/examples/executor").count("\n") == 20
+    assert re.match(r"leads under token \d+", program("build/debug/examples/election", c.servers(), "example-election"))
+    assert not good(c.http(), "election/leader", name="example-election")["elected"]
 
 
 @test(1)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct room *const rooms[] = {&raft_room, &zookeeper_room, &lock_room};
+static const struct room *const rooms[] = {&raft_room, &zookeeper_room, &lock_room, &barrier_room};
 
 int split_words(char *line, char *words[WORDS_MAX]) {
     int count = 0;

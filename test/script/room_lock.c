@@ -4,12 +4,14 @@
 //   a session                        a new one;  a end: it expires, with all that it holds
 //   a acquire NAME [WORD VALUE]...   wait MS|ever, ttl MS, delay MS, permits N, total M; shared (without a value)
 //   a all NAME NAME...               all or none
+//   a campaign NAME VALUE [wait MS]  an election;  a proclaim NAME VALUE;  a resign NAME
 //   a release|renew|cancel NAME      under the newest token or ticket that a was told of; `release NAME all`
 //   break NAME REASON                by its first holder's token
 //   pass MS                          time passes; what is due ends
 //   show NAME
 //
-// Shown: the command's own answer, "a < @INDEX ..."; then what others are told, "b ! ...".
+// Shown: the command's own answer, "a < @INDEX ..."; then what others are told, "b ! ...", and what observers of an
+// election see, "NAME: ...".
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +44,16 @@ static void told(void *context, uint8_t model, const void *event) {
     struct lock_scene *s = context;
     const struct lock_event *lock = event;
     if (model != MODEL_LOCK) return;
+    if (lock->type == LOCK_EVENT_LEADER) {
+        fprintf(s->events, "%.*s: ", (int)lock->name.len, (const char *)lock->name.data);
+        if (lock->version == 0)
+            fprintf(s->events, "nobody leads\n");
+        else
+            fprintf(s->events, "%.*s leads, token %llu, version %llu, value %.*s\n", (int)lock->owner.len,
+                    (const char *)lock->owner.data, (unsigned long long)lock->token, (unsigned long long)lock->version,
+                    (int)lock->value.len, (const char *)lock->value.data);
+        return;
+    }
     int who = lock->owner.data[0] - 'a';
     fprintf(s->events, "%c ! ", 'a' + who);
     if (lock->type == LOCK_EVENT_GRANTED) {
@@ -169,11 +181,32 @@ static void start_session(struct lock_scene *s, FILE *out, int who) {
             (unsigned long long)lease->session);
 }
 
+static bool write_election(struct lock_scene *s, struct writer *w, int who, const char *verb, char **words, int count) {
+    uint64_t session = s->session[who], attach = s->attach[who];
+    char text[2] = {(char)('a' + who), 0};
+    struct bytes owner = bytes_of_text(text), name = bytes_of_text(words[0]);
+    uint64_t token = s->of[name_of(s, name)].token[who];
+    if (strcmp(verb, "campaign") == 0 && count >= 2) {
+        struct lock_request request = {
+            .name = name, .owner = owner, .mode = LOCK_ELECTION, .permits = 1, .value = bytes_of_text(words[1])};
+        if (!take_words(&request, words + 2, count - 2)) return false;
+        lock_write_acquire(w, session, attach, &request);
+    } else if (strcmp(verb, "proclaim") == 0 && count == 2) {
+        lock_write_proclaim(w, session, attach, name, owner, token, bytes_of_text(words[1]));
+    } else if (strcmp(verb, "resign") == 0) {
+        lock_write_release(w, session, attach, name, owner, token, true);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static bool write_command(struct lock_scene *s, struct writer *w, int who, const char *verb, char **words, int count) {
     uint64_t session = s->session[who], attach = s->attach[who];
     char text[2] = {(char)('a' + who), 0};
     struct bytes owner = bytes_of_text(text), name = bytes_of_text(words[0]);
     size_t at = name_of(s, name);
+    if (write_election(s, w, who, verb, words, count)) return true;
     if (strcmp(verb, "acquire") == 0) {
         struct lock_request request = {.name = name, .owner = owner, .permits = 1};
         if (!take_words(&request, words + 1, count - 1)) return false;
@@ -248,7 +281,8 @@ static bool of_owner(struct lock_scene *s, FILE *out, int who, char **words, int
     } else {
         if (count < 3 || !write_command(s, &w, who, words[1], words + 2, count - 2)) return false;
         struct result result = play(s, &lock_model, s->locks, &w);
-        show_answer(s, out, who, strcmp(words[1], "acquire") == 0 ? words[2] : NULL, &result);
+        show_answer(s, out, who,
+                    strcmp(words[1], "acquire") == 0 || strcmp(words[1], "campaign") == 0 ? words[2] : NULL, &result);
     }
     return true;
 }

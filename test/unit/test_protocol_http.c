@@ -145,6 +145,9 @@ void client_output_ready(struct client *c) {
 const struct lease *service_lease(struct service *s, uint64_t session) {
     UNREACHABLE();
 }
+void service_leases(struct service *s, void (*visit)(void *context, const struct lease *lease), void *context) {
+    UNREACHABLE();
+}
 void service_query(struct service *s, uint8_t model, const void *query, struct result *result) {
     UNREACHABLE();
 }

@@ -26,7 +26,7 @@ struct lock *lock_make(struct lock_state *state, struct bytes name, enum lock_mo
     struct lock *lock = mem_zalloc(sizeof *lock + name.len);
     memcpy(lock->name, name.data, name.len);
     lock->name_len = name.len;
-    lock->mode = mode == LOCK_PERMITS ? LOCK_PERMITS : LOCK_EXCLUSIVE;
+    lock->mode = lock_kind(mode);
     lock->total = total;
     lock->delay.kind = DUE_DELAY;
     list_init(&lock->holders);
@@ -161,8 +161,20 @@ static void claim_unlink(struct claim *claim) {
     lock_count(claim->lock, claim, UINT32_MAX);
 }
 
+void claim_set_value(struct lock_state *state, struct claim *claim, struct bytes value) {
+    struct claim_value *kept = mem_zalloc(sizeof *kept + value.len);
+    if (claim->value) kept->version = claim->value->version;
+    kept->len = (uint32_t)value.len;
+    if (value.len > 0) memcpy(kept->bytes, value.data, value.len);
+    state->value_bytes += sizeof *kept + value.len - (claim->value ? sizeof *kept + claim->value->len : 0);
+    mem_free(claim->value);
+    claim->value = kept;
+}
+
 void claim_free(struct lock_state *state, struct claim *claim) {
     struct lock_owner *owner = claim->owner;
+    if (claim->value) state->value_bytes -= sizeof *claim->value + claim->value->len;
+    mem_free(claim->value);
     claim_unlink(claim);
     list_remove(&claim->of_owner);
     omap_remove(&state->by_session, &claim->of_session);
@@ -199,23 +211,46 @@ static void tell(const struct lock_state *state, struct apply *apply, const stru
                                .ticket = claim->ticket,
                                .token = claim->token,
                                .loss = loss,
-                               .reason = reason};
+                               .reason = reason,
+                               .since_ms = claim->since_ms,
+                               .version = claim->value ? claim->value->version : 0,
+                               .value = claim_value(claim)};
+    if (apply->emit) apply->emit(apply->emit_context, MODEL_LOCK, &event);
+}
+
+static void next_token(struct lock_state *state, const struct apply *apply) {
+    state->token = state->token + 1 > apply->index ? state->token + 1 : apply->index;
+}
+
+void claim_proclaim(struct lock_state *state, struct apply *apply, struct claim *claim) {
+    ENSURE(claim->token != 0 && claim->value != NULL);
+    next_token(state, apply);
+    claim->value->version = state->token;
+    if (PLANTED(ELECTION_VALUE_UNTOLD)) return;
+    tell(state, apply, claim, LOCK_EVENT_LEADER, 0, bytes_of("", 0));
+}
+
+static void tell_nobody_leads(struct apply *apply, const struct lock *lock) {
+    struct lock_event event = {.type = LOCK_EVENT_LEADER, .name = lock_name(lock)};
     if (apply->emit) apply->emit(apply->emit_context, MODEL_LOCK, &event);
 }
 
 // The claim has the lock from now on. Its digest is in the sum afterwards and was not before.
 void claim_grant(struct lock_state *state, struct apply *apply, struct claim *claim) {
     claim_unlink(claim);
-    state->token = state->token + 1 > apply->index ? state->token + 1 : apply->index;
+    next_token(state, apply);
     claim->token = state->token;
     claim->holds = 1;
     claim->since_ms = apply->log_time_ms;
     claim_set_due(state, claim, claim->ttl_ms > 0 ? lock_time_after(apply->log_time_ms, claim->ttl_ms) : UINT64_MAX);
     claim_link(claim, true);
+    if (claim->value) claim->value->version = claim->token;
     digest_add(&state->digest, claim_digest_of(claim));
+    if (claim->value) tell(state, apply, claim, LOCK_EVENT_LEADER, 0, bytes_of("", 0));
 }
 
-static void lock_advance(struct lock_state *state, struct apply *apply, struct lock *lock) {
+// led: an election's leader has just gone.
+static void lock_advance(struct lock_state *state, struct apply *apply, struct lock *lock, bool led) {
     while (lock->waiter_count > 0) {
         struct claim *first = CONTAINER_OF(lock->waiters.next, struct claim, of_lock);
         if (first->ending) { // its session ends in this entry: it gets nothing
@@ -228,14 +263,16 @@ static void lock_advance(struct lock_state *state, struct apply *apply, struct l
         claim_grant(state, apply, first);
         tell(state, apply, first, LOCK_EVENT_GRANTED, 0, bytes_of("", 0));
     }
+    if (led && lock->holder_count == 0) tell_nobody_leads(apply, lock);
     lock_drop_if_unused(state, lock);
 }
 
 void claim_end(struct lock_state *state, struct apply *apply, struct claim *claim) {
     struct lock *lock = claim->lock;
+    bool led = claim->value != NULL && claim->token != 0;
     digest_sub(&state->digest, claim_digest_of(claim));
     claim_free(state, claim);
-    lock_advance(state, apply, lock);
+    lock_advance(state, apply, lock, led);
 }
 
 void claim_tell_superseded(struct lock_state *state, struct apply *apply, const struct claim *claim) {
@@ -354,7 +391,7 @@ static size_t lock_expire(void *model, struct apply *apply, size_t max) {
         digest_sub(&state->digest, lock_digest_of(lock));
         heap_remove(&state->due, first);
         digest_add(&state->digest, lock_digest_of(lock));
-        lock_advance(state, apply, lock);
+        lock_advance(state, apply, lock, false);
     }
     digest_add(&state->digest, counters_digest_of(state));
     return ended;
@@ -368,28 +405,44 @@ bool lock_verify(const void *model, struct bytes name, uint64_t token) {
     return false;
 }
 
+static void show_claim(const struct claim *claim, const struct lock_query *query) {
+    struct lock_claim_info info = {.owner = owner_text(claim->owner),
+                                   .session = claim->owner->session,
+                                   .place = claim->number,
+                                   .ticket = claim->ticket,
+                                   .token = claim->token,
+                                   .mode = claim->mode,
+                                   .permits = claim->permits,
+                                   .holds = claim->holds,
+                                   .ttl_ms = claim->ttl_ms,
+                                   .due_ms = claim->due.item.at != 0 ? claim->due.item.time : 0,
+                                   .since_ms = claim->since_ms,
+                                   .version = claim->value ? claim->value->version : 0,
+                                   .value = claim_value(claim)};
+    query->claim(query->context, &info);
+}
+
 static void show_claims(const struct list *claims, const struct lock_query *query) {
-    for (const struct list *at = claims->next; at != claims; at = at->next) {
-        const struct claim *claim = CONTAINER_OF_CONST(at, struct claim, of_lock);
-        struct lock_claim_info info = {.owner = owner_text(claim->owner),
-                                       .session = claim->owner->session,
-                                       .place = claim->number,
-                                       .ticket = claim->ticket,
-                                       .token = claim->token,
-                                       .mode = claim->mode,
-                                       .permits = claim->permits,
-                                       .holds = claim->holds,
-                                       .ttl_ms = claim->ttl_ms,
-                                       .due_ms = claim->due.item.at != 0 ? claim->due.item.time : 0,
-                                       .since_ms = claim->since_ms};
-        query->claim(query->context, &info);
-    }
+    for (const struct list *at = claims->next; at != claims; at = at->next)
+        show_claim(CONTAINER_OF_CONST(at, struct claim, of_lock), query);
+}
+
+static void show_lock(const struct lock *lock, const struct lock_query *query) {
+    if (query->lock)
+        query->lock(query->context, lock_name(lock), lock->mode, lock->total, lock->holder_count, lock->waiter_count);
 }
 
 static void lock_query_model(const void *model, const void *asked, struct result *result) {
     const struct lock_state *state = model;
     const struct lock_query *query = asked;
     *result = (struct result){.model = MODEL_LOCK};
+    if (query->session != 0) {
+        for (const struct claim *claim = first_of(state, query->session); claim; claim = next_of(claim)) {
+            show_lock(claim->lock, query);
+            show_claim(claim, query);
+        }
+        return;
+    }
     for (const struct list *at = state->all.next; at != &state->all; at = at->next) {
         const struct lock *lock = CONTAINER_OF_CONST(at, struct lock, all);
         if (query->name.len > 0) {
@@ -397,9 +450,7 @@ static void lock_query_model(const void *model, const void *asked, struct result
             at = state->all.prev; // the only one
         }
         if (lock == NULL) break;
-        if (query->lock)
-            query->lock(query->context, lock_name(lock), lock->mode, lock->total, lock->holder_count,
-                        lock->waiter_count);
+        show_lock(lock, query);
         if (query->claim == NULL || query->name.len == 0) continue;
         show_claims(&lock->holders, query);
         show_claims(&lock->waiters, query);
@@ -414,7 +465,7 @@ static uint64_t lock_memory(const void *model) {
     const struct lock_state *state = model;
     return (uint64_t)state->locks.count * (sizeof(struct lock) + 48) + state->by_session.count * sizeof(struct claim) +
            (uint64_t)state->owners.count * (sizeof(struct lock_owner) + 48) +
-           (uint64_t)state->sessions.count * sizeof(struct lock_session);
+           (uint64_t)state->sessions.count * sizeof(struct lock_session) + state->value_bytes;
 }
 
 const struct model_ops lock_model = {
@@ -432,5 +483,5 @@ const struct model_ops lock_model = {
     .digest = lock_digest,
     .digest_recount = lock_digest_recount,
     .memory = lock_memory,
-    .growing = MODEL_GROWS(LOCK_ACQUIRE) | MODEL_GROWS(LOCK_ACQUIRE_ALL),
+    .growing = MODEL_GROWS(LOCK_ACQUIRE) | MODEL_GROWS(LOCK_ACQUIRE_ALL) | MODEL_GROWS(LOCK_PROCLAIM),
 };

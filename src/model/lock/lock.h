@@ -7,14 +7,18 @@
 // Fencing: each grant's token is larger than that of every grant before it, of any lock, also after a restore from a
 // backup (tokens follow the index, which never returns). A resource that remembers the largest token it has seen
 // refuses whoever lost the lock without knowing.
+//
+// An election is a lock of a mode of its own: its holder is the leader, and who waits is a candidate. Each claim brings
+// a value, which the leader may change; observers are told of every change, under a version that only grows.
 #pragma once
 #include "model/model.h"
 
 #define LOCK_NAME_BYTES_MAX 255u // a saved record must hold it whole
 #define LOCK_OWNER_BYTES_MAX 255u
 #define LOCK_REASON_BYTES_MAX 255u
-#define LOCK_WAITERS_MAX 1000000u // of one lock
-#define LOCK_SESSION_MAX 10000u   // claims of one session: its end is one entry and must stay short
+#define LOCK_VALUE_BYTES_MAX 1024u // an address, or a small document: every digest of a candidate goes over it
+#define LOCK_WAITERS_MAX 1000000u  // of one lock
+#define LOCK_SESSION_MAX 10000u    // claims of one session: its end is one entry and must stay short
 #define LOCK_TTL_MS_MAX (30ull * 24 * 3600 * 1000)
 #define LOCK_ALL_MAX 64u // locks in one step
 #define LOCK_WAIT_FOREVER UINT64_MAX
@@ -23,13 +27,14 @@
 // Operations. name, owner, reason: blobs. An owner is (session of the command, owner text).
 #define LOCK_OPS(X)                                                                                                    \
     X(ACQUIRE, 1)     /* name, owner, mode u8, permits varint, total varint, ttl_ms varint, wait_ms varint, delay_ms   \
-                         varint: see lock_request */                                                                   \
+                         varint; of an election value too: see lock_request */                                         \
     X(ACQUIRE_ALL, 2) /* owner, ttl_ms, delay_ms varints, count varint, then (name, mode u8) each: all now, or none */ \
     X(RELEASE, 3)     /* name, owner, token varint, all u8: one hold, or all holds */                                  \
     X(RENEW, 4)       /* name, owner, token varint, ttl_ms varint */                                                   \
     X(CANCEL, 5)      /* name, owner, ticket varint, give_back u8: waits no longer. Granted meanwhile: void, or with   \
                          give_back one hold less. Void when the owner asked again: that has a newer ticket */          \
-    X(BREAK, 6)       /* name, token varint, reason: an operator takes it away */
+    X(BREAK, 6)       /* name, token varint, reason: an operator takes it away */                                      \
+    X(PROCLAIM, 7)    /* name, owner, token varint, value: the leader's new value */
 enum lock_op {
 #define X(name, value) LOCK_##name = value,
     LOCK_OPS(X)
@@ -40,7 +45,7 @@ enum lock_op {
     X(BUSY, -1, "held by another")                                                                                     \
     X(NOT_HELD, -2, "not held under this token")                                                                       \
     X(DEADLOCK, -3, "waiting would close a circle of owners that wait for each other")                                 \
-    X(KIND, -4, "held or queued in another way: exclusive and shared, or permits of another total")                    \
+    X(KIND, -4, "held or queued in another way: exclusive and shared, permits of another total, or an election")       \
     X(LIMIT, -5, "more claims than one session or one lock may have")                                                  \
     X(BAD_ARGUMENTS, -6, "arguments out of bounds")
 enum lock_error {
@@ -50,7 +55,7 @@ enum lock_error {
 #undef X
 };
 
-enum lock_mode { LOCK_EXCLUSIVE = 0, LOCK_SHARED = 1, LOCK_PERMITS = 2 };
+enum lock_mode { LOCK_EXCLUSIVE = 0, LOCK_SHARED = 1, LOCK_PERMITS = 2, LOCK_ELECTION = 3 };
 
 struct lock_request {
     struct bytes name, owner;
@@ -59,12 +64,14 @@ struct lock_request {
     uint64_t ttl_ms;         // 0: lives with the command's session (then there must be one)
     uint64_t wait_ms;        // 0: try; LOCK_WAIT_FOREVER
     uint64_t delay_ms;       // after a loss that was no release, nobody gets it for so long (lock-delay)
+    struct bytes value;      // ELECTION: what others are to know of this leader
 };
 
 struct lock_result { // value of every operation
     bool granted;
     uint64_t token;         // ACQUIRE granted; BUSY: of one holder
     uint64_t ticket;        // ACQUIRE: of this request. An owner that asks again keeps its place, under a new ticket
+    uint64_t version;       // PROCLAIM; ACQUIRE of an election, granted: of the leader and its value
     uint32_t holds;         // ACQUIRE, RELEASE: how often this owner holds it now
     struct bytes holder;    // BUSY: one holder's owner text
     struct bytes circle;    // DEADLOCK: "a waits for x, held by b; b waits for y, held by a"
@@ -79,6 +86,7 @@ enum lock_event_type {
     LOCK_EVENT_TIMED_OUT,  // a waiter's time is over
     LOCK_EVENT_CANCELLED,  // a waiter waits no longer: it may have asked for that at another node
     LOCK_EVENT_SUPERSEDED, // of the ticket: a newer request of the owner took its place in line
+    LOCK_EVENT_LEADER,     // an election has another leader, or value, or nobody (version 0): see version, value
 };
 enum lock_loss { LOCK_LOSS_EXPIRED = 1, LOCK_LOSS_SESSION = 2, LOCK_LOSS_BROKEN = 3 };
 struct lock_event {
@@ -87,18 +95,25 @@ struct lock_event {
     uint64_t session, ticket, token;
     enum lock_loss loss;
     struct bytes reason; // BROKEN
+    uint64_t version;    // LEADER
+    uint64_t since_ms;   // log time: of the grant, or of the beginning of a wait
+    struct bytes value;
 };
 
-// Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL.
+// Query: one lock (name), its claims in order; or all locks (name empty), each once with `claim` NULL; or the claims of
+// one session in the order in which it asked, each behind its lock.
 struct lock_claim_info {
     struct bytes owner;
     uint64_t session, place, ticket, token; // token 0: waits. place: the order in which they came
     enum lock_mode mode;
     uint32_t permits, holds;
     uint64_t ttl_ms, due_ms, since_ms; // log time; due 0: none
+    uint64_t version;                  // of a leader
+    struct bytes value;                // of a leader, or of a candidate
 };
 struct lock_query {
     struct bytes name;
+    uint64_t session; // not 0: all that it holds and waits for
     void (*lock)(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
                  uint32_t waiters);
     void (*claim)(void *context, const struct lock_claim_info *claim);
@@ -117,4 +132,6 @@ void lock_write_renew(struct writer *w, uint64_t session, uint64_t attach, struc
                       uint64_t token, uint64_t ttl_ms);
 void lock_write_cancel(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
                        uint64_t ticket, bool give_back);
+void lock_write_proclaim(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
+                         uint64_t token, struct bytes value);
 void lock_write_break(struct writer *w, struct bytes name, uint64_t token, struct bytes reason);

@@ -29,7 +29,7 @@ struct lock {
     struct list holders, waiters;
     uint64_t number;
     uint32_t holder_count, waiter_count, taken; // taken: permits out
-    enum lock_mode mode;                        // PERMITS, or EXCLUSIVE for locks that are shared or exclusive
+    enum lock_mode mode;                        // PERMITS, ELECTION, or EXCLUSIVE for what is shared or exclusive
     uint32_t total;                             // of PERMITS
     struct lock_due delay;                      // nobody gets it before (lock-delay)
     size_t name_len;
@@ -45,6 +45,12 @@ struct lock_owner {
     uint8_t text[];
 };
 
+struct claim_value {  // of an election's candidate
+    uint64_t version; // 0: it waits. From the same counter as tokens, and at first the token
+    uint32_t len;
+    uint8_t bytes[];
+};
+
 struct claim {
     struct list of_lock; // holders or waiters
     struct list of_owner;
@@ -54,8 +60,9 @@ struct claim {
     uint64_t number, ticket, token, since_ms, ttl_ms, delay_ms; // ticket: of the newest request for it
     enum lock_mode mode;
     uint32_t permits, holds;
-    bool ending;         // its session ends in the entry under way
-    struct lock_due due; // of its time to live, or of its waiting
+    bool ending;               // its session ends in the entry under way
+    struct lock_due due;       // of its time to live, or of its waiting
+    struct claim_value *value; // ELECTION; else NULL
 };
 
 struct lock_session { // how many claims a session has
@@ -71,6 +78,7 @@ struct lock_state {
     struct heap due;
     struct digest digest;
     uint64_t number, token, searches; // the newest given out; searches is no state
+    uint64_t value_bytes;             // of all claims
     struct arena arena;               // of the newest result
     struct lock_result result;
 };
@@ -80,6 +88,13 @@ static inline struct bytes lock_name(const struct lock *lock) {
 }
 static inline struct bytes owner_text(const struct lock_owner *owner) {
     return bytes_of(owner->text, owner->len);
+}
+
+static inline enum lock_mode lock_kind(enum lock_mode mode) { // of all who use a lock
+    return mode == LOCK_SHARED ? LOCK_EXCLUSIVE : mode;
+}
+static inline struct bytes claim_value(const struct claim *claim) {
+    return claim->value ? bytes_of(claim->value->bytes, claim->value->len) : bytes_of("", 0);
 }
 
 // lock.c
@@ -95,6 +110,9 @@ bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t perm
 void claim_grant(struct lock_state *state, struct apply *apply, struct claim *claim);
 void claim_end(struct lock_state *state, struct apply *apply, struct claim *claim); // and who comes next
 void claim_cancel(struct lock_state *state, struct apply *apply, struct claim *claim);
+void claim_set_value(struct lock_state *state, struct claim *claim, struct bytes value); // digests are the caller's
+// A new version, which all are told. The claim leads; digests are the caller's.
+void claim_proclaim(struct lock_state *state, struct apply *apply, struct claim *claim);
 // Whoever waits under its ticket.
 void claim_tell_superseded(struct lock_state *state, struct apply *apply, const struct claim *claim);
 void claim_lost(struct lock_state *state, struct apply *apply, struct claim *claim, enum lock_loss loss,

@@ -10,7 +10,8 @@ static bool name_good(struct bytes name) {
 
 static bool request_good(const struct lock_request *q, uint64_t session) {
     if (!name_good(q->name) || q->owner.len > LOCK_OWNER_BYTES_MAX || q->ttl_ms > LOCK_TTL_MS_MAX) return false;
-    if (q->delay_ms > LOCK_TTL_MS_MAX || q->mode > LOCK_PERMITS) return false;
+    if (q->delay_ms > LOCK_TTL_MS_MAX || q->mode > LOCK_ELECTION) return false;
+    if (q->value.len > (q->mode == LOCK_ELECTION ? LOCK_VALUE_BYTES_MAX : 0)) return false;
     if (q->ttl_ms == 0 && session == 0) return false; // nothing would ever end it
     if (q->mode != LOCK_PERMITS) return q->permits == 1 && q->total == 0;
     return q->permits > 0 && q->permits <= q->total;
@@ -19,7 +20,7 @@ static bool request_good(const struct lock_request *q, uint64_t session) {
 // Does the lock, as it is used now, take such a claim at all?
 static bool kind_fits(const struct lock *lock, const struct lock_request *q) {
     if (lock->holder_count + lock->waiter_count == 0) return true; // only a delay keeps it
-    return (lock->mode == LOCK_PERMITS) == (q->mode == LOCK_PERMITS) && lock->total == q->total;
+    return lock->mode == lock_kind(q->mode) && lock->total == q->total;
 }
 
 static int again(struct lock_state *state, struct apply *apply, struct claim *claim, const struct lock_request *q,
@@ -31,6 +32,10 @@ static int again(struct lock_state *state, struct apply *apply, struct claim *cl
     digest_sub(&state->digest, claim_digest_of(claim));
     out->ticket = claim->ticket = ++state->number;
     out->token = claim->token;
+    if (claim->value && !bytes_equal(claim_value(claim), q->value)) {
+        claim_set_value(state, claim, q->value);
+        if (!waits) claim_proclaim(state, apply, claim);
+    }
     if (waits) {
         digest_add(&state->digest, claim_digest_of(claim));
         return 0;
@@ -40,6 +45,7 @@ static int again(struct lock_state *state, struct apply *apply, struct claim *cl
     digest_add(&state->digest, claim_digest_of(claim));
     out->granted = true;
     out->holds = claim->holds;
+    if (claim->value) out->version = claim->value->version;
     return 0;
 }
 
@@ -58,7 +64,7 @@ static struct lock *lock_for(struct lock_state *state, const struct lock_request
         digest_add(&state->digest, lock_digest_of(lock));
     } else if (lock->holder_count + lock->waiter_count == 0) {
         digest_sub(&state->digest, lock_digest_of(lock));
-        lock->mode = q->mode == LOCK_PERMITS ? LOCK_PERMITS : LOCK_EXCLUSIVE;
+        lock->mode = lock_kind(q->mode);
         lock->total = q->total;
         digest_add(&state->digest, lock_digest_of(lock));
     }
@@ -73,6 +79,7 @@ static struct claim *new_claim(struct lock_state *state, struct apply *apply, st
     claim->ttl_ms = q->ttl_ms;
     claim->delay_ms = q->delay_ms;
     claim->since_ms = apply->log_time_ms;
+    if (q->mode == LOCK_ELECTION) claim_set_value(state, claim, q->value);
     return claim;
 }
 
@@ -103,6 +110,7 @@ static int acquire(struct lock_state *state, struct apply *apply, uint64_t sessi
         out->granted = true;
         out->token = claim->token;
         out->holds = 1;
+        if (claim->value) out->version = claim->value->version;
         return 0;
     }
     if (q->wait_ms != LOCK_WAIT_FOREVER) claim_set_due(state, claim, lock_time_after(apply->log_time_ms, q->wait_ms));
@@ -120,6 +128,7 @@ static int apply_acquire(struct lock_state *state, struct apply *apply, uint64_t
     q.ttl_ms = read_varint(r);
     q.wait_ms = read_varint(r);
     q.delay_ms = read_varint(r);
+    if (q.mode == LOCK_ELECTION) q.value = read_blob(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (permits > UINT32_MAX || total > UINT32_MAX) return LOCK_BAD_ARGUMENTS;
     q.permits = (uint32_t)permits;
@@ -156,7 +165,7 @@ static int apply_acquire_all(struct lock_state *state, struct apply *apply, uint
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < i; k++)
             if (bytes_equal(q[i].name, q[k].name)) return LOCK_BAD_ARGUMENTS;
-        int error = q[i].mode == LOCK_PERMITS ? LOCK_BAD_ARGUMENTS : may_have(state, session, &q[i]);
+        int error = q[i].mode >= LOCK_PERMITS ? LOCK_BAD_ARGUMENTS : may_have(state, session, &q[i]);
         if (error == 0) continue;
         out->refused = arena_copy(&state->arena, q[i].name);
         if (error == LOCK_BUSY) show_holder(state, lock_find(state, q[i].name), out);
@@ -263,6 +272,26 @@ static int apply_break(struct lock_state *state, struct apply *apply, struct rea
     return LOCK_NOT_HELD;
 }
 
+static int apply_proclaim(struct lock_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                          struct lock_result *out) {
+    struct bytes name = read_blob(r), owner = read_blob(r);
+    uint64_t token = read_varint(r);
+    struct bytes value = read_blob(r);
+    if (!reader_done(r)) return COMMAND_BAD_COMMAND;
+    struct claim *claim = held(state, session, name, owner, token);
+    if (claim == NULL) return LOCK_NOT_HELD;
+    if (claim->value == NULL || value.len > LOCK_VALUE_BYTES_MAX) return LOCK_BAD_ARGUMENTS;
+    if (!bytes_equal(claim_value(claim), value)) { // else a retry: nobody needs to be told
+        digest_sub(&state->digest, claim_digest_of(claim));
+        claim_set_value(state, claim, value);
+        claim_proclaim(state, apply, claim);
+        digest_add(&state->digest, claim_digest_of(claim));
+    }
+    out->token = token;
+    out->version = claim->value->version;
+    return 0;
+}
+
 void lock_apply(void *model, struct apply *apply, const struct command *command, struct result *result) {
     struct lock_state *state = model;
     struct reader r = reader_of(command->args.data, command->args.len);
@@ -289,6 +318,9 @@ void lock_apply(void *model, struct apply *apply, const struct command *command,
         break;
     case LOCK_BREAK:
         result->error = apply_break(state, apply, &r);
+        break;
+    case LOCK_PROCLAIM:
+        result->error = apply_proclaim(state, apply, command->session, &r, out);
         break;
     default:
         result->error = COMMAND_BAD_COMMAND;

@@ -1,12 +1,13 @@
-// Save, load and digests. A record is the counters, a lock's head, or a claim of the lock whose head came last; what is
-// saved of an item is also what its digest is over.
+// Save, load and digests. A record is the counters, a lock's head, a claim of the lock whose head came last, or that
+// claim's value; what is saved of an item is also what its digest is over.
 #include "base/alloc.h"
 #include "model/lock/lock_internal.h"
 #include <errno.h>
 #include <string.h>
 
-enum { RECORD_COUNTERS = 1, RECORD_LOCK = 2, RECORD_HOLDER = 3, RECORD_WAITER = 4 };
+enum { RECORD_COUNTERS = 1, RECORD_LOCK = 2, RECORD_HOLDER = 3, RECORD_WAITER = 4, RECORD_VALUE = 5 };
 #define RECORD_BYTES_MAX (1 + 2 * (2 + 255) + 12 * 8)
+#define VALUE_RECORD_BYTES_MAX (1 + 2 * 8 + 2 + LOCK_VALUE_BYTES_MAX)
 #define DIGEST_DOMAIN 0x6c6f636bull
 
 struct out {
@@ -60,6 +61,15 @@ static size_t claim_record(const struct claim *claim, uint8_t *to) {
     return (size_t)(out.at - to);
 }
 
+static size_t value_record(const struct claim *claim, uint8_t *to) {
+    struct out out = {to};
+    *out.at++ = RECORD_VALUE;
+    out_u64(&out, claim->number);
+    out_u64(&out, claim->value->version);
+    out_text(&out, claim->value->bytes, claim->value->len);
+    return (size_t)(out.at - to);
+}
+
 struct digest counters_digest_of(const struct lock_state *state) {
     uint8_t record[RECORD_BYTES_MAX];
     return digest_hash(record, counters_record(state, record), DIGEST_DOMAIN);
@@ -69,8 +79,10 @@ struct digest lock_digest_of(const struct lock *lock) {
     return digest_hash(record, lock_record(lock, record), DIGEST_DOMAIN);
 }
 struct digest claim_digest_of(const struct claim *claim) {
-    uint8_t record[RECORD_BYTES_MAX];
-    return digest_hash(record, claim_record(claim, record), DIGEST_DOMAIN);
+    uint8_t record[RECORD_BYTES_MAX], value[VALUE_RECORD_BYTES_MAX];
+    struct digest digest = digest_hash(record, claim_record(claim, record), DIGEST_DOMAIN);
+    if (claim->value) digest_add(&digest, digest_hash(value, value_record(claim, value), DIGEST_DOMAIN));
+    return digest;
 }
 
 static void recount_claims(const struct list *claims, struct digest *sum) {
@@ -99,7 +111,7 @@ static void next_lock(struct save_cursor *cursor, const struct lock_state *state
     cursor->words[1] = (uint64_t)(uintptr_t)lock;
 }
 
-// Writes the record under the cursor, moves the cursor; 0: nothing stood there.
+// Writes the record under the cursor (a claim with its value), moves the cursor; 0: nothing stood there.
 static size_t save_one(const struct lock_state *state, struct save_cursor *cursor, uint8_t *out) {
     if (cursor->words[0] == AT_COUNTERS) {
         next_lock(cursor, state, state->all.next);
@@ -117,7 +129,9 @@ static size_t save_one(const struct lock_state *state, struct save_cursor *curso
     const struct list *at = (const struct list *)(uintptr_t)cursor->words[2];
     if (at != end) {
         cursor->words[2] = (uint64_t)(uintptr_t)at->next;
-        return claim_record(CONTAINER_OF_CONST(at, struct claim, of_lock), out);
+        const struct claim *claim = CONTAINER_OF_CONST(at, struct claim, of_lock);
+        size_t len = claim_record(claim, out);
+        return len + (claim->value ? value_record(claim, out + len) : 0);
     }
     if (holders) {
         cursor->words[0] = AT_WAITERS;
@@ -130,7 +144,8 @@ static size_t save_one(const struct lock_state *state, struct save_cursor *curso
 
 size_t lock_save(const void *model, struct save_cursor *cursor, uint8_t *out, size_t capacity) {
     size_t len = 0;
-    while (cursor->words[0] != AT_END && capacity - len >= RECORD_BYTES_MAX) len += save_one(model, cursor, out + len);
+    while (cursor->words[0] != AT_END && capacity - len >= RECORD_BYTES_MAX + VALUE_RECORD_BYTES_MAX)
+        len += save_one(model, cursor, out + len);
     return len;
 }
 
@@ -144,7 +159,8 @@ static bool load_lock(struct lock_state *state, struct reader *r) {
     struct bytes name = read_text(r);
     uint64_t number = read_u64_le(r), mode = read_u64_le(r), total = read_u64_le(r), delay = read_u64_le(r);
     bool good = !r->failed && name.len > 0 && name.len <= LOCK_NAME_BYTES_MAX && lock_find(state, name) == NULL &&
-                (mode == LOCK_EXCLUSIVE || mode == LOCK_PERMITS) && total <= UINT32_MAX && number <= state->number;
+                (mode == LOCK_EXCLUSIVE || mode == LOCK_PERMITS || mode == LOCK_ELECTION) && total <= UINT32_MAX &&
+                number <= state->number;
     if (!good) return false;
     if (!list_empty(&state->all) && CONTAINER_OF(state->all.prev, struct lock, all)->number >= number) return false;
     struct lock *lock = lock_make(state, name, (enum lock_mode)mode, (uint32_t)total);
@@ -158,8 +174,7 @@ static bool claim_good(const struct lock_state *state, const struct lock *lock, 
                        struct bytes owner, uint64_t session, bool holds) {
     if (c->number > c->ticket || c->ticket > state->number || c->token > state->token || (c->token != 0) != holds)
         return false;
-    if (owner.len > LOCK_OWNER_BYTES_MAX || c->mode > LOCK_PERMITS || c->permits == 0) return false;
-    if ((lock->mode == LOCK_PERMITS) != (c->mode == LOCK_PERMITS)) return false;
+    if (owner.len > LOCK_OWNER_BYTES_MAX || c->permits == 0 || lock->mode != lock_kind(c->mode)) return false;
     const struct lock_owner *known = owner_find(state, session, owner);
     if (known != NULL && claim_of(lock, known) != NULL) return false;
     return !holds || lock->mode != LOCK_PERMITS || lock->total - lock->taken >= c->permits;
@@ -177,7 +192,7 @@ static bool load_claim(struct lock_state *state, struct reader *r, bool holds) {
     c.ttl_ms = read_u64_le(r);
     c.delay_ms = read_u64_le(r);
     uint64_t mode = read_u64_le(r), permits = read_u64_le(r), count = read_u64_le(r), due = read_u64_le(r);
-    if (r->failed || lock == NULL || lock->number != number || mode > LOCK_PERMITS) return false;
+    if (r->failed || lock == NULL || lock->number != number || mode > LOCK_ELECTION) return false;
     if (permits > UINT32_MAX || count > UINT32_MAX || (holds && count == 0)) return false;
     c.mode = (enum lock_mode)mode;
     c.permits = (uint32_t)permits;
@@ -193,7 +208,24 @@ static bool load_claim(struct lock_state *state, struct reader *r, bool holds) {
     claim->permits = c.permits;
     claim->holds = (uint32_t)count;
     claim_set_due(state, claim, due);
+    if (c.mode == LOCK_ELECTION) claim_set_value(state, claim, bytes_of("", 0)); // its own follows
     claim_link(claim, holds);
+    digest_add(&state->digest, claim_digest_of(claim));
+    return true;
+}
+
+static bool load_value(struct lock_state *state, struct reader *r) {
+    struct lock *lock = list_empty(&state->all) ? NULL : CONTAINER_OF(state->all.prev, struct lock, all);
+    uint64_t number = read_u64_le(r), version = read_u64_le(r);
+    struct bytes value = read_text(r);
+    if (r->failed || lock == NULL || value.len > LOCK_VALUE_BYTES_MAX || version > state->token) return false;
+    struct list *of = lock->waiter_count > 0 ? &lock->waiters : &lock->holders;
+    struct claim *claim = list_empty(of) ? NULL : CONTAINER_OF(of->prev, struct claim, of_lock);
+    if (claim == NULL || claim->number != number || claim->value == NULL) return false;
+    if (claim->token == 0 ? version != 0 : version < claim->token) return false;
+    digest_sub(&state->digest, claim_digest_of(claim));
+    claim_set_value(state, claim, value);
+    claim->value->version = version;
     digest_add(&state->digest, claim_digest_of(claim));
     return true;
 }
@@ -213,6 +245,7 @@ int lock_load(void *model, const uint8_t *data, size_t len) {
         uint8_t kind = read_u8(&r);
         bool good = kind == RECORD_COUNTERS                          ? load_counters(state, &r)
                     : kind == RECORD_LOCK                            ? load_lock(state, &r)
+                    : kind == RECORD_VALUE                           ? load_value(state, &r)
                     : kind == RECORD_HOLDER || kind == RECORD_WAITER ? load_claim(state, &r, kind == RECORD_HOLDER)
                                                                      : false;
         if (!good) return -EBADMSG;

@@ -11,6 +11,7 @@ void lock_write_acquire(struct writer *w, uint64_t session, uint64_t attach, con
     write_varint(w, request->ttl_ms);
     write_varint(w, request->wait_ms);
     write_varint(w, request->delay_ms);
+    if (request->mode == LOCK_ELECTION) write_blob(w, request->value);
 }
 
 void lock_write_acquire_all(struct writer *w, uint64_t session, uint64_t attach, struct bytes owner, uint64_t ttl_ms,
@@ -52,6 +53,13 @@ void lock_write_cancel(struct writer *w, uint64_t session, uint64_t attach, stru
     head(w, LOCK_CANCEL, session, attach, name, owner);
     write_varint(w, ticket);
     write_u8(w, give_back);
+}
+
+void lock_write_proclaim(struct writer *w, uint64_t session, uint64_t attach, struct bytes name, struct bytes owner,
+                         uint64_t token, struct bytes value) {
+    head(w, LOCK_PROCLAIM, session, attach, name, owner);
+    write_varint(w, token);
+    write_blob(w, value);
 }
 
 void lock_write_break(struct writer *w, struct bytes name, uint64_t token, struct bytes reason) {

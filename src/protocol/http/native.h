@@ -61,7 +61,8 @@ struct native_operation {
 };
 // The operations of one model, with all that only they need: native_ROOM.c. A new room is that file and a word here, in
 // the order of docs/native.md.
-#define NATIVE_ROOMS(X) X(session) X(lock) X(sequence) X(idempotency) X(guard) X(limiter) X(queue)
+#define NATIVE_ROOMS(X)                                                                                                \
+    X(session) X(lock) X(election) X(barrier) X(sequence) X(idempotency) X(guard) X(limiter) X(queue)
 struct http_instance;
 struct native_room {
     const struct native_operation *operations;

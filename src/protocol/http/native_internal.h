@@ -100,6 +100,10 @@ bool session_parse(const char *text, uint64_t *session, uint8_t secret[LEASE_PAS
 void session_keepalive_done(struct http_call *call); // the leader knows
 void session_close_reply(struct http_call *call, const struct result *result);
 
+// native_lock.c
+struct lock_result;
+void lock_fail(struct http_call *call, int error, const struct lock_result *lock); // of elections too
+
 // native_json.c
 // As `name` when it is UTF-8 without a zero byte, else as base64 under `name_base64`.
 void native_set_bytes(json_t *json, const char *name, const char *name_base64, struct bytes bytes);

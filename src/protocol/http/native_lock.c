@@ -8,7 +8,7 @@
 
 #define TOKEN_NUMBER (1ull << 63) // calls that wait for what becomes of a token, beside those that wait for a ticket
 
-static void fail(struct http_call *call, int error, const struct lock_result *lock) {
+void lock_fail(struct http_call *call, int error, const struct lock_result *lock) {
     static const char *const names[] = {[-LOCK_BUSY] = "busy",         [-LOCK_NOT_HELD] = "not-held",
                                         [-LOCK_DEADLOCK] = "deadlock", [-LOCK_KIND] = "kind",
                                         [-LOCK_LIMIT] = "limit",       [-LOCK_BAD_ARGUMENTS] = "bad-request"};
@@ -70,7 +70,7 @@ static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uin
 static void lock_acquire_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
-        fail(call, result->error, lock);
+        lock_fail(call, result->error, lock);
     } else if (lock->granted) {
         granted(call, lock->token, lock->ticket, lock->holds);
     } else {
@@ -120,7 +120,7 @@ static void lock_acquire_all_run(struct http_call *call) {
 static void lock_acquire_all_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
-        fail(call, result->error, lock);
+        lock_fail(call, result->error, lock);
         return;
     }
     json_t *json = json_object(), *tokens = json_array();
@@ -157,7 +157,7 @@ static void lock_break_run(struct http_call *call) {
 static void lock_held_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
-        fail(call, result->error, lock);
+        lock_fail(call, result->error, lock);
         return;
     }
     json_t *json = json_object();
@@ -176,7 +176,7 @@ static void lock_cancel_run(struct http_call *call) {
 static void lock_cancel_reply(struct http_call *call, const struct result *result) {
     const struct lock_result *lock = result->value;
     if (result->error != 0) {
-        fail(call, result->error, lock);
+        lock_fail(call, result->error, lock);
         return;
     }
     json_t *json = json_object();
@@ -240,7 +240,7 @@ struct listing {
 };
 
 static const char *mode_name(enum lock_mode mode) {
-    static const char *const names[] = {"exclusive", "shared", "permits"};
+    static const char *const names[] = {"exclusive", "shared", "permits", "election"};
     return names[mode];
 }
 
@@ -325,6 +325,7 @@ static void on_event(struct http_instance *instance, const void *value) {
         [LOCK_LOSS_EXPIRED] = "expired", [LOCK_LOSS_SESSION] = "session", [LOCK_LOSS_BROKEN] = "broken"};
     uint64_t wanted = event->type == LOCK_EVENT_LOST ? event->token | TOKEN_NUMBER : event->ticket;
     struct http_call *call;
+    if (event->type == LOCK_EVENT_LEADER) return; // native_election.c
     while ((call = call_waiting_for(instance, wanted)) != NULL) {
         if (event->type == LOCK_EVENT_GRANTED)
             granted(call, event->token, event->ticket, 1);
@@ -392,7 +393,7 @@ FIELDS(acquire_fields) = {NAME,
                           END};
 FIELDS(acquire_answer) = {{.name = "token",
                            .type = NATIVE_NUMBER,
-                           .help = "fencing token: larger than that of every grant before, of any lock"},
+                           .help = "fencing token: larger than that of every grant before, of any lock or election"},
                           {.name = "ticket", .type = NATIVE_NUMBER, .help = "number of the claim"},
                           {.name = "holds", .type = NATIVE_NUMBER, .help = "how often this owner holds it now"},
                           END};
@@ -482,7 +483,7 @@ FIELDS(show_fields) = {NAME,
                        END};
 FIELDS(show_answer) = {
     {.name = "name", .type = NATIVE_TEXT, .help = "the lock"},
-    {.name = "mode", .type = NATIVE_TEXT, .help = "exclusive (or shared), or permits"},
+    {.name = "mode", .type = NATIVE_TEXT, .help = "exclusive (or shared), permits, or election (see /v1/election)"},
     {.name = "total", .type = NATIVE_NUMBER, .help = "of permits"},
     {.name = "holders", .type = NATIVE_NUMBER, .help = "how many"},
     {.name = "waiters", .type = NATIVE_NUMBER, .help = "how many"},
