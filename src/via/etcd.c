@@ -26,6 +26,7 @@ struct etcd {
     // the answer under way
     char *text;
     size_t len, room;
+    unsigned attempts;   // of the last question
     bool watches, event; // a stream that ends with the first deletion
 };
 
@@ -67,26 +68,36 @@ static CURLcode post(struct etcd *etcd, const char *path, const char *body, uint
     return curl_easy_perform(etcd->curl);
 }
 
-// Asks one host after the other. NULL: nobody answered, or with an error, which is in `problem`. All that is asked may
-// be repeated.
+static json_t *ask_one(struct etcd *etcd, const char *path, const char *body, uint64_t limit_ms, bool *again,
+                       struct parley_problem *problem) {
+    const char *host = etcd->setup->url.hosts[etcd->at].host;
+    long status = 0;
+    CURLcode code = post(etcd, path, body, limit_ms);
+    if (code == CURLE_OK) curl_easy_getinfo(etcd->curl, CURLINFO_RESPONSE_CODE, &status);
+    json_t *json = status == 200 ? json_loadb(etcd->text, etcd->len, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    *again = code != CURLE_OK || status >= 500; // of another answer the next one would give the same
+    if (json == NULL && code != CURLE_OK)
+        kit_problem(problem, PARLEY_NOT_APPLIED, "%s: %s", host, curl_easy_strerror(code));
+    else if (json == NULL)
+        kit_problem(problem, PARLEY_NOT_APPLIED, "etcd answered %ld: %.200s", status, etcd->len > 0 ? etcd->text : "");
+    return json;
+}
+
+// Asks one host after the other, until one answers or the time is over. NULL: why is in `problem`. All that is asked
+// may be repeated.
 static json_t *ask(struct etcd *etcd, const char *path, const char *body, struct parley_problem *problem) {
-    uint64_t until_ms = kit_now_ms() + etcd->setup->answer_ms;
+    uint64_t now_ms = kit_now_ms(), until_ms = now_ms + etcd->setup->answer_ms;
     size_t count = etcd->setup->url.count;
-    for (size_t i = 0; i < count; i++, etcd->at = (etcd->at + 1) % count) {
-        uint64_t now_ms = kit_now_ms(), left_ms = until_ms > now_ms ? until_ms - now_ms : 1;
-        if (i + 1 < count) left_ms = left_ms / 2 + 1; // time is left for the next one
-        long status = 0;
-        CURLcode code = post(etcd, path, body, left_ms);
-        if (code == CURLE_OK) curl_easy_getinfo(etcd->curl, CURLINFO_RESPONSE_CODE, &status);
-        json_t *json = status == 200 ? json_loadb(etcd->text, etcd->len, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    struct kit_pause pause = {0};
+    etcd->attempts = 0;
+    for (bool again = true; again; now_ms = kit_now_ms()) {
+        uint64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 1;
+        if (count > 1) left_ms = left_ms / 2 + 1; // time is left for the next one
+        etcd->attempts++;
+        json_t *json = ask_one(etcd, path, body, left_ms, &again, problem);
         if (json != NULL) return json;
-        if (code != CURLE_OK)
-            kit_problem(problem, PARLEY_NOT_APPLIED, "%s: %s", etcd->setup->url.hosts[etcd->at].host,
-                        curl_easy_strerror(code));
-        else
-            kit_problem(problem, PARLEY_NOT_APPLIED, "etcd answered %ld: %.200s", status,
-                        etcd->len > 0 ? etcd->text : "");
-        if (status != 0 && status != 503 && status != 504 && status != 500) break; // the next one would say the same
+        etcd->at = (etcd->at + 1) % count;
+        if (again && etcd->attempts % count == 0) again = kit_pause(&pause, until_ms);
     }
     return NULL;
 }
@@ -220,7 +231,8 @@ static enum parley_error leave(struct etcd *etcd, struct parley_problem *problem
     if (!etcd->begun) return PARLEY_OK;
     snprintf(body, sizeof body, "{\"key\":\"%s\"}", etcd->key64);
     json_t *json = ask(etcd, "kv/deleterange", body, problem);
-    bool ok = json != NULL, there = number(json, "deleted") == 1;
+    bool ok = json != NULL,
+         there = number(json, "deleted") == 1 || etcd->attempts > 1; // an earlier attempt may have done it
     json_decref(json);
     etcd->revision = 0;
     etcd->begun = false;

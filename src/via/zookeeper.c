@@ -281,11 +281,19 @@ static enum via_kept zk_keep(void *state, struct parley_problem *problem) {
     return gone ? VIA_GONE : VIA_UNSURE;
 }
 
+// A delete that a broken connection left unknown is repeated at the next server, with the session.
 static enum parley_error zk_release(void *state, struct parley_problem *problem) {
     struct zk *zk = state;
-    int rc = zk->own[0] != 0 ? zoo_delete(zk->handle, zk->own, -1) : ZNONODE;
+    uint64_t until_ms = kit_now_ms() + zk->setup->answer_ms;
+    bool maybe_done = false;
+    int rc = ZNONODE;
+    while (zk->own[0] != 0 && (rc = zoo_delete(zk->handle, zk->own, -1)) == ZCONNECTIONLOSS) {
+        struct kit_pause pause = {0};
+        maybe_done = true;
+        if (!wait_connected(zk, until_ms) || !kit_pause(&pause, until_ms)) break;
+    }
     zk->own[0] = 0;
-    if (rc == ZOK) return PARLEY_OK;
+    if (rc == ZOK || (rc == ZNONODE && maybe_done)) return PARLEY_OK;
     if (rc == ZNONODE) return kit_problem(problem, PARLEY_LOST, "its znode was gone");
     end_session(zk); // with the session the znode goes
     return kit_problem(problem, PARLEY_UNKNOWN, "%s", zerror(rc));
