@@ -64,6 +64,9 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(dir $@)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
 
+# These are in it (.incbin), which -MMD does not see.
+$(OUT)/src/protocol/http/page.o: $(wildcard src/protocol/http/page/*)
+
 # Each test takes from the support archive only what it names.
 $(SUPPORT_ARCHIVE): $(SUPPORT_OBJECTS)
 	@rm -f $@

@@ -43,6 +43,12 @@ else
 fi
 if [ "${PARLEY_TEST_INTEROP:-auto}" != off ]; then
     if command -v python3 >/dev/null 2>&1; then
+        stage "the page in Chromium" python3 test/page/run.py
+    else
+        echo "the page in Chromium: skipped, there is no python3"
+        skipped=$((skipped + 1))
+    fi
+    if command -v python3 >/dev/null 2>&1; then
         stage "real clients" python3 test/interop/run.py
     else
         echo "real clients: skipped, there is no python3"

@@ -1,6 +1,7 @@
 // A whole run: the world, its nodes, its clients, what they did, and what must hold.
 #pragma once
 #include "node/node.h"
+#include "protocol/http/http.h"
 #include "sim/check/history.h"
 #include "sim/host.h"
 #include "sim/result.h"
@@ -35,6 +36,7 @@ struct sim_node {
     struct event stopped; // an orderly end is done
     uint8_t incarnation[INCARNATION_BYTES];
     char data[32], zookeeper[64], http[64], peer[64], fatal[512];
+    struct http_settings http_settings;
     struct log *log;
     char refused[1024]; // why it did not start
     // states.c

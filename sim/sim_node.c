@@ -188,10 +188,12 @@ void node_begin(struct sim_node *node) {
     host->child_step_us = sim->swarm.child_step_us;
     node->starts++;
     struct sim_loop *service = host_start_loop(host), *replication = host_start_loop(host);
-    static const struct http_settings http; // native operations ask for nothing of it
     const struct node_listener listeners[] = {
         {.protocol = &zookeeper_protocol, .address = node->zookeeper, .advertised_as = ADVERTISED_ZOOKEEPER},
-        {.protocol = &http_protocol, .address = node->http, .advertised_as = ADVERTISED_HTTP, .settings = &http}};
+        {.protocol = &http_protocol,
+         .address = node->http,
+         .advertised_as = ADVERTISED_HTTP,
+         .settings = &node->http_settings}};
     struct node_options options = {.service_io = loop_io(service),
                                    .replication_io = loop_io(replication),
                                    .log = node->log,
@@ -236,6 +238,7 @@ void node_begin(struct sim_node *node) {
         node_restart_after(node, 1000000);
         return;
     }
+    node->http_settings.node = node->node;
     node_on_fatal(node->node, on_fatal, node);
     service->after_turn = replication->after_turn = after_turn;
     service->after_context = replication->after_context = node;

@@ -68,6 +68,10 @@ static const char intro[] =
     "nack "
     "and\n"
     "extend name the same one, or none. A limiter's refusal is an answer (`allowed`: false), not an error.\n\n"
+    "With `Accept: text/event-stream` what has to wait is answered by one server-sent event, and the connection is "
+    "kept "
+    "open\n"
+    "by comments until then: [page.md](page.md), where `GET /v1/events` is too.\n\n"
     "Errors are problem documents (RFC 9457): `type` is `/errors/NAME`, and `title`, `status` and perhaps `detail` say "
     "more.\n"
     "`not-applied` was not done and may be sent again; `unknown` may have been done or not.\n";

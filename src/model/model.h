@@ -58,6 +58,10 @@ struct model_ops {
     // MODEL_GROWS(op) of each operation that may make the state larger: refused at memory-max (replica/machine.c). What
     // ends, gives back or finishes something goes through. 0: the model bounds itself.
     uint64_t growing;
+    // For those who look on: how many things there are, and how many of them a session has. Each is one look-up. May
+    // be NULL.
+    uint64_t (*count)(const void *state);
+    uint64_t (*count_of_session)(const void *state, uint64_t session);
 };
 const struct model_ops *model_table(uint8_t id); // NULL: unknown. MODEL_LEASE, MODEL_TREE, ...
 // The apply level (replica/machine.h) from which on a model is part of the state. Below it its commands are refused,

@@ -25,6 +25,8 @@ struct protocol {
     void (*stop)(void *instance); // all clients have been closed before
     // Every change of a model, on every node, in order (watch tables hang here). May be NULL.
     void (*event)(void *instance, uint8_t model, const void *event);
+    // Another state took the place of the one that events told of. May be NULL.
+    void (*replaced)(void *instance);
     void (*tick)(void *instance, uint64_t now_ms); // about every 100 ms; may be NULL
 
     // ---- one connection
@@ -126,6 +128,11 @@ int64_t service_unix_ms(struct service *service);
 void service_random(struct service *service, void *out, size_t len);
 struct log *service_log(struct service *service);
 void service_query(struct service *service, uint8_t model, const void *query, struct result *result);
+uint64_t service_count(struct service *service, uint8_t model); // things of a model: locks, queues
+struct digest service_digest(struct service *service, uint8_t model);
+uint64_t service_count_of_session(struct service *service, uint64_t session); // what it has, in all models
+const struct lease *service_lease_next(struct service *service,
+                                       uint64_t session); // behind it; unknown: the first. NULL: no more
 void service_leases(struct service *service, void (*visit)(void *context, const struct lease *lease), void *context);
 const struct lease *service_lease(struct service *service,
                                   uint64_t session); // NULL: unknown here. Valid until the next apply

@@ -209,6 +209,9 @@ void taking_install(struct service *service, uint64_t index, uint64_t term, uint
     service->lease_capacity = 0;
     service->applied_any = false;
     service->metrics.snapshots_installed++;
+    for (size_t i = 0; i < service->instance_count; i++)
+        if (service->instances[i].protocol->replaced != NULL)
+            service->instances[i].protocol->replaced(service->instances[i].state);
     struct node_mail *installed = mail_new(MAIL_INSTALLED);
     installed->snapshot.epoch = epoch;
     installed->snapshot.index = index;

@@ -197,6 +197,21 @@ void service_query(struct service *service, uint8_t model, const void *query, st
     service->metrics.queries++;
     machine_query(service->machine, model, query, result);
 }
+uint64_t service_count(struct service *service, uint8_t model) {
+    return machine_count(service->machine, model);
+}
+struct digest service_digest(struct service *service, uint8_t model) {
+    return machine_model_digest(service->machine, model);
+}
+uint64_t service_count_of_session(struct service *service, uint64_t session) {
+    uint64_t count = 0;
+    for (uint8_t model = 0; model < MODEL_COUNT; model++)
+        count += machine_count_of_session(service->machine, model, session);
+    return count;
+}
+const struct lease *service_lease_next(struct service *service, uint64_t session) {
+    return lease_next(machine_leases(service->machine), session);
+}
 void service_leases(struct service *service, void (*visit)(void *context, const struct lease *lease), void *context) {
     lease_each(machine_leases(service->machine), visit, context);
 }

@@ -537,6 +537,21 @@ uint64_t machine_next_deadline_ms(const struct machine *machine) {
     return earliest;
 }
 
+uint64_t machine_count(const struct machine *machine, uint8_t model) {
+    const struct model_ops *ops = model_table(model);
+    return ops != NULL && ops->count != NULL ? ops->count(machine->models[model]) : 0;
+}
+
+uint64_t machine_count_of_session(const struct machine *machine, uint8_t model, uint64_t session) {
+    const struct model_ops *ops = model_table(model);
+    return ops != NULL && ops->count_of_session != NULL ? ops->count_of_session(machine->models[model], session) : 0;
+}
+
+struct digest machine_model_digest(const struct machine *machine, uint8_t model) {
+    const struct model_ops *ops = model_table(model);
+    return ops != NULL ? ops->digest(machine->models[model]) : (struct digest){0, 0};
+}
+
 void machine_query(const struct machine *machine, uint8_t model, const void *query, struct result *result) {
     const struct model_ops *ops = model_table(model);
     ENSURE(ops != NULL && ops->query != NULL);

@@ -81,6 +81,10 @@ uint64_t machine_next_deadline_ms(const struct machine *machine); // earliest fi
 const struct raft_membership *machine_membership(const struct machine *machine);
 struct lease_table *machine_leases(const struct machine *machine);
 void *machine_model(const struct machine *machine, uint8_t model);
+// Of one model: how many things there are, and how many of a session; its digest.
+uint64_t machine_count(const struct machine *machine, uint8_t model);
+uint64_t machine_count_of_session(const struct machine *machine, uint8_t model, uint64_t session);
+struct digest machine_model_digest(const struct machine *machine, uint8_t model);
 void machine_query(const struct machine *machine, uint8_t model, const void *query, struct result *result);
 #define STREAM_CLOSED UINT64_MAX // as last_seq: its member is gone; only a higher boot opens it again
 struct machine_stream {

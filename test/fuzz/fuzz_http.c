@@ -130,6 +130,11 @@ static void check_answers(struct writer *out) {
         size_t head_len = (size_t)(end - head) + 4;
         at += head_len;
         if (status == 100) continue;
+        if (memmem(head, head_len, "Content-Type: text/event-stream\r\n", 33) != NULL &&
+            memmem(head, head_len, "Content-Length: ", 16) == NULL) { // until the connection ends
+            ENSURE(memmem(head, head_len, "Connection: close\r\n", 19) != NULL);
+            return;
+        }
         const uint8_t *length = memmem(head, head_len, "Content-Length: ", 16);
         ENSURE(length != NULL);
         size_t body = (size_t)atol((const char *)length + 16);

@@ -148,6 +148,21 @@ const struct lease *service_lease(struct service *s, uint64_t session) {
 void service_leases(struct service *s, void (*visit)(void *context, const struct lease *lease), void *context) {
     UNREACHABLE();
 }
+const struct lease *service_lease_next(struct service *s, uint64_t session) {
+    UNREACHABLE();
+}
+uint64_t service_count(struct service *s, uint8_t model) {
+    UNREACHABLE();
+}
+uint64_t service_count_of_session(struct service *s, uint64_t session) {
+    UNREACHABLE();
+}
+struct digest service_digest(struct service *s, uint8_t model) {
+    return (struct digest){.lo = model, .hi = 1};
+}
+uint64_t service_applied(struct service *s) {
+    return 40;
+}
 void service_query(struct service *s, uint8_t model, const void *query, struct result *result) {
     UNREACHABLE();
 }

@@ -269,6 +269,13 @@ static uint64_t idempotency_memory(const void *model) {
     return state->sum.memory + state->sessions.count * (uint64_t)sizeof(struct idempotency_session);
 }
 
+static uint64_t idempotency_count(const void *model) {
+    return ((const struct idempotency_state *)model)->keys.map.count;
+}
+static uint64_t idempotency_count_of_session(const void *model, uint64_t session) {
+    return idem_session_claims(model, session);
+}
+
 const struct model_ops idempotency_model = {
     .name = "idempotency",
     .id = MODEL_IDEMPOTENCY,
@@ -285,4 +292,6 @@ const struct model_ops idempotency_model = {
     .digest_recount = idempotency_digest_recount,
     .memory = idempotency_memory,
     .growing = MODEL_GROWS(IDEMPOTENCY_BEGIN),
+    .count = idempotency_count,
+    .count_of_session = idempotency_count_of_session,
 };

@@ -95,6 +95,12 @@ size_t lease_count(const struct lease_table *table) {
     return table->index.count;
 }
 
+const struct lease *lease_next(const struct lease_table *table, uint64_t session) {
+    const struct lease_item *item = item_find(table, session);
+    const struct list *at = item ? item->order.next : table->order.next;
+    return at == &table->order ? NULL : &CONTAINER_OF_CONST(at, struct lease_item, order)->lease;
+}
+
 void lease_each(const struct lease_table *table, void (*visit)(void *context, const struct lease *lease),
                 void *context) {
     for (const struct list *at = table->order.next; at != &table->order;) {
@@ -308,6 +314,10 @@ static uint64_t lease_memory(const void *state) {
     return (uint64_t)table->index.count * (sizeof(struct lease_item) + 16); // 16: its share of the slots
 }
 
+static uint64_t lease_count_model(const void *state) {
+    return lease_count(state);
+}
+
 const struct model_ops lease_model = {
     .name = "lease",
     .id = MODEL_LEASE,
@@ -320,6 +330,7 @@ const struct model_ops lease_model = {
     .digest = lease_digest,
     .digest_recount = lease_digest_recount,
     .memory = lease_memory,
+    .count = lease_count_model,
 };
 
 void lease_write_attach(struct writer *w, uint64_t session, const uint8_t password[LEASE_PASSWORD_BYTES],

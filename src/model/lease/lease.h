@@ -48,6 +48,8 @@ const struct lease *lease_find(const struct lease_table *table, uint64_t session
 int lease_check(const struct lease_table *table, uint64_t session,
                 uint64_t attach); // 0, SESSION_EXPIRED (unknown), SESSION_MOVED (older attach)
 size_t lease_count(const struct lease_table *table);
+const struct lease *lease_next(const struct lease_table *table,
+                               uint64_t session); // the one behind it; unknown (0): the first. NULL: it was the last
 void lease_each(const struct lease_table *table, void (*visit)(void *context, const struct lease *lease),
                 void *context); // ascending by session
 // The lease model calls this so that every other model drops what the session owned, in the same entry (set by

@@ -255,6 +255,13 @@ static uint64_t limiter_memory(const void *model) {
            owned_memory(&state->owned);
 }
 
+static uint64_t limiter_count(const void *model) {
+    return ((const struct limiter_state *)model)->limits.count;
+}
+static uint64_t limiter_count_of_session(const void *model, uint64_t session) {
+    return owned_count(&((const struct limiter_state *)model)->owned, session);
+}
+
 const struct model_ops limiter_model = {
     .name = "limiter",
     .id = MODEL_LIMITER,
@@ -271,4 +278,6 @@ const struct model_ops limiter_model = {
     .digest_recount = limiter_digest_recount,
     .memory = limiter_memory,
     .growing = MODEL_GROWS(LIMITER_TAKE) | MODEL_GROWS(LIMITER_LEASE),
+    .count = limiter_count,
+    .count_of_session = limiter_count_of_session,
 };

@@ -423,13 +423,21 @@ static void show_claim(const struct claim *claim, const struct lock_query *query
 }
 
 static void show_claims(const struct list *claims, const struct lock_query *query) {
-    for (const struct list *at = claims->next; at != claims; at = at->next)
+    size_t left = query->claims_max > 0 ? query->claims_max : SIZE_MAX;
+    for (const struct list *at = claims->next; at != claims && left > 0; at = at->next, left--)
         show_claim(CONTAINER_OF_CONST(at, struct claim, of_lock), query);
 }
 
-static void show_lock(const struct lock *lock, const struct lock_query *query) {
+static void show_head(const struct lock *lock, const struct lock_query *query) {
     if (query->lock)
         query->lock(query->context, lock_name(lock), lock->mode, lock->total, lock->holder_count, lock->waiter_count);
+}
+
+static void show_lock(const struct lock *lock, const struct lock_query *query) {
+    show_head(lock, query);
+    if (query->claim == NULL) return;
+    show_claims(&lock->holders, query);
+    show_claims(&lock->waiters, query);
 }
 
 static void lock_query_model(const void *model, const void *asked, struct result *result) {
@@ -438,23 +446,21 @@ static void lock_query_model(const void *model, const void *asked, struct result
     *result = (struct result){.model = MODEL_LOCK};
     if (query->session != 0) {
         for (const struct claim *claim = first_of(state, query->session); claim; claim = next_of(claim)) {
-            show_lock(claim->lock, query);
+            show_head(claim->lock, query);
             show_claim(claim, query);
         }
         return;
     }
-    for (const struct list *at = state->all.next; at != &state->all; at = at->next) {
-        const struct lock *lock = CONTAINER_OF_CONST(at, struct lock, all);
-        if (query->name.len > 0) {
-            lock = lock_find(state, query->name);
-            at = state->all.prev; // the only one
-        }
-        if (lock == NULL) break;
-        show_lock(lock, query);
-        if (query->claim == NULL || query->name.len == 0) continue;
-        show_claims(&lock->holders, query);
-        show_claims(&lock->waiters, query);
+    if (query->name.len > 0) {
+        const struct lock *lock = lock_find(state, query->name);
+        if (lock != NULL) show_lock(lock, query);
+        return;
     }
+    const struct lock *after = query->after.len > 0 ? lock_find(state, query->after) : NULL;
+    const struct list *at = after != NULL ? after->all.next : state->all.next;
+    size_t left = query->max > 0 ? query->max : SIZE_MAX;
+    for (; at != &state->all && left > 0; at = at->next, left--)
+        show_lock(CONTAINER_OF_CONST(at, struct lock, all), query);
 }
 
 static struct digest lock_digest(const void *model) {
@@ -466,6 +472,13 @@ static uint64_t lock_memory(const void *model) {
     return (uint64_t)state->locks.count * (sizeof(struct lock) + 48) + state->by_session.count * sizeof(struct claim) +
            (uint64_t)state->owners.count * (sizeof(struct lock_owner) + 48) +
            (uint64_t)state->sessions.count * sizeof(struct lock_session) + state->value_bytes;
+}
+
+static uint64_t lock_count_model(const void *model) {
+    return ((const struct lock_state *)model)->locks.count;
+}
+static uint64_t lock_count_of_session(const void *model, uint64_t session) {
+    return session_claims(model, session);
 }
 
 const struct model_ops lock_model = {
@@ -484,4 +497,6 @@ const struct model_ops lock_model = {
     .digest_recount = lock_digest_recount,
     .memory = lock_memory,
     .growing = MODEL_GROWS(LOCK_ACQUIRE) | MODEL_GROWS(LOCK_ACQUIRE_ALL) | MODEL_GROWS(LOCK_PROCLAIM),
+    .count = lock_count_model,
+    .count_of_session = lock_count_of_session,
 };

@@ -365,6 +365,13 @@ static uint64_t queue_memory(const void *model) {
            (uint64_t)(state->queues.count + state->keys.count + state->dedups.count) * sizeof(void *);
 }
 
+static uint64_t queue_count(const void *model) {
+    return ((const struct queue_state *)model)->queues.count;
+}
+static uint64_t queue_count_of_session(const void *model, uint64_t session) {
+    return owned_count(&((const struct queue_state *)model)->owned, session);
+}
+
 const struct model_ops queue_model = {
     .name = "queue",
     .id = MODEL_QUEUE,
@@ -381,4 +388,6 @@ const struct model_ops queue_model = {
     .digest_recount = queue_digest_recount,
     .memory = queue_memory,
     .growing = MODEL_GROWS(QUEUE_CONFIGURE) | MODEL_GROWS(QUEUE_PUSH),
+    .count = queue_count,
+    .count_of_session = queue_count_of_session,
 };

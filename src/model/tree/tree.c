@@ -14,6 +14,7 @@ static void *tree_create(void) {
     hash_init(&tree->nodes);
     hash_init(&tree->acl_index);
     hash_init(&tree->owners);
+    list_init(&tree->all_owners);
     heap_init(&tree->deadlines);
     arena_init(&tree->arena);
     writer_init(&tree->path);
@@ -146,6 +147,15 @@ void tree_set_container_check(struct tree *tree, uint64_t ms) {
     tree->container_check_ms = ms;
 }
 
+static uint64_t tree_count(const void *state) {
+    return ((const struct tree *)state)->nodes.count + 1;
+}
+
+static uint64_t tree_count_of_session(const void *state, uint64_t session) {
+    const struct tree_owner *owner = tree_owner_find(state, session);
+    return owner ? owner->owned.count : 0;
+}
+
 const struct model_ops tree_model = {
     .name = "tree",
     .id = MODEL_TREE,
@@ -161,4 +171,6 @@ const struct model_ops tree_model = {
     .digest = tree_digest,
     .digest_recount = tree_digest_recount,
     .memory = tree_memory,
+    .count = tree_count,
+    .count_of_session = tree_count_of_session,
 };

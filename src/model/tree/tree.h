@@ -86,7 +86,15 @@ enum tree_query_op {
     TREE_GET_ACL,
     TREE_EPHEMERALS,
     TREE_CHILDREN_COUNT,
-    TREE_STATS
+    TREE_STATS,
+    TREE_RECIPES
+};
+// RECIPES: parents of ephemeral sequential children, which is what recipes of locks, elections and semaphores are made
+// of. Ephemerals are gone through session by session; a parent is told at the first of its contenders.
+struct tree_contender { // in the order of their numbers: the first is first in line
+    struct bytes name;
+    uint64_t session;
+    int64_t ctime; // Unix milliseconds
 };
 struct tree_query {
     enum tree_query_op op;
@@ -98,6 +106,13 @@ struct tree_query {
     // GET_ACL: entries.
     void (*name)(void *context, struct bytes name);
     void (*acl)(void *context, const struct tree_acl_entry *entry);
+    // RECIPES: goes on behind `session` and `order`, as an answer gave them (0: from the first; also when that session
+    // has no ephemerals any more). `recipe` gives whether it takes this parent: if not, the answer's session and order
+    // lead back to it. `contender` follows for each of its contenders.
+    uint64_t order;
+    size_t steps_max; // children looked at, and so the time that it takes
+    bool (*recipe)(void *context, struct bytes path);
+    void (*contender)(void *context, const struct tree_contender *contender);
     void *context;
 };
 struct tree_answer { // result.value of a query; spans are valid until the next apply
@@ -106,6 +121,8 @@ struct tree_answer { // result.value of a query; spans are valid until the next 
     struct bytes data;
     uint64_t count; // CHILDREN_COUNT: all descendants. EPHEMERALS, CHILDREN, GET_ACL: how many were (or would be) given
     uint64_t nodes, ephemerals, watches_unused, data_bytes; // STATS
+    uint64_t session, order;                                // RECIPES: where to go on; session 0: there are no more
+    bool cut; // RECIPES: steps_max was reached within the last recipe: it has more contenders
 };
 // Commands' bytes, for protocols.
 void tree_write_create(struct writer *w, struct bytes path, const struct bytes *data, const struct tree_acl_entry *acl,

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/heap.h"
+#include "base/list.h"
 #include "base/omap.h"
 #include "model/lease/lease.h"
 #include "model/tree/tree.h"
@@ -73,6 +74,7 @@ struct tree_owner { // a session that has ephemerals
     struct hash_node index;
     uint64_t session;
     struct omap owned; // by order
+    struct list all;   // as they came to have some; for those who look on, no state
 };
 
 // What a command did, so that a failed MULTI can be taken back step by step, in reverse.
@@ -116,6 +118,7 @@ struct tree {
     struct hash nodes; // all but the root
     struct hash acl_index;
     struct hash owners;
+    struct list all_owners;
     struct heap deadlines;
     struct tree_node *root;
     struct tree_acl **acls; // by id; free places are linked through acl_free
@@ -206,7 +209,8 @@ void tree_remove(struct tree *tree, struct apply *apply, struct tree_node *node,
                  struct bytes path); // a leaf, within a txn
 int tree_multi_apply(struct tree *tree, const struct tree_request *request, struct bytes args, struct tree_result *out);
 
-// ---- tree_query.c, tree_save.c
+// ---- tree_query.c, tree_recipe.c, tree_save.c
+void tree_query_recipes(const struct tree *tree, const struct tree_query *query, struct tree_answer *answer);
 void tree_query_answer(const void *state, const void *query, struct result *result);
 size_t tree_save(const void *state, struct save_cursor *cursor, uint8_t *out, size_t capacity);
 int tree_load(void *state, const uint8_t *data, size_t len);

@@ -20,10 +20,11 @@ static size_t extra_bytes(uint8_t kind) {
     return kind == TREE_KIND_PERSISTENT ? sizeof(struct tree_extra) : sizeof(struct tree_special);
 }
 
+#define OWNER_BYTES 48 // as it always was counted
 // Apply judges by these whether a write fits (memory-max), so all replicas must have them alike: a change of one hangs
 // on an apply level.
 _Static_assert(sizeof(struct tree_node) == 112 && sizeof(struct tree_extra) == 32, "see above");
-_Static_assert(sizeof(struct tree_special) == 88 && sizeof(struct tree_owner) == 48, "see above");
+_Static_assert(sizeof(struct tree_special) == 88, "see above");
 _Static_assert(sizeof(struct tree_acl) == 48, "see above");
 
 size_t tree_node_cost(size_t name_len, uint8_t kind, size_t data_len) {
@@ -134,7 +135,8 @@ static void owner_add(struct tree *tree, struct tree_special *special) {
         owner->session = special->life.ephemeral.owner;
         omap_init(&owner->owned, owned_compare);
         hash_insert(&tree->owners, &owner->index, hash_u64(owner->session));
-        tree->memory += sizeof *owner;
+        list_push_back(&tree->all_owners, &owner->all);
+        tree->memory += OWNER_BYTES;
     }
     struct omap_node *other = omap_insert(&owner->owned, &special->life.ephemeral.owned);
     ENSURE(!other);
@@ -148,8 +150,9 @@ static void owner_remove(struct tree *tree, struct tree_special *special) {
     tree->ephemerals--;
     if (owner->owned.count) return;
     hash_remove(&tree->owners, &owner->index);
+    list_remove(&owner->all);
     mem_free(owner);
-    tree->memory -= sizeof *owner;
+    tree->memory -= OWNER_BYTES;
 }
 
 static uint64_t node_memory(const struct tree_node *node) {

@@ -106,6 +106,9 @@ void tree_query_answer(const void *state, const void *query_struct, struct resul
     case TREE_EPHEMERALS:
         give_ephemerals(tree, query, answer);
         break;
+    case TREE_RECIPES:
+        tree_query_recipes(tree, query, answer);
+        break;
     case TREE_STATS:
         answer->nodes = tree->nodes.count + 1;
         answer->ephemerals = tree->ephemerals;

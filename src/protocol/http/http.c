@@ -49,13 +49,15 @@ static const char *reason(int status) {
 }
 
 // ---- answers
-static void write_head(struct http_connection *c, int status, const char *type, uint64_t length, const char *more) {
-    char head[640];
+// length -1: until the connection ends.
+void http_write_head(struct http_connection *c, int status, const char *type, int64_t length, const char *more) {
+    char head[1024], length_line[64] = "";
+    if (length >= 0) snprintf(length_line, sizeof length_line, "Content-Length: %lld\r\n", (long long)length);
     int len = snprintf(head, sizeof head,
-                       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %llu\r\nCache-Control: no-store\r\n"
+                       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%sCache-Control: no-store\r\n"
                        "X-Content-Type-Options: nosniff\r\n%s%s\r\n",
-                       status, reason(status), type, (unsigned long long)length, more,
-                       c->keep_alive ? "" : "Connection: close\r\n");
+                       status, reason(status), type, length_line, more,
+                       c->keep_alive && length >= 0 ? "" : "Connection: close\r\n");
     ENSURE(len > 0 && (size_t)len < sizeof head);
     client_write(c->client, head, (size_t)len);
 }
@@ -69,14 +71,28 @@ static void answered(struct http_connection *c) {
     client_close(c->client, true);
 }
 
+void http_answer_with(struct http_connection *c, int status, const char *type, struct bytes body, const char *more) {
+    http_write_head(c, status, type, (int64_t)body.len, more);
+    if (!c->head) client_write(c->client, body.data, body.len);
+    answered(c);
+}
+
 void http_answer(struct http_connection *c, int status, const char *type, struct bytes body) {
     char more[64] = "";
     ENSURE(c->waiting == NULL && c->backup == NULL);
+    if (c->waits_as_event) {
+        events_wait_ends(c, type, body);
+        answered(c);
+        return;
+    }
     if (c->retry_after_s > 0)
         snprintf(more, sizeof more, "Retry-After: %llu\r\n", (unsigned long long)c->retry_after_s);
-    write_head(c, status, type, body.len, more);
-    if (!c->head) client_write(c->client, body.data, body.len);
-    answered(c);
+    http_answer_with(c, status, type, body, more);
+}
+
+void http_break_off(struct http_connection *c) {
+    c->closing = true;
+    client_close(c->client, false);
 }
 
 void http_answer_text(struct http_connection *c, int status, const char *text) {
@@ -157,8 +173,7 @@ static void send_piece(struct http_connection *c) {
             LOG_WARN(service_log(c->instance->service), "backup broken off: its file cannot be read left=%llu",
                      (unsigned long long)c->backup_left);
             end_backup(c);
-            c->closing = true;
-            client_close(c->client, false);
+            http_break_off(c);
             break;
         }
         client_write(c->client, chunk, (size_t)n);
@@ -176,7 +191,7 @@ static void send_piece(struct http_connection *c) {
 void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name) {
     char more[128];
     snprintf(more, sizeof more, "Content-Disposition: attachment; filename=\"%s\"\r\n", name);
-    write_head(c, 200, "application/octet-stream", bytes, more);
+    http_write_head(c, 200, "application/octet-stream", (int64_t)bytes, more);
     c->backup = backup;
     c->backup_left = bytes;
     client_pause(c->client);
@@ -191,6 +206,7 @@ static void *http_start(struct service *service, const void *settings) {
     instance->settings = settings;
     list_init(&instance->connections);
     list_init(&instance->agents);
+    list_init(&instance->streams);
     hash_init(&instance->sessions);
     hash_init(&instance->numbers);
     return instance;
@@ -212,6 +228,7 @@ static void *http_open(void *state, struct client *client) {
     c->parse = http_parse_new();
     c->since_ms = service_now_ms(instance->service);
     list_push_back(&instance->connections, &c->link);
+    events_begin(instance);
     return c;
 }
 
@@ -222,6 +239,7 @@ static void http_close(void *connection) {
         if (c->waiting->gone != NULL) c->waiting->gone(c->waiting);
     }
     if (c->backup != NULL) end_backup(c);
+    if (c->stream != NULL) events_close(c);
     list_remove(&c->link);
     http_parse_free(c->parse);
     mem_free(c);
@@ -238,7 +256,7 @@ static size_t http_input(void *connection, const uint8_t *data, size_t len) {
     unsigned answers = 0;
     while (at < len) {
         if (c->closing) return len;
-        if (c->waiting != NULL || c->backup != NULL) return at; // the answer comes first
+        if (c->waiting != NULL || c->backup != NULL || c->stream != NULL) return at; // the answer comes first
         if (client_output_pending(c->client) > CLIENT_OUTPUT_HOLD) return at;
         if (answers == HTTP_PIPELINED_MAX) { // a page of metrics takes long; who asks for thousands stalls nobody else
             c->resting = true;
@@ -252,6 +270,7 @@ static size_t http_input(void *connection, const uint8_t *data, size_t len) {
             const struct http_request *request = http_parse_request(c->parse);
             c->keep_alive = request->keep_alive;
             c->head = request->method == HTTP_VERB_HEAD;
+            c->wants_events = false;
             answers++;
             http_route(c, request);
         } else if (state == HTTP_PARSE_BAD) {
@@ -269,12 +288,14 @@ static void http_tick(void *state, uint64_t now_ms) {
     uint64_t request_ms = instance->settings->request_ms != 0 ? instance->settings->request_ms : HTTP_REQUEST_MS;
     uint64_t idle_ms = instance->settings->idle_ms != 0 ? instance->settings->idle_ms : HTTP_IDLE_MS;
     agents_tick(instance, now_ms);
+    events_tick(instance, now_ms);
     struct list *at = instance->connections.next;
     while (at != &instance->connections) {
         struct http_connection *c = CONTAINER_OF(at, struct http_connection, link);
         at = at->next;
         uint64_t age_ms = now_ms > c->since_ms ? now_ms - c->since_ms : 0;
-        if (c->closing || c->waiting != NULL) continue;
+        if (c->waits_as_event) events_wait_tick(c, now_ms);
+        if (c->closing || c->waiting != NULL || c->stream != NULL) continue;
         if (c->resting) {
             c->resting = false;
             client_resume(c->client);
@@ -298,9 +319,14 @@ static bool http_owes(const void *connection) {
 
 static void http_event(void *state, uint8_t model, const void *event) {
     struct http_instance *instance = state;
+    events_model(instance, model, event);
     if (model == MODEL_LEASE) agents_event(instance, event);
     for (size_t i = 0; i < native_room_count; i++)
         if (native_rooms[i]->event != NULL && native_rooms[i]->model == model) native_rooms[i]->event(instance, event);
+}
+
+static void http_replaced(void *state) {
+    events_replaced(state);
 }
 
 static void http_reply(void *connection, uint64_t tag, const struct result *result) {
@@ -315,6 +341,7 @@ const struct protocol http_protocol = {.name = "http",
                                        .start = http_start,
                                        .stop = http_stop,
                                        .event = http_event,
+                                       .replaced = http_replaced,
                                        .tick = http_tick,
                                        .open = http_open,
                                        .input = http_input,

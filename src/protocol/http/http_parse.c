@@ -7,11 +7,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum header { HEADER_OTHER, HEADER_HOST, HEADER_ORIGIN, HEADER_EXPECT };
+enum header { HEADER_HOST, HEADER_ORIGIN, HEADER_ACCEPT, HEADER_LAST_EVENT_ID, HEADER_FETCH_SITE, HEADERS_KEPT };
+static const char *const kept_names[HEADERS_KEPT] = {"host", "origin", "accept", "last-event-id", "sec-fetch-site"};
 
 struct http_parse {
     http_parser parser; // its `data` points here
-    struct writer url, name, value, host, body;
+    struct writer url, name, value, body;
+    struct writer kept[HEADERS_KEPT]; // values of those headers; the last one of each counts
     struct http_request request;
     size_t header_bytes;
     bool in_value, headers_done, done, begun, wants_continue, has_origin;
@@ -30,20 +32,21 @@ static bool too_long(struct http_parse *p, size_t len) {
     return p->header_bytes > HTTP_HEADER_BYTES_MAX;
 }
 
+static bool is_named(const struct http_parse *p, const char *name) {
+    return p->name.len == strlen(name) && strncasecmp((const char *)p->name.data, name, p->name.len) == 0;
+}
+
 static void finish_header(struct http_parse *p) {
     if (!p->in_value) return;
     p->in_value = false;
-    struct bytes name = bytes_of(p->name.data, p->name.len);
-    bool host = name.len == 4 && strncasecmp((const char *)name.data, "host", 4) == 0;
-    bool origin = name.len == 6 && strncasecmp((const char *)name.data, "origin", 6) == 0;
-    bool expect = name.len == 6 && strncasecmp((const char *)name.data, "expect", 6) == 0;
-    if (host) {
-        writer_clear(&p->host);
-        write_span(&p->host, bytes_of(p->value.data, p->value.len));
+    for (int i = 0; i < HEADERS_KEPT; i++) {
+        if (!is_named(p, kept_names[i])) continue;
+        writer_clear(&p->kept[i]);
+        write_span(&p->kept[i], bytes_of(p->value.data, p->value.len));
     }
-    p->has_origin |= origin;
-    p->wants_continue |=
-        expect && p->value.len == 12 && strncasecmp((const char *)p->value.data, "100-continue", 12) == 0;
+    p->has_origin |= is_named(p, kept_names[HEADER_ORIGIN]);
+    p->wants_continue |= is_named(p, "expect") && p->value.len == 12 &&
+                         strncasecmp((const char *)p->value.data, "100-continue", 12) == 0;
     writer_clear(&p->name);
     writer_clear(&p->value);
 }
@@ -120,7 +123,7 @@ void http_parse_next(struct http_parse *p) {
     writer_clear(&p->url);
     writer_clear(&p->name);
     writer_clear(&p->value);
-    writer_clear(&p->host);
+    for (int i = 0; i < HEADERS_KEPT; i++) writer_clear(&p->kept[i]);
     writer_clear(&p->body);
     p->header_bytes = 0;
     p->in_value = p->headers_done = p->done = p->begun = p->wants_continue = p->has_origin = false;
@@ -133,7 +136,7 @@ void http_parse_free(struct http_parse *p) {
     writer_free(&p->url);
     writer_free(&p->name);
     writer_free(&p->value);
-    writer_free(&p->host);
+    for (int i = 0; i < HEADERS_KEPT; i++) writer_free(&p->kept[i]);
     writer_free(&p->body);
     mem_free(p);
 }
@@ -165,8 +168,14 @@ static void fill_request(struct http_parse *p) {
     }
     ended(&p->url);
     r->path = (char *)p->url.data;
-    r->path[strcspn(r->path, "?#")] = 0;
-    r->host = ended(&p->host);
+    char *end = r->path + strcspn(r->path, "?#");
+    r->query = *end == '?' ? end + 1 : "";
+    *end = 0;
+    r->host = ended(&p->kept[HEADER_HOST]);
+    r->origin = ended(&p->kept[HEADER_ORIGIN]);
+    r->accept = ended(&p->kept[HEADER_ACCEPT]);
+    r->last_event_id = ended(&p->kept[HEADER_LAST_EVENT_ID]);
+    r->fetch_site = ended(&p->kept[HEADER_FETCH_SITE]);
     r->has_origin = p->has_origin;
     r->body = bytes_of(p->body.data, p->body.len);
     r->keep_alive = http_should_keep_alive(&p->parser) != 0;

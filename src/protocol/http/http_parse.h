@@ -10,9 +10,11 @@ enum http_parse_state {
 };
 struct http_request {
     enum http_verb method;
-    char *path;       // without query, not percent-decoded: no path of ours holds such characters
-    const char *host; // as sent; "" if none
-    bool has_origin;  // a browser sent it for a page
+    char *path;        // without query, not percent-decoded: no path of ours holds such characters
+    const char *query; // behind the ?, not decoded either
+    // Headers as sent; "" if none. fetch_site: what a browser says of who asks ("same-origin", "cross-site").
+    const char *host, *origin, *accept, *last_event_id, *fetch_site;
+    bool has_origin; // a browser sent it for a page
     struct bytes body;
     bool keep_alive;
 };

@@ -5,6 +5,9 @@
 //   routes.c       which path is what; administration
 //   metrics.c      GET /metrics
 //   cluster.c      GET /v1/cluster
+//   view.c         GET /v1/view: what the page shows, in bounded pieces (view_rows.c, view_locks.c)
+//   events.c       GET /v1/events: what changed, as server-sent events; waits of native operations as events
+//   page.c         the page's files (page/)
 //   native*.c      POST /v1/MODEL/OPERATION (native_internal.h)
 #pragma once
 #include "base/hash.h"
@@ -12,6 +15,14 @@
 #include "protocol/http/http.h"
 #include "protocol/http/http_parse.h"
 #include <jansson.h>
+
+#define HTTP_TOPICS_MAX 16u
+struct http_changes { // per topic of view.h: what events tell
+    struct digest seen[HTTP_TOPICS_MAX];
+    uint64_t index[HTTP_TOPICS_MAX]; // applied when its newest change was seen
+    uint64_t since;                  // nothing is known of changes before this index; 0: of none yet
+    uint32_t marked;                 // topics that events of models have marked, as bits
+};
 
 struct http_instance {
     struct service *service;
@@ -21,6 +32,9 @@ struct http_instance {
     struct list agents;
     struct hash sessions, numbers; // agents by session; calls by what event they wait for
     struct http_agent *own;        // of calls without a session; NULL until there is one
+    struct list streams;           // events.c
+    size_t stream_count;
+    struct http_changes changes;
 };
 
 struct http_waiting {                           // an answer that comes later
@@ -38,13 +52,19 @@ struct http_connection {
     bool head, keep_alive;        // of the request that is being answered
     uint64_t retry_after_s;       // of the next answer, as a header; 0: none
     bool closing;
-    bool resting; // paused until the next tick: it sent many requests at once
-    void *backup; // being sent
+    bool resting;               // paused until the next tick: it sent many requests at once
+    struct http_stream *stream; // of events; NULL: none
+    bool wants_events;          // of the request that is being answered: an answer that has to wait comes as an event
+    bool waits_as_event;        // and its head has left
+    uint64_t event_ms;          // when something was last written to it
+    void *backup;               // being sent
     uint64_t backup_left;
 };
 
 // ---- answers (http.c)
 void http_answer(struct http_connection *c, int status, const char *type, struct bytes body);
+void http_answer_with(struct http_connection *c, int status, const char *type, struct bytes body,
+                      const char *more);                                        // more: whole header lines
 void http_answer_text(struct http_connection *c, int status, const char *text); // with a newline behind it
 void http_answer_json(struct http_connection *c, int status, json_t *json);     // takes the reference
 void http_answer_error(struct http_connection *c, int status, const char *format, ...)
@@ -58,9 +78,31 @@ void http_wait(struct http_connection *c, struct http_waiting *waiting);
 struct http_connection *http_wait_end(struct http_waiting *waiting);
 void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name);
 
+#define HTTP_EVENT_STREAM "text/event-stream"
+void http_write_head(struct http_connection *c, int status, const char *type, int64_t length, const char *more);
+void http_break_off(struct http_connection *c); // without the rest of its answer
+
+// ---- events.c
+void events_get(struct http_connection *c, const struct http_request *request, uint32_t id);
+void events_model(struct http_instance *instance, uint8_t model, const void *event);
+void events_begin(struct http_instance *instance); // at each connection: changes are known from the first on
+void events_replaced(struct http_instance *instance);
+void events_tick(struct http_instance *instance, uint64_t now_ms);
+void events_close(struct http_connection *c);
+void events_wait_begins(struct http_connection *c);                // its answer will come as an event
+void events_wait_tick(struct http_connection *c, uint64_t now_ms); // the same
+void events_wait_ends(struct http_connection *c, const char *type, struct bytes body); // the event
+
 void http_route(struct http_connection *c, const struct http_request *request);  // routes.c
 void http_write_metrics(struct http_instance *instance, struct writer *w);       // metrics.c
 bool http_native(struct http_connection *c, const struct http_request *request); // native.c; false: no such path
 // Why this request may not change the cluster; NULL: it may.
 const char *http_may_not_administer(struct http_connection *c, const struct http_request *request);
+// Why this request may not see what is in the cluster; NULL: it may. From this machine, or allow-remote; and of web
+// pages only our own.
+const char *http_may_not_look(struct http_connection *c, const struct http_request *request);
 json_t *http_cluster_json(struct http_instance *instance); // cluster.c
+// page.c: "/" gives the page's file only to who accepts HTML. false: no such file.
+bool http_page(struct http_connection *c, const struct http_request *request);
+// A parameter of the query, percent-decoded. false: it is not there, or too long.
+bool http_parameter(const struct http_request *request, const char *name, char *out, size_t size);

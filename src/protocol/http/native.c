@@ -264,6 +264,7 @@ bool http_native(struct http_connection *c, const struct http_request *request) 
     struct http_call *call = mem_zalloc(sizeof *call);
     call->operation = operation;
     call->body = body;
+    c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
     if (take_all(c, call)) {
         call_begin(c, call);
     } else {

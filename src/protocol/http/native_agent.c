@@ -137,6 +137,7 @@ void call_wait(struct http_call *call, uint64_t number) {
     set_state(call, CALL_WAITS_FOR_EVENT, call->until_ms != 0 ? &call->agent->timed : &call->agent->calls);
     set_number(call, number);
     call->waiting.breaks_off = true;
+    events_wait_begins(call->waiting.connection);
     client_output_ready(call->waiting.connection->client); // its sender may have ended already
 }
 

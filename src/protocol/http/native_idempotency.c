@@ -3,6 +3,7 @@
 #include "model/idempotency/idempotency.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 
 // A lock's tickets are numbers of their own.
 static uint64_t waiting_number(uint64_t ticket) {
@@ -180,7 +181,7 @@ static void idempotency_done_reply(struct http_call *call, const struct result *
 
 // ---- reads: as of a moment after the request came
 
-static json_t *key_json(const struct idempotency_info *info, uint64_t now_ms) {
+json_t *idempotency_json(const struct idempotency_info *info, uint64_t now_ms) {
     json_t *json = json_object();
     const char *state = info->outcome == IDEMPOTENCY_RUNS     ? "running"
                         : info->outcome == IDEMPOTENCY_STORED ? "stored"
@@ -202,12 +203,12 @@ static json_t *key_json(const struct idempotency_info *info, uint64_t now_ms) {
 
 static void list_key(void *context, const struct idempotency_info *info) {
     struct native_list *list = context;
-    if (native_list_takes(list)) json_array_append_new(list->items, key_json(info, list->now_ms));
+    if (native_list_takes(list)) json_array_append_new(list->items, idempotency_json(info, list->now_ms));
 }
 
 static void show_key(void *context, const struct idempotency_info *info) {
     struct native_list *list = context;
-    json_t *json = key_json(info, list->now_ms);
+    json_t *json = idempotency_json(info, list->now_ms);
     if (info->outcome == IDEMPOTENCY_STORED) native_set_bytes(json, "body", "body_base64", info->body);
     json_array_append_new(list->items, json);
 }

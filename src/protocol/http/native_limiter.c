@@ -3,6 +3,7 @@
 #include "model/limiter/limiter.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 
 #define X(name, code, text) [-(code)] = text,
 static const char *const error_texts[] = {LIMITER_ERRORS(X)};
@@ -161,7 +162,7 @@ struct listing {
     uint64_t now_ms;
 };
 
-static json_t *limit_json(const struct limiter_info *info) {
+json_t *limit_json(const struct limiter_info *info) {
     json_t *json = json_object();
     json_object_set_new(json, "name", json_bytes(info->name));
     json_object_set_new(json, "algorithm", json_string(algorithms[info->definition.algorithm]));

@@ -3,6 +3,7 @@
 #include "model/lock/lock.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -239,7 +240,7 @@ struct listing {
     uint32_t total, holders, waiters;
 };
 
-static const char *mode_name(enum lock_mode mode) {
+const char *lock_mode_name(enum lock_mode mode) {
     static const char *const names[] = {"exclusive", "shared", "permits", "election"};
     return names[mode];
 }
@@ -254,7 +255,7 @@ static void list_lock(void *context, struct bytes name, enum lock_mode mode, uin
     }
     json_t *json = json_object();
     json_object_set_new(json, "name", json_bytes(name));
-    json_object_set_new(json, "mode", json_string(mode_name(mode)));
+    json_object_set_new(json, "mode", json_string(lock_mode_name(mode)));
     json_object_set_new(json, "total", json_number(total));
     json_object_set_new(json, "holders", json_number(holders));
     json_object_set_new(json, "waiters", json_number(waiters));
@@ -273,21 +274,25 @@ static void lock_list_read(struct http_call *call) {
     call_answer(call, 200, json);
 }
 
-static void show_claim(void *context, const struct lock_claim_info *claim) {
-    struct listing *listing = context;
-    if (json_array_size(listing->items) == listing->limit) return;
+json_t *lock_claim_json(const struct lock_claim_info *claim, uint64_t now_ms) {
     json_t *json = json_object();
     json_object_set_new(json, "owner", json_bytes(claim->owner));
     json_object_set_new(json, "session", json_number(claim->session));
     json_object_set_new(json, "ticket", json_number(claim->ticket));
     json_object_set_new(json, "token", json_number(claim->token));
-    json_object_set_new(json, "mode", json_string(mode_name(claim->mode)));
+    json_object_set_new(json, "mode", json_string(lock_mode_name(claim->mode)));
     json_object_set_new(json, "permits", json_number(claim->permits));
     json_object_set_new(json, "holds", json_number(claim->holds));
-    json_object_set_new(json, "for_ms", json_number(native_until(claim->since_ms, listing->now_ms)));
+    json_object_set_new(json, "for_ms", json_number(native_until(claim->since_ms, now_ms)));
     json_object_set_new(json, "ttl_ms", json_number(claim->ttl_ms));
-    json_object_set_new(json, "due_in_ms", json_number(native_until(listing->now_ms, claim->due_ms)));
-    json_array_append_new(listing->items, json);
+    json_object_set_new(json, "due_in_ms", json_number(native_until(now_ms, claim->due_ms)));
+    return json;
+}
+
+static void show_claim(void *context, const struct lock_claim_info *claim) {
+    struct listing *listing = context;
+    if (json_array_size(listing->items) == listing->limit) return;
+    json_array_append_new(listing->items, lock_claim_json(claim, listing->now_ms));
 }
 
 static void show_lock(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
@@ -309,7 +314,7 @@ static void lock_show_read(struct http_call *call) {
     service_query(service, MODEL_LOCK, &query, &result);
     json_t *json = json_object();
     json_object_set_new(json, "name", json_bytes(query.name));
-    json_object_set_new(json, "mode", json_string(mode_name(listing.mode)));
+    json_object_set_new(json, "mode", json_string(lock_mode_name(listing.mode)));
     json_object_set_new(json, "total", json_number(listing.total));
     json_object_set_new(json, "holders", json_number(listing.holders));
     json_object_set_new(json, "waiters", json_number(listing.waiters));

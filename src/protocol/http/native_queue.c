@@ -7,6 +7,7 @@
 #include "model/queue/queue.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,7 +268,7 @@ struct listing {
     uint64_t now_ms;
 };
 
-static json_t *queue_json(const struct queue_info *info) {
+json_t *queue_json(const struct queue_info *info) {
     static const char *const merges[] = {"none", "latest", "cancel"};
     const struct queue_options *o = &info->options;
     json_t *json = json_object();
@@ -304,8 +305,7 @@ static void show_queue(void *context, const struct queue_info *info) {
     ((struct listing *)context)->info = queue_json(info);
 }
 
-static void list_key(void *context, const struct queue_key_info *info) {
-    struct listing *listing = context;
+json_t *queue_key_json(const struct queue_key_info *info, uint64_t now_ms) {
     json_t *json = json_object();
     json_object_set_new(json, "key", json_bytes(info->key));
     json_object_set_new(json, "depth", json_number(info->depth));
@@ -314,8 +314,13 @@ static void list_key(void *context, const struct queue_key_info *info) {
     json_object_set_new(json, "token", json_number(info->token));
     json_object_set_new(json, "session", json_number(info->session));
     json_object_set_new(json, "next", json_number(info->next));
-    json_object_set_new(json, "oldest_ms", json_number(native_until(info->oldest_ms, listing->now_ms)));
-    json_array_append_new(listing->items, json);
+    json_object_set_new(json, "oldest_ms", json_number(native_until(info->oldest_ms, now_ms)));
+    return json;
+}
+
+static void list_key(void *context, const struct queue_key_info *info) {
+    struct listing *listing = context;
+    json_array_append_new(listing->items, queue_key_json(info, listing->now_ms));
 }
 
 static json_t *message_json(const struct listing *listing, const struct queue_message_info *info) {

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "io/io.h"
 #include "protocol/http/internal.h"
+#include "protocol/http/view.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ static const char index_text[] =
     "  GET    /readyz                 200 once this node serves clients\n"
     "  GET    /metrics                figures for Prometheus\n"
     "  GET    /v1/cluster             members, roles, leader, progress\n"
+    "  GET    /v1/view                what the page shows: sessions, locks, queues... (docs/page.md)\n"
+    "  GET    /v1/events              what changes, as server-sent events (docs/page.md)\n"
     "  POST   /v1/cluster/form        {\"without\": ID}: form a new cluster although ID is missing\n"
     "  POST   /v1/members             {\"id\": ID, \"address\": \"HOST:PORT\"}: add a learner; with\n"
     "                                 \"observer\": true one that stays one\n"
@@ -37,13 +40,62 @@ static bool names_this_machine(const char *host) {
                                               : strncmp(host, "127.", 4) == 0 || strncmp(host, "[::1]", 5) == 0;
 }
 
-const char *http_may_not_administer(struct http_connection *c, const struct http_request *request) {
+// A browser names the page that asks: by Origin, and by Sec-Fetch-Site where it sends no Origin (an image, a script).
+// Our own page asks from the same origin, whose name is the Host that it was fetched from.
+static bool asks_for_another_site(const struct http_request *request) {
+    const char *site = request->fetch_site, *host = strstr(request->origin, "://");
+    if (request->has_origin && (host == NULL || strcmp(host + 3, request->host) != 0)) return true;
+    return site[0] != 0 && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+}
+
+static const char *not_from_here(struct http_connection *c, const struct http_request *request) {
     struct io_conn_info info;
-    if (request->has_origin) return "requests from web pages may not do this";
     if (c->instance->settings->allow_remote) return NULL;
     client_info(c->client, &info);
     if (is_this_machine(info.remote) && names_this_machine(request->host)) return NULL;
     return "only from the node's own machine, by the name localhost, 127.0.0.1 or [::1] (setting allow-remote)";
+}
+
+const char *http_may_not_look(struct http_connection *c, const struct http_request *request) {
+    if (asks_for_another_site(request)) return "requests from other sites' pages may not see this";
+    return not_from_here(c, request);
+}
+
+const char *http_may_not_administer(struct http_connection *c, const struct http_request *request) {
+    return request->has_origin ? "requests from web pages may not do this" : not_from_here(c, request);
+}
+
+// ---- parameters
+static int hex_digit(char c) {
+    const char *digits = "0123456789abcdef", *at = c == 0 ? NULL : strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c);
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+static bool decode(const char *from, size_t len, char *out, size_t size) {
+    for (size_t i = 0; i < len; i++, out++, size--) {
+        if (size < 2) return false;
+        *out = from[i];
+        if (from[i] != '%' || len - i < 3) continue;
+        int high = hex_digit(from[i + 1]), low = hex_digit(from[i + 2]);
+        if (high < 0 || low < 0) continue;
+        *out = (char)(high * 16 + low);
+        i += 2;
+    }
+    *out = 0;
+    return true;
+}
+
+bool http_parameter(const struct http_request *request, const char *name, char *out, size_t size) {
+    size_t name_len = strlen(name);
+    for (const char *at = request->query; *at != 0;) {
+        size_t len = strcspn(at, "&#");
+        if (len > name_len && strncmp(at, name, name_len) == 0 && at[name_len] == '=')
+            return decode(at + name_len + 1, len - name_len - 1, out, size);
+        at += len;
+        if (*at == '#') break;
+        if (*at == '&') at++;
+    }
+    return false;
 }
 
 // ---- health
@@ -248,6 +300,8 @@ static const struct route routes[] = {
     {HTTP_VERB_GET, "/readyz", false, get_readyz},
     {HTTP_VERB_GET, "/metrics", false, get_metrics},
     {HTTP_VERB_GET, "/v1/cluster", false, get_cluster},
+    {HTTP_VERB_GET, "/v1/view", false, view_get},
+    {HTTP_VERB_GET, "/v1/events", false, events_get},
     {HTTP_VERB_POST, "/v1/cluster/form", true, post_form},
     {HTTP_VERB_POST, "/v1/members", true, post_members},
     {HTTP_VERB_POST, "/v1/members/#/promote", true, promote_member},
@@ -277,8 +331,8 @@ static bool matches(const char *pattern, const char *path, uint32_t *id) {
 
 void http_route(struct http_connection *c, const struct http_request *request) {
     enum http_verb method = request->method == HTTP_VERB_HEAD ? HTTP_VERB_GET : request->method;
-    bool known = http_native(c, request);
-    if (known) return;
+    bool known = false;
+    if (http_native(c, request) || (method == HTTP_VERB_GET && http_page(c, request))) return;
     for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++) {
         uint32_t id = 0;
         if (!matches(routes[i].path, request->path, &id)) continue;

@@ -275,6 +275,7 @@ void fake_replace_state(struct fake *fake) {
         next = at->next;
         if (!client->protocol->outside_state) close_now(client);
     }
+    if (fake->protocol->replaced != NULL) fake->protocol->replaced(fake->instance);
     fake_turn(fake);
 }
 
@@ -438,6 +439,28 @@ struct log *service_log(struct service *service) {
 void service_query(struct service *service, uint8_t model, const void *query, struct result *result) {
     struct fake *fake = fake_of(service);
     model_of(model)->query(fake->models[model], query, result);
+}
+
+uint64_t service_count(struct service *service, uint8_t model) {
+    if (model == MODEL_LEASE) return lease_count(fake_of(service)->leases);
+    return model_of(model)->count(fake_of(service)->models[model]);
+}
+
+struct digest service_digest(struct service *service, uint8_t model) {
+    if (model == MODEL_LEASE) return lease_model.digest(fake_of(service)->leases);
+    return model_of(model)->digest(fake_of(service)->models[model]);
+}
+
+uint64_t service_count_of_session(struct service *service, uint64_t session) {
+    uint64_t count = 0;
+    for (uint8_t id = 0; id < MODEL_COUNT; id++)
+        if (model_of(id) != NULL && model_of(id)->count_of_session != NULL)
+            count += model_of(id)->count_of_session(fake_of(service)->models[id], session);
+    return count;
+}
+
+const struct lease *service_lease_next(struct service *service, uint64_t session) {
+    return lease_next(fake_of(service)->leases, session);
 }
 
 void service_leases(struct service *service, void (*visit)(void *context, const struct lease *lease), void *context) {
