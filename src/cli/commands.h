@@ -27,7 +27,7 @@
     X(restore, "make a new data folder from a backup")                                                                 \
     X(check, "verify a data folder while no node uses it")                                                             \
     X(recover, "go on with one node after the majority was lost for good")                                             \
-    X(bench, "measure a server: a load generator for ZooKeeper's protocol")                                            \
+    X(bench, "measure a server, or locks of several systems")                                                          \
     X(generate, "print settings, completions or the man page, as packages want them")                                  \
     X(version, "print the version")
 

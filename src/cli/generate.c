@@ -24,8 +24,9 @@ static const struct {
     {"leader", "transfer --http --help"},
     {"cluster", "form --without --http --help"},
     {"time", "show step --yes --http --help"},
-    {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --token --reason "
-             "--json --help"},
+    {"lock",
+     "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --via --token --reason "
+     "--json --help"},
     {"elect",
      "--server --value --candidate --on-leader --on-follower --wait --try --ttl --grace --delay --show --watch "
      "--json --help"},
@@ -56,7 +57,8 @@ static const struct {
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
     {"check", "--help"},
     {"recover", "--data --force-new-cluster --yes --peer-advertise --zookeeper-advertise --http-advertise --help"},
-    {"bench", "zookeeper --server --work --sessions --outstanding --size --seconds --warm --reads --count --crowd "
+    {"bench", "zookeeper locks --clients --server --work --sessions --outstanding --size --seconds --warm --reads "
+              "--count --crowd "
               "--tls-ca --tls-cert --tls-key "
               "--multi --timeout "
               "--root --json --quiet --help"},

@@ -122,6 +122,15 @@ test_help_and_version() {
     expect 2 status --http :1; says "names no host"
 }
 
+test_locks_of_other_systems_are_named() {
+    expect 0 bench locks --help; says "parley bench locks [FLAGS] [URL...]"
+    expect 2 lock --via oracle://localhost name -- true; says "no lock recipe is called oracle://"
+    expect 2 lock --via localhost name -- true; says "not a URL"
+    expect 2 lock --via redis://localhost --shared name -- true; says "have no --shared"
+    expect 2 lock --via redis://localhost list; says "--via goes with NAME -- CMD"
+    PARLEY_VIA_PATH=/nowhere expect 1 lock --via postgres://localhost name -- true; says "this build has no postgres"
+}
+
 test_bad_settings_exit_2() {
     printf 'id = 1\nbanana = 2\nheartbeat = soon\n' >parley.conf
     expect 2 server --config parley.conf
