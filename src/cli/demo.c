@@ -25,8 +25,9 @@
 #define PORT_LAST 32000u
 #define RESULT_BYTES_MAX 65536u
 
-static const struct demo_row *const demos[] = {&demo_payment, &demo_order, &demo_lock,     &demo_stock,   &demo_limit,
-                                               &demo_result,  &demo_ids,   &demo_consumer, &demo_session, &demo_config};
+static const struct demo_row *const demos[] = {&demo_payment, &demo_order,  &demo_lock,  &demo_stock,
+                                               &demo_limit,   &demo_result, &demo_ids,   &demo_consumer,
+                                               &demo_session, &demo_config, &demo_naming};
 #define DEMO_COUNT (sizeof demos / sizeof demos[0])
 
 // ---- ports

@@ -122,6 +122,15 @@ test_help_and_version() {
     expect 2 status --http :1; says "names no host"
 }
 
+test_locks_of_other_systems_are_named() {
+    expect 0 bench locks --help; says "parley bench locks [FLAGS] [URL...]"
+    expect 2 lock --via oracle://localhost name -- true; says "no lock recipe is called oracle://"
+    expect 2 lock --via localhost name -- true; says "not a URL"
+    expect 2 lock --via redis://localhost --shared name -- true; says "have no --shared"
+    expect 2 lock --via redis://localhost list; says "--via goes with NAME -- CMD"
+    PARLEY_VIA_PATH=/nowhere expect 1 lock --via postgres://localhost name -- true; says "this build has no postgres"
+}
+
 test_bad_settings_exit_2() {
     printf 'id = 1\nbanana = 2\nheartbeat = soon\n' >parley.conf
     expect 2 server --config parley.conf
@@ -575,6 +584,7 @@ test_demos_fail_and_hold_as_told() {
     demo_facts config '"services":3,"with_a_mixture":3' '"services":3,"with_a_mixture":0,"went_back":0,"have_the_newest":3'
     demo_facts consumer '"messages":10,"handled":7,"lost":3' '"messages":10,"handled":10,"lost":0'
     demo_facts session '"dead_but_on_duty":1,"taken_over":0' '"taken_over":1,"token_grew":1'
+    demo_facts naming '"calls":12,"failed":4' '"calls":12,"failed":0'
     [ "$DEMOS" -eq "$listed" ] || fail "$listed demos are listed, and $DEMOS were looked at"
     no_demo_is_left || fail "processes or folders were left behind"
 }
