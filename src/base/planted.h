@@ -35,6 +35,8 @@
     X(LEARNER_COUNTED)                                                                                                 \
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
+    X(NAMING_OUTLIVES_SESSION)                                                                                         \
+    X(NAMING_VOID_REPORT_COUNTS)                                                                                       \
     X(NATIVE_LOCK_ALL_PARTLY)                                                                                          \
     X(NATIVE_LOCK_HELD_TWICE)                                                                                          \
     X(NATIVE_LOCK_NOT_RENEWED)                                                                                         \

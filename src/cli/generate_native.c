@@ -134,12 +134,20 @@ static const char once_intro[] =
     "once.\n";
 
 static const char *type_name(enum native_type type) {
-    static const char *const names[] = {
-        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",   [NATIVE_NUMBER] = "number",
-        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",         [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",   [NATIVE_DELTAS] = "numbers by name",
-        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers", [NATIVE_ITEMS] = "items by name",
-        [NATIVE_PLACES] = "numbers"};
+    static const char *const names[] = {[NATIVE_TEXT] = "string",
+                                        [NATIVE_TEXTS] = "strings",
+                                        [NATIVE_NUMBER] = "number",
+                                        [NATIVE_BOOL] = "true, false",
+                                        [NATIVE_CHOICE] = "",
+                                        [NATIVE_SESSION] = "session",
+                                        [NATIVE_OBJECTS] = "array",
+                                        [NATIVE_SIGNED] = "number",
+                                        [NATIVE_DELTAS] = "numbers by name",
+                                        [NATIVE_BASE64] = "base64",
+                                        [NATIVE_NUMBERS] = "numbers",
+                                        [NATIVE_ITEMS] = "items by name",
+                                        [NATIVE_PLACES] = "numbers",
+                                        [NATIVE_PAIRS] = "strings by name"};
     return names[type];
 }
 
@@ -257,6 +265,10 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         json = json_pack("{s:s, s:{s:s, s:s}}", "type", "object", "additionalProperties", "type", "integer", "format",
                          "int64");
         if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
+        break;
+    case NATIVE_PAIRS:
+        json = json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type", "string");
         if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
         break;
     case NATIVE_BASE64:

@@ -184,6 +184,20 @@ static bool take_items(struct http_connection *c, const struct native_field *fie
     return true;
 }
 
+static bool take_pairs(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    const char *key;
+    json_t *value;
+    size_t count = json_object_size(json);
+    if (!json_is_object(json) || count < field->low || count > field->high)
+        return wrong(c, field->name, "%s: an object of %llu to %llu names with strings is wanted", field->name,
+                     (unsigned long long)field->low, (unsigned long long)field->high);
+    json_object_foreach((json_t *)json, key, value) {
+        if (!json_is_string(value) || key[0] == 0 || strlen(key) > 255)
+            return wrong(c, field->name, "%s: its names have 1 to 255 bytes, each with a string", field->name);
+    }
+    return true;
+}
+
 // The bytes take the text's place in the body, which owns them.
 static bool take_base64(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         json_t *body) {
@@ -229,9 +243,14 @@ static bool take(struct http_connection *c, const struct native_field *field, st
         out->list = json;
         return take_items(c, field, json);
     case NATIVE_PLACES:
+        out->list = json;
         return take_places(c, field, json);
     case NATIVE_OBJECTS:
+        out->list = json;
         return take_objects(c, field, json);
+    case NATIVE_PAIRS:
+        out->list = json;
+        return take_pairs(c, field, json);
     default:
         return take_string(c, field, out, json);
     }
