@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-from limits_queues import Anywhere, empty, together
+from limits_queues import Anywhere, empty, queue_waiters, together
 from run import ROOT, Cluster, good, test, until
 
 MACHINES = NUMBERS = 3
@@ -205,17 +205,18 @@ class Run:
 
     def run(self):
         good(self.c.http(), "queue/configure", name=self.name)
-        began = time.monotonic()
-        machines = [self.process("--produce", self.name, i, int(self.numbered)) for i in range(MACHINES)]
-        consumers = [self.consumer(i, DOOMED_AT if i < DEATHS else 0) for i in range(CONSUMERS)]
-        dying = [threading.Thread(target=self.die, args=(i, consumers[i])) for i in range(DEATHS)]
+        began, dying = time.monotonic(), []
         try:
+            consumers = [self.consumer(i, DOOMED_AT if i < DEATHS else 0) for i in range(CONSUMERS)]
+            queue_waiters(self.c, self.name, CONSUMERS)
+            machines = [self.process("--produce", self.name, i, int(self.numbered)) for i in range(MACHINES)]
+            dying = [threading.Thread(target=self.die, args=(i, consumers[i])) for i in range(DEATHS)]
             for thread in dying:
                 thread.start()
             together([lambda: self.feed(machines), self.kill_leader] + [lambda m=m: self.listen(m) for m in machines])
             until("all is read", lambda: empty(self.c, self.name), 60)
             # What the last ones noted is in the log once all ask for more.
-            until("all consumers wait", lambda: good(self.c.http(), "queue/show", name=self.name)["waiters"] >= CONSUMERS)
+            queue_waiters(self.c, self.name, CONSUMERS)
         finally:
             self.over = True
             for process in self.processes:

@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 
-from limits_queues import Anywhere, empty
+from limits_queues import Anywhere, empty, queue_waiters
 from order import Ports
 from run import Cluster, good, until
 from systems import MariaDB
@@ -228,6 +228,7 @@ class Run:
                                         self.ports[i % len(self.ports)]))
         for pusher in pushers:
             assert pusher.stdout.readline() == "ready\n"
+        queue_waiters(self.c, self.name, self.o.consumers)
         for pusher in pushers:
             pusher.stdin.close()
         times = []
