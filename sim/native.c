@@ -71,6 +71,14 @@ size_t native_numbers(const char *body, const char *member, uint64_t *out, size_
     return count;
 }
 
+bool native_object(const char **at, char *out, size_t size) {
+    const char *begin = *at + strcspn(*at, "{]"), *end = strchr(begin, '}');
+    if (*begin != '{' || end == NULL) return false;
+    snprintf(out, size, "%.*s", (int)(end - begin + 1), begin);
+    *at = end + 1;
+    return true;
+}
+
 void native_text(const char *body, const char *member, char *out, size_t size) {
     const char *at = member_value(body, member);
     out[0] = 0;
@@ -216,6 +224,15 @@ static void on_connected(struct io_conn *conn, int error, void *context) {
     writer_clear(&line->out);
 }
 
+void *native_grow(void *array, size_t *capacity, size_t count, size_t size) {
+    if (count < *capacity) return array;
+    size_t before = *capacity;
+    while (count >= *capacity) *capacity = *capacity == 0 ? 64 : *capacity * 2;
+    array = mem_realloc(array, *capacity * size);
+    memset((char *)array + before * size, 0, (*capacity - before) * size);
+    return array;
+}
+
 // ---- requests
 
 void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation, const char *format,
@@ -326,7 +343,7 @@ static void choose_workloads(struct sim *sim) {
     while (native_workloads[count] != NULL) count++;
     ENSURE(count <= NATIVE_LINES_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (hash % count != i && (hash >> (8 + i)) % 2 == 0) continue;
+        if (hash % count != i && (hash >> (8 + 3 * i)) % 4 != 0) continue;
         const struct native_workload *workload = native_workloads[i];
         all->shared[all->workload_count] = workload->open == NULL ? NULL : workload->open(sim);
         all->workloads[all->workload_count++] = workload;
@@ -391,8 +408,10 @@ void natives_free(struct sim *sim) {
 
 void natives_calm(struct sim *sim) {
     for (size_t i = 0; i < sim->native_count; i++) {
-        sim->natives->natives[i].calm_done = 0;
-        host_go_on(sim->natives->natives[i].host);
+        struct native *native = &sim->natives->natives[i];
+        native->calm_done = 0;
+        if (native->next_us > sim->world.now_us) native->next_us = sim->world.now_us; // the next process begins now
+        host_go_on(native->host);
     }
 }
 

@@ -33,6 +33,9 @@
     X(LATCH_COUNTS_A_RETRY)                                                                                            \
     X(LEADS_BEFORE_APPLIED)                                                                                            \
     X(LEARNER_COUNTED)                                                                                                 \
+    X(LIMITER_LEASE_NOT_COUNTED)                                                                                       \
+    X(LIMITER_PERMIT_BEYOND)                                                                                           \
+    X(LIMITER_WINDOW_ENDS_EARLY)                                                                                       \
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
     X(NAMING_OUTLIVES_SESSION)                                                                                         \
@@ -52,7 +55,9 @@
     X(OWN_VOTE_BEFORE_PERSIST)                                                                                         \
     X(OWN_WRITE_COUNTED_EARLY)                                                                                         \
     X(PINGED_WITHOUT_LEADER)                                                                                           \
+    X(QUEUE_DEDUP_NOT_KEPT)                                                                                            \
     X(QUEUE_KEPT_BY_WHO_LEFT)                                                                                          \
+    X(QUEUE_NUMBER_NOT_AWAITED)                                                                                        \
     X(QUEUE_REDELIVERED_BEHIND)                                                                                        \
     X(READ_BEFORE_FIRST_COMMIT)                                                                                        \
     X(READ_BEFORE_WRITE_AHEAD)                                                                                         \
