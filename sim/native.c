@@ -238,13 +238,16 @@ void *native_grow(void *array, size_t *capacity, size_t count, size_t size) {
 void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation, const char *format,
                 ...) {
     struct native *native = line->native;
-    char body[1024], head[256];
+    char body[1024], head[256], once[64] = "";
     va_list arguments;
     va_start(arguments, format);
     size_t len = (size_t)vsnprintf(body, sizeof body, format, arguments);
     va_end(arguments);
     ENSURE(len < sizeof body);
-    snprintf(head, sizeof head, "POST /v1/%s HTTP/1.1\r\nHost: sim\r\nContent-Length: %zu\r\n\r\n", operation, len);
+    if (line->once[0] != 0) snprintf(once, sizeof once, "Idempotency-Key: \"%s\"\r\n", line->once);
+    line->once[0] = 0;
+    snprintf(head, sizeof head, "POST /v1/%s HTTP/1.1\r\nHost: sim\r\n%sContent-Length: %zu\r\n\r\n", operation, once,
+             len);
     world_trace_line(&native->sim->world, "h%u asks n%u: %s %s", native->number, native->server + 1, operation, body);
     line->asked = asked;
     line->leaves = line->unbound = line->stale = false;

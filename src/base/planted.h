@@ -12,6 +12,7 @@
     X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
+    X(CONFIG_EXPECTED_IGNORED)                                                                                         \
     X(COUNTER_RETRY_COUNTS)                                                                                            \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
