@@ -1,4 +1,4 @@
-# Targets: run test sim SEED= HOURS= mutants fuzz S= bench chaos lint install clean. `make run` and `make test` install what is missing first.
+# Targets: run tour test sim SEED= HOURS= mutants fuzz S= bench chaos lint install clean. `make run`, `make tour` and `make test` install what is missing first.
 # Three builds beside each other: release (build/release), debug with ASan and UBSan (build/debug), clang (build/clang).
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -46,7 +46,7 @@ CHECK_ARCHIVE := $(OUT)/sim/check.a
 CHECK_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(filter-out %/history.c %/oracle.c %/oracle_ops.c %/probe.c,$(wildcard sim/check/*.c))))
 
 .DEFAULT_GOAL := all
-.PHONY: run test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
+.PHONY: run tour test unit unit-binaries script script-binary sim sim-binary check-binary fuzz bench lint format install clean deps
 .PHONY: clang-build mutants chaos all libparley client-tests via via-packages
 all: build/parley libparley via
 
@@ -164,6 +164,11 @@ deps:
 run: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
 	@exec build/parley server
+
+# How things usually go wrong, and how they hold here. Last line: N passed, N failed, N skipped.
+tour: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
+	@build/parley demo all
 
 unit-binaries: $(UNIT_TESTS)
 

@@ -5,6 +5,7 @@
 #define COMMANDS(X)                                                                                                    \
     X(server, "run a node")                                                                                            \
     X(dev, "run a whole cluster on this machine, for trying out")                                                      \
+    X(demo, "show how something usually goes wrong, and how it holds here")                                            \
     X(status, "show nodes, roles and lag of a running cluster")                                                        \
     X(member, "list, add, promote or remove members")                                                                  \
     X(leader, "move leadership to another node")                                                                       \

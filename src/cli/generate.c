@@ -19,6 +19,7 @@ static const struct {
     const char *command, *words;
 } further[] = {
     {"dev", "--nodes --base-port --data --help"},
+    {"demo", "payment result order consumer lock stock limit ids session config naming all --base-port --json --help"},
     {"status", "--http --watch --json --help"},
     {"member", "list add promote remove --observer --http --help"},
     {"leader", "transfer --http --help"},
