@@ -71,6 +71,14 @@ size_t native_numbers(const char *body, const char *member, uint64_t *out, size_
     return count;
 }
 
+bool native_object(const char **at, char *out, size_t size) {
+    const char *begin = *at + strcspn(*at, "{]"), *end = strchr(begin, '}');
+    if (*begin != '{' || end == NULL) return false;
+    snprintf(out, size, "%.*s", (int)(end - begin + 1), begin);
+    *at = end + 1;
+    return true;
+}
+
 void native_text(const char *body, const char *member, char *out, size_t size) {
     const char *at = member_value(body, member);
     out[0] = 0;
@@ -216,18 +224,30 @@ static void on_connected(struct io_conn *conn, int error, void *context) {
     writer_clear(&line->out);
 }
 
+void *native_grow(void *array, size_t *capacity, size_t count, size_t size) {
+    if (count < *capacity) return array;
+    size_t before = *capacity;
+    while (count >= *capacity) *capacity = *capacity == 0 ? 64 : *capacity * 2;
+    array = mem_realloc(array, *capacity * size);
+    memset((char *)array + before * size, 0, (*capacity - before) * size);
+    return array;
+}
+
 // ---- requests
 
 void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation, const char *format,
                 ...) {
     struct native *native = line->native;
-    char body[1024], head[256];
+    char body[1024], head[256], once[64] = "";
     va_list arguments;
     va_start(arguments, format);
     size_t len = (size_t)vsnprintf(body, sizeof body, format, arguments);
     va_end(arguments);
     ENSURE(len < sizeof body);
-    snprintf(head, sizeof head, "POST /v1/%s HTTP/1.1\r\nHost: sim\r\nContent-Length: %zu\r\n\r\n", operation, len);
+    if (line->once[0] != 0) snprintf(once, sizeof once, "Idempotency-Key: \"%s\"\r\n", line->once);
+    line->once[0] = 0;
+    snprintf(head, sizeof head, "POST /v1/%s HTTP/1.1\r\nHost: sim\r\n%sContent-Length: %zu\r\n\r\n", operation, once,
+             len);
     world_trace_line(&native->sim->world, "h%u asks n%u: %s %s", native->number, native->server + 1, operation, body);
     line->asked = asked;
     line->leaves = line->unbound = line->stale = false;
@@ -326,7 +346,7 @@ static void choose_workloads(struct sim *sim) {
     while (native_workloads[count] != NULL) count++;
     ENSURE(count <= NATIVE_LINES_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (hash % count != i && (hash >> (8 + i)) % 2 == 0) continue;
+        if (hash % count != i && (hash >> (8 + 3 * i)) % 4 != 0) continue;
         const struct native_workload *workload = native_workloads[i];
         all->shared[all->workload_count] = workload->open == NULL ? NULL : workload->open(sim);
         all->workloads[all->workload_count++] = workload;
@@ -391,9 +411,10 @@ void natives_free(struct sim *sim) {
 
 void natives_calm(struct sim *sim) {
     for (size_t i = 0; i < sim->native_count; i++) {
-        sim->natives->natives[i].calm_done = 0;
-        sim->natives->natives[i].next_us = sim->world.now_us; // who has died is back
-        host_go_on(sim->natives->natives[i].host);
+        struct native *native = &sim->natives->natives[i];
+        native->calm_done = 0;
+        if (native->next_us > sim->world.now_us) native->next_us = sim->world.now_us; // the next process begins now
+        host_go_on(native->host);
     }
 }
 

@@ -6,7 +6,7 @@
 #include "base/prng.h"
 #include "sim/sim.h"
 
-#define NATIVE_LINES_MAX 8u
+#define NATIVE_LINES_MAX 16u
 
 struct native;
 struct native_workload;
@@ -22,6 +22,7 @@ struct native_line { // a connection, for one request at a time
     struct writer in, out;
     unsigned asked;
     uint64_t asked_us, until_us;
+    char once[32]; // set ahead of native_ask, which clears it: the request's Idempotency-Key
     // Set by the workload behind native_ask, which clears them:
     bool leaves;  // the client may close the connection before the answer comes
     bool unbound; // names no session: the answer counts whatever became of it
@@ -79,5 +80,11 @@ void native_text(const char *body, const char *member, char *out, size_t size); 
 bool native_says(const char *body, const char *member);                                 // true
 bool native_is_error(const char *body, const char *error);                              // a problem document's type
 
+// The next object of a list of flat ones; false: its end.
+bool native_object(const char **at, char *out, size_t size);
+// Room for one more at `count`; what is new is zero.
+void *native_grow(void *array, size_t *capacity, size_t count, size_t size);
+
 extern const struct native_workload native_workload_lock, native_workload_sequence, native_workload_idempotency,
-    native_workload_guard, native_workload_topic;
+    native_workload_guard, native_workload_topic, native_workload_limiter, native_workload_queue,
+    native_workload_registry, native_workload_config, native_workload_election;

@@ -64,12 +64,6 @@ struct counter {   // of one client
     } leases[LEASES];
 };
 
-static void *grow(void *array, size_t *capacity, size_t count, size_t size) {
-    if (count < *capacity) return array;
-    *capacity = *capacity == 0 ? 64 : *capacity * 2;
-    return mem_realloc(array, *capacity * size);
-}
-
 // ---- answers
 
 static void give(struct native_line *line, uint64_t first, uint64_t last) {
@@ -86,7 +80,7 @@ static void give(struct native_line *line, uint64_t first, uint64_t last) {
                        "sequence %s: a number is given twice: h%u got %llu..%llu, and %llu..%llu was given before",
                        name, line->native->number, (unsigned long long)first, (unsigned long long)last,
                        (unsigned long long)list->at[i].first, (unsigned long long)list->at[i].last);
-    list->at = grow(list->at, &list->capacity, list->count, sizeof *list->at);
+    list->at = native_grow(list->at, &list->capacity, list->count, sizeof *list->at);
     list->at[list->count++] = (struct given){first, last};
     if (last > list->newest) list->newest = last;
     list->told += counter->count;
@@ -164,7 +158,7 @@ static void leased(struct native_line *line, const char *body) {
     if (range.worker == 0 || range.worker >= SEQUENCE_WORKERS || range.until_ms <= range.from_ms)
         world_fail(&line->native->sim->world, "worker %u was leased as %s", range.worker, body);
     if (known == all->range_count) {
-        all->ranges = grow(all->ranges, &all->range_capacity, all->range_count, sizeof *all->ranges);
+        all->ranges = native_grow(all->ranges, &all->range_capacity, all->range_count, sizeof *all->ranges);
         all->ranges[all->range_count++] = range;
     } else if (all->ranges[known].until_ms < range.until_ms) {
         all->ranges[known].until_ms = range.until_ms;
@@ -265,7 +259,7 @@ static size_t draw_key(struct native_line *line) {
         bool open = all->keys[at].unknown && all->keys[at].last == 0;
         if (all->keys[at].sequence == counter->sequence && native_draw(line->native, open ? 2 : 12) == 0) return at;
     }
-    all->keys = grow(all->keys, &all->key_capacity, all->key_count, sizeof *all->keys);
+    all->keys = native_grow(all->keys, &all->key_capacity, all->key_count, sizeof *all->keys);
     all->keys[all->key_count] =
         (struct key){.count = draw_count(line, counter->sequence), .sequence = counter->sequence};
     return all->key_count++;

@@ -52,19 +52,10 @@ struct consumer { // of one client
     uint32_t partition;
 };
 
-static void *grow(void *array, size_t *capacity, size_t count, size_t size) {
-    if (count < *capacity) return array;
-    size_t before = *capacity;
-    while (count >= *capacity) *capacity = *capacity == 0 ? 64 : *capacity * 2;
-    array = mem_realloc(array, *capacity * size);
-    memset((char *)array + before * size, 0, (*capacity - before) * size);
-    return array;
-}
-
 // ---- what stands where
 
 static struct place *place_of(struct partition *partition, uint64_t offset) {
-    partition->places = grow(partition->places, &partition->capacity, (size_t)offset, sizeof *partition->places);
+    partition->places = native_grow(partition->places, &partition->capacity, (size_t)offset, sizeof *partition->places);
     if (offset >= partition->count) partition->count = (size_t)offset + 1;
     return &partition->places[offset];
 }
@@ -108,7 +99,7 @@ static void granted(struct native_line *line, uint32_t p, uint64_t token, uint64
                        (unsigned long long)member, p);
         return;
     }
-    topic->grants = grow(topic->grants, &topic->grant_capacity, topic->grant_count, sizeof *topic->grants);
+    topic->grants = native_grow(topic->grants, &topic->grant_capacity, topic->grant_count, sizeof *topic->grants);
     topic->grants[topic->grant_count++] = (struct grant){token, member};
     if (token > topic->partitions[p].token) topic->partitions[p].token = token;
 }
@@ -123,21 +114,12 @@ static void is_committed(struct native_line *line, uint32_t p, uint64_t offset) 
     if (offset > topic->partitions[p].committed) topic->partitions[p].committed = offset;
 }
 
-// The next object of a list of flat ones; false: its end.
-static bool next_object(const char **at, char *out, size_t size) {
-    const char *begin = *at + strcspn(*at, "{]"), *end = strchr(begin, '}');
-    if (*begin != '{' || end == NULL) return false;
-    snprintf(out, size, "%.*s", (int)(end - begin + 1), begin);
-    *at = end + 1;
-    return true;
-}
-
 static void polled(struct native_line *line, const char *body) {
     struct consumer *consumer = line->state;
     struct slot slots[PARTITIONS] = {0};
     char object[512], text[32];
     const char *at = strstr(body, "\"partitions\":");
-    while (at != NULL && next_object(&at, object, sizeof object)) {
+    while (at != NULL && native_object(&at, object, sizeof object)) {
         uint32_t p = (uint32_t)native_number(object, "partition") % PARTITIONS;
         slots[p] = (struct slot){.token = native_number(object, "token"),
                                  .next = native_number(object, "committed"),
@@ -147,7 +129,7 @@ static void polled(struct native_line *line, const char *body) {
         is_committed(line, p, slots[p].committed);
     }
     at = strstr(body, "\"messages\":");
-    while (at != NULL && next_object(&at, object, sizeof object)) {
+    while (at != NULL && native_object(&at, object, sizeof object)) {
         uint32_t p = (uint32_t)native_number(object, "partition") % PARTITIONS;
         uint64_t offset = native_number(object, "offset");
         if (slots[p].token == 0 || slots[p].revoked || offset != slots[p].next)
@@ -231,8 +213,8 @@ static void publish(struct native_line *line) {
     struct topic *topic = line->shared;
     size_t publication = consumer->publication;
     if (publication == 0) {
-        topic->publications = grow(topic->publications, &topic->publication_capacity, topic->publication_count,
-                                   sizeof *topic->publications);
+        topic->publications = native_grow(topic->publications, &topic->publication_capacity, topic->publication_count,
+                                          sizeof *topic->publications);
         publication = ++topic->publication_count;
     }
     consumer->asked_offset = publication;

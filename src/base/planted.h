@@ -12,6 +12,7 @@
     X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
+    X(CONFIG_EXPECTED_IGNORED)                                                                                         \
     X(COUNTER_RETRY_COUNTS)                                                                                            \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
@@ -33,6 +34,9 @@
     X(LATCH_COUNTS_A_RETRY)                                                                                            \
     X(LEADS_BEFORE_APPLIED)                                                                                            \
     X(LEARNER_COUNTED)                                                                                                 \
+    X(LIMITER_LEASE_NOT_COUNTED)                                                                                       \
+    X(LIMITER_PERMIT_BEYOND)                                                                                           \
+    X(LIMITER_WINDOW_ENDS_EARLY)                                                                                       \
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
     X(NAMING_OUTLIVES_SESSION)                                                                                         \
@@ -52,7 +56,9 @@
     X(OWN_VOTE_BEFORE_PERSIST)                                                                                         \
     X(OWN_WRITE_COUNTED_EARLY)                                                                                         \
     X(PINGED_WITHOUT_LEADER)                                                                                           \
+    X(QUEUE_DEDUP_NOT_KEPT)                                                                                            \
     X(QUEUE_KEPT_BY_WHO_LEFT)                                                                                          \
+    X(QUEUE_NUMBER_NOT_AWAITED)                                                                                        \
     X(QUEUE_REDELIVERED_BEHIND)                                                                                        \
     X(READ_BEFORE_FIRST_COMMIT)                                                                                        \
     X(READ_BEFORE_WRITE_AHEAD)                                                                                         \

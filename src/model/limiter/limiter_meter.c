@@ -1,6 +1,7 @@
 // The algorithms. Everything but charge and convert only looks: what is in use is a function of what was charged and of
 // the time, so a refused call changes nothing.
 #include "base/alloc.h"
+#include "base/planted.h"
 #include "model/limiter/limiter_internal.h"
 #include <string.h>
 
@@ -30,7 +31,8 @@ static uint64_t slot_width(const struct limiter_definition *def) {
 }
 
 static uint64_t slot_leaves_at(const struct limiter_definition *def, uint64_t slot) { // first moment without it
-    return (slot + 1) * slot_width(def) - 1 + def->window_ms;
+    uint64_t window_ms = PLANTED(LIMITER_WINDOW_ENDS_EARLY) ? def->window_ms / 2 : def->window_ms;
+    return (slot + 1) * slot_width(def) - 1 + window_ms;
 }
 
 // The oldest sub-window that has a place beside the newest.
@@ -82,6 +84,12 @@ void meter_slots(struct limiter_state *state, struct limit *limit) {
 
 // ---- any
 
+static uint64_t held_units(const struct limit *limit) {
+    if (PLANTED(LIMITER_LEASE_NOT_COUNTED) && limit->def.algorithm != LIMITER_CONCURRENCY) return 0;
+    if (PLANTED(LIMITER_PERMIT_BEYOND) && limit->held > 0) return limit->held - 1;
+    return limit->held;
+}
+
 static uint64_t bucket_now(const struct limit *limit, uint64_t now_ms) {
     return bucket_level(&limit->bucket, limit->def.rate, now_ms);
 }
@@ -102,15 +110,15 @@ uint64_t meter_used(const struct limit *limit, uint64_t now_ms) {
 }
 
 uint32_t meter_free(const struct limit *limit, uint64_t now_ms) {
-    uint64_t used = meter_used(limit, now_ms) + limit->held;
+    uint64_t used = meter_used(limit, now_ms) + held_units(limit);
     uint32_t capacity = meter_capacity(&limit->def);
     return used >= capacity ? 0 : (uint32_t)(capacity - used);
 }
 
 uint64_t meter_wait_ms(const struct limit *limit, uint64_t cost, uint64_t now_ms) {
     uint64_t capacity = meter_capacity(&limit->def), window_ms = limit->def.window_ms;
-    if (limit->held + cost > capacity) return UINT64_MAX;
-    uint64_t room = capacity - limit->held - cost; // of what is charged, so much may stay
+    if (held_units(limit) + cost > capacity) return UINT64_MAX;
+    uint64_t room = capacity - held_units(limit) - cost; // of what is charged, so much may stay
     if (is_bucket(&limit->def)) {
         uint64_t level = bucket_now(limit, now_ms), may_stay = room * window_ms;
         return level <= may_stay ? 0 : bucket_wait_ms(level - may_stay, limit->def.rate);

@@ -1,6 +1,7 @@
 // Pushing: what is dropped as a repeat, what waits for an earlier number, what takes the place of another.
 //
 //   numbers of a key   next 3:   [1] [2] are in the key, {4} {6} are held; 3 comes: [1] [2] [3] [4], next 5, {6} waits
+#include "base/planted.h"
 #include "model/queue/queue_internal.h"
 #include <string.h>
 
@@ -145,7 +146,7 @@ static int push(struct queue_state *state, struct apply *apply, uint64_t session
     struct queue_key *key = queue ? queue_key_find(state, queue, q->key) : NULL;
     if (repeated(state, queue, key, q, out)) return 0;
     uint64_t next = key && key->next > 0 ? key->next : 1;
-    bool waits = q->number > next;
+    bool waits = q->number > next && !PLANTED(QUEUE_NUMBER_NOT_AWAITED);
     if (waits && key && key->held.count >= QUEUE_HELD_MAX) return QUEUE_GAP;
     uint64_t length_max = queue && queue->options.length_max > 0 ? queue->options.length_max : QUEUE_MESSAGES_MAX;
     bool grows = waits || queue == NULL || !merges_with(queue, key, (uint8_t)q->sign);
@@ -161,7 +162,7 @@ static int push(struct queue_state *state, struct apply *apply, uint64_t session
     struct queue_message *message = new_message(state, apply, q);
     out->id = message->id;
     queue->messages++;
-    if (q->dedup.len > 0) remember(state, apply, queue, q, message->id);
+    if (q->dedup.len > 0 && !PLANTED(QUEUE_DEDUP_NOT_KEPT)) remember(state, apply, queue, q, message->id);
     if (waits) {
         hold(state, apply, key, session, q, message, out);
     } else {
