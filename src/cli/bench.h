@@ -3,3 +3,4 @@
 #pragma once
 
 int bench_zookeeper_main(int argc, char **argv);
+int bench_native_main(int argc, char **argv);

@@ -13,6 +13,9 @@ extern const struct protocol http_protocol;
 #define HTTP_REQUEST_MS 10000u        // a request that is not whole by then is answered 408: slow senders hold nothing
 #define HTTP_IDLE_MS 75000u           // a connection without requests is closed
 #define HTTP_PIPELINED_MAX 8u         // requests of one piece of input; the rest of it waits for the next tick (100 ms)
+#define HTTP_UNDER_WAY_MAX 1024u      // native operations of one connection; further requests wait
+#define HTTP_HELD_BYTES_HOLD (256u << 10) // answers behind an unfinished one: over it no further request begins,
+#define HTTP_HELD_BYTES_MAX (16u << 20)   // and over this (few claim so much) the connection is broken off
 #define HTTP_EVENT_STREAMS_MAX 256u   // of one node: some watch all the time; each costs one write a tick at most
 #define HTTP_EVENT_PENDING_MAX 65536u // of one that does not read: then it is told nothing until it reads
 #define HTTP_EVENT_STUCK_MS 60000u    // and then it is closed

@@ -333,8 +333,12 @@ static bool take_key(struct http_connection *c, const struct http_request *reque
     return once->key_len > 0;
 }
 
+bool http_native_beside(const struct native_operation *operation, const struct http_request *request) {
+    return operation != NULL && operation->reply != NULL && strstr(request->accept, HTTP_EVENT_STREAM) == NULL;
+}
+
 bool http_native(struct http_connection *c, const struct http_request *request) {
-    const struct native_operation *operation = native_find(request->path);
+    const struct native_operation *operation = c->operation;
     if (operation == NULL) return false;
     if (!may_run(c, operation, request)) return true;
     json_t *body = read_object(c, request);

@@ -285,7 +285,10 @@ static void run_waiting(struct http_agent *agent) {
     while (!list_empty(&waiting)) {
         struct http_call *call = CONTAINER_OF(waiting.next, struct http_call, of_agent);
         list_remove(&call->of_agent);
+        struct http_connection *c = call->waiting.connection;
+        call->waiting.alone = false; // so commands reach the log in the order of their connection
         call->operation->run(call);
+        if (c != NULL) http_go_on(c);
     }
 }
 
@@ -421,10 +424,12 @@ static void begin(struct http_call *call, struct http_instance *instance) {
         return;
     }
     client_touch(agent->client);
-    if (agent->state == AGENT_READY)
+    if (agent->state == AGENT_READY) {
         call->operation->run(call);
-    else
+    } else {
+        call->waiting.alone = true;
         list_push_back(&agent->calls, &call->of_agent);
+    }
 }
 
 void call_begin(struct http_connection *c, struct http_call *call) {
