@@ -1,4 +1,5 @@
-// A load generator for the native operations over HTTP/1.1: one thread, epoll, many requests of each connection under way.
+// A load generator for the native operations over HTTP/1.1: one thread, epoll, many requests of each connection under
+// way.
 //
 //   connection:  `depth` lanes; each does one operation after the other, as the steps of the work have it
 //   lane:        request of step 0 -> answer -> request of step 1 (with the token of that answer) -> ...
@@ -98,12 +99,14 @@ __attribute__((format(printf, 4, 5))) static void request(struct bench *b, struc
 }
 
 static void make_request(struct bench *b, struct connection *c, struct lane *lane) {
-    unsigned long long run = b->run, round = lane->round, token = lane->token, key = (lane->number + round * 7919) % b->keys;
+    unsigned long long run = b->run, round = lane->round, token = lane->token,
+                       key = (lane->number + round * 7919) % b->keys;
     switch (b->work) {
     case WORK_LIMITER:
-        request(b, c, "limiter/take",
-                "{\"name\":\"user-%llu\",\"algorithm\":\"token-bucket\",\"rate\":1000000,\"window_ms\":1000,\"cost\":1}",
-                key);
+        request(
+            b, c, "limiter/take",
+            "{\"name\":\"user-%llu\",\"algorithm\":\"token-bucket\",\"rate\":1000000,\"window_ms\":1000,\"cost\":1}",
+            key);
         break;
     case WORK_IDEMPOTENCY:
         if (lane->step == 0)
@@ -128,8 +131,8 @@ static void make_request(struct bench *b, struct connection *c, struct lane *lan
             request(b, c, "lock/release", "{\"name\":\"bench-%llu\",\"owner\":\"%u\",\"token\":%llu}",
                     b->work == WORK_WAIT ? 0ull : lane->number, lane->number, token);
         else if (b->work == WORK_WAIT)
-            request(b, c, "lock/acquire", "{\"name\":\"bench-0\",\"owner\":\"%u\",\"ttl_ms\":3600000,\"wait_ms\":3600000}",
-                    lane->number);
+            request(b, c, "lock/acquire",
+                    "{\"name\":\"bench-0\",\"owner\":\"%u\",\"ttl_ms\":3600000,\"wait_ms\":3600000}", lane->number);
         else
             request(b, c, "lock/acquire", "{\"name\":\"bench-%u\",\"owner\":\"%u\",\"ttl_ms\":60000}", lane->number,
                     lane->number);

@@ -151,17 +151,45 @@ static void answered(struct http_connection *c) {
 }
 
 // ---- answers
+struct head {
+    size_t len;
+    char bytes[1024];
+};
+
+static void add(struct head *head, const char *text) {
+    size_t len = strlen(text);
+    ENSURE(len <= sizeof head->bytes - head->len);
+    memcpy(head->bytes + head->len, text, len);
+    head->len += len;
+}
+
+static void add_number(struct head *head, uint64_t number) {
+    char digits[24];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    add(head, digits + at);
+}
+
 // length -1: until the connection ends.
 void http_write_head(struct http_connection *c, int status, const char *type, int64_t length, const char *more) {
-    char head[1024], length_line[64] = "";
-    if (length >= 0) snprintf(length_line, sizeof length_line, "Content-Length: %lld\r\n", (long long)length);
-    int len = snprintf(head, sizeof head,
-                       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%sCache-Control: no-store\r\n"
-                       "X-Content-Type-Options: nosniff\r\n%s%s\r\n",
-                       status, reason(status), type, length_line, more,
-                       c->keep_alive && length >= 0 ? "" : "Connection: close\r\n");
-    ENSURE(len > 0 && (size_t)len < sizeof head);
-    put(c, head, (size_t)len);
+    struct head head;
+    head.len = 0; // the rest is written before it is read
+    add(&head, "HTTP/1.1 ");
+    add_number(&head, (uint64_t)status);
+    add(&head, " ");
+    add(&head, reason(status));
+    add(&head, "\r\nContent-Type: ");
+    add(&head, type);
+    if (length >= 0) add(&head, "\r\nContent-Length: ");
+    if (length >= 0) add_number(&head, (uint64_t)length);
+    add(&head, "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    add(&head, more);
+    add(&head, c->keep_alive && length >= 0 ? "\r\n" : "Connection: close\r\n\r\n");
+    put(c, head.bytes, head.len);
 }
 
 void http_answer_with(struct http_connection *c, int status, const char *type, struct bytes body, const char *more) {
@@ -371,11 +399,23 @@ static void begin_request(struct http_connection *c) {
     http_parse_next(c->parse);
 }
 
+// The few that a node is asked for all the time are found at once.
+static const struct native_operation *find_operation(struct http_instance *instance, const char *path) {
+    size_t len = strlen(path);
+    if (len == 0) return NULL;
+    unsigned place = (unsigned)len * 31 + (unsigned char)path[len - 1] * 7 + (unsigned char)path[len / 2];
+    const struct native_operation **known = &instance->recent[place % HTTP_RECENT_OPERATIONS];
+    if (*known != NULL && strcmp((*known)->path, path) == 0) return *known;
+    const struct native_operation *found = native_find(path);
+    if (found != NULL) *known = found;
+    return found;
+}
+
 // A whole request is there. false: it has to wait for the answers of those before it.
 static bool take_request(struct http_connection *c) {
     const struct http_request *request = http_parse_request(c->parse);
     c->owes_go = false;
-    c->operation = native_find(request->path);
+    c->operation = find_operation(c->instance, request->path);
     c->alone = !http_native_beside(c->operation, request);
     if (c->alone && !list_empty(&c->places)) {
         c->deferred = true;

@@ -32,7 +32,9 @@ struct http_instance {
     struct list agents;
     struct hash sessions, numbers; // agents by session; calls by what event they wait for
     struct http_agent *own;        // of calls without a session; NULL until there is one
-    struct list streams;           // events.c
+#define HTTP_RECENT_OPERATIONS 64u
+    const struct native_operation *recent[HTTP_RECENT_OPERATIONS]; // found lately, by their path (http.c)
+    struct list streams;                                           // events.c
     size_t stream_count;
     struct http_changes changes;
 };

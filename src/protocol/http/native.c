@@ -60,7 +60,7 @@ __attribute__((format(printf, 3, 4))) static bool wrong(struct http_connection *
     return false;
 }
 
-static bool take_choice(const struct native_field *field, struct native_value *out) {
+bool native_choice(const struct native_field *field, struct native_value *out) {
     const char *at = field->choices;
     for (uint64_t place = 0;; place++) {
         size_t len = strcspn(at, "|");
@@ -102,10 +102,13 @@ static bool take_string(struct http_connection *c, const struct native_field *fi
     if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
     out->text = bytes_of(json_string_value(json), json_string_length(json));
     if (field->type == NATIVE_CHOICE)
-        return take_choice(field, out) || wrong(c, field->name, "%s: one of %s is wanted", field->name, field->choices);
+        return native_choice(field, out) ||
+               wrong(c, field->name, "%s: one of %s is wanted", field->name, field->choices);
     if (field->type == NATIVE_BASE64) return true; // take_base64 follows
+    uint64_t session;
+    uint8_t secret[LEASE_PASSWORD_BYTES];
     if (field->type == NATIVE_SESSION)
-        return session_parse(json_string_value(json), &out->session, out->secret) ||
+        return session_parse(json_string_value(json), &session, secret) ||
                wrong(c, field->name, "%s: it is none that /v1/session/create gave", field->name);
     return (out->text.len >= field->low && out->text.len <= field->high) ||
            wrong(c, field->name, "%s: a string of %llu to %llu bytes is wanted", field->name,
@@ -213,6 +216,12 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     }
 }
 
+void native_standards(struct http_call *call) {
+    const struct native_field *fields = call->operation->fields;
+    for (size_t i = 0; fields[i].name != NULL; i++)
+        call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
+}
+
 static bool take_all(struct http_connection *c, struct http_call *call) {
     const struct native_field *fields = call->operation->fields;
     const char *key;
@@ -222,9 +231,8 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
         while (field->name != NULL && strcmp(field->name, key) != 0) field++;
         if (field->name == NULL) return wrong(c, key, "%.64s: there is no such field", key);
     }
+    native_standards(call);
     for (size_t i = 0; fields[i].name != NULL; i++) {
-        ENSURE(i < NATIVE_FIELDS_MAX);
-        call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
         json_t *given = json_object_get(call->body, fields[i].name);
         if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
         if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
@@ -238,7 +246,9 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
 const struct native_value *call_value(const struct http_call *call, const char *name) {
     const struct native_field *fields = call->operation->fields;
     size_t i = 0;
-    while (fields[i].name != NULL && strcmp(fields[i].name, name) != 0) i++;
+    for (; fields[i].name != NULL; i++) // one file's words are mostly one word in memory
+        if (fields[i].name == name) return &call->values[i];
+    for (i = 0; fields[i].name != NULL && strcmp(fields[i].name, name) != 0;) i++;
     ENSURE(fields[i].name != NULL);
     return &call->values[i];
 }
@@ -333,6 +343,36 @@ static bool take_key(struct http_connection *c, const struct http_request *reque
     return once->key_len > 0;
 }
 
+// In one piece: the call, its values, the body's text with a zero byte behind it.
+static struct http_call *call_new(const struct native_operation *operation, struct bytes body) {
+    size_t count = 0;
+    while (operation->fields[count].name != NULL) count++;
+    ENSURE(count <= NATIVE_FIELDS_MAX);
+    size_t values = count * sizeof(struct native_value);
+    struct http_call *call = mem_alloc(sizeof *call + values + body.len + 1);
+    memset(call, 0, sizeof *call);
+    call->operation = operation;
+    call->values = (struct native_value *)(call + 1);
+    call->text_len = body.len;
+    char *text = (char *)(call->values + count);
+    if (body.len > 0) memcpy(text, body.data, body.len);
+    text[body.len] = 0;
+    return call;
+}
+
+static char *text_of(struct http_call *call) {
+    size_t count = 0;
+    while (call->operation->fields[count].name != NULL) count++;
+    return (char *)(call->values + count);
+}
+
+// By the library. false: it was answered.
+static bool read_call(struct http_connection *c, const struct http_request *request, struct http_call *call) {
+    json_decref(call->body); // what was read before it was left to the library
+    call->body = read_object(c, request);
+    return call->body != NULL && take_key(c, request, call) && take_all(c, call);
+}
+
 bool http_native_beside(const struct native_operation *operation, const struct http_request *request) {
     return operation != NULL && operation->reply != NULL && strstr(request->accept, HTTP_EVENT_STREAM) == NULL;
 }
@@ -341,16 +381,13 @@ bool http_native(struct http_connection *c, const struct http_request *request) 
     const struct native_operation *operation = c->operation;
     if (operation == NULL) return false;
     if (!may_run(c, operation, request)) return true;
-    json_t *body = read_object(c, request);
-    if (body == NULL) return true;
-    struct http_call *call = mem_zalloc(sizeof *call);
-    call->operation = operation;
-    call->body = body;
     c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
-    if (take_key(c, request, call) && take_all(c, call)) {
+    struct http_call *call = call_new(operation, request->body);
+    bool flat = request->idempotency_key == NULL && native_flat(call, text_of(call));
+    if (flat || read_call(c, request, call)) {
         call_begin(c, call);
     } else {
-        json_decref(body);
+        json_decref(call->body);
         mem_free(call->once);
         mem_free(call);
     }
