@@ -199,7 +199,7 @@ static uint64_t number_behind(const char *body, size_t len, const char *name) {
 }
 
 static void count_operation(struct bench *b, struct lane *lane, uint64_t now) {
-    if (b->work == WORK_WAIT) b->lanes_done++;
+    if (b->work == WORK_WAIT && b->lanes_done++ == 0) b->end_us = now + (uint64_t)b->seconds * 1000000u;
     if (b->begin_us == 0 || lane->begun_us < b->begin_us) return;
     histogram_add(&b->latency, now - lane->begun_us);
     b->second_count++;
@@ -223,8 +223,11 @@ static bool step(struct bench *b, struct lane *lane, int status, const char *bod
         b->empty++; // what there is belongs to keys that others hold: asks again
         return true;
     }
+    bool waited =
+        b->work == WORK_WAIT && lane->step == 0; // an operation is the grant: what gives it back is behind others
+    if (waited) count_operation(b, lane, now);
     if (++lane->step < works[b->work].steps) return true;
-    count_operation(b, lane, now);
+    if (b->work != WORK_WAIT) count_operation(b, lane, now);
     lane->step = 0;
     lane->round++;
     return b->work != WORK_WAIT;
@@ -317,7 +320,7 @@ static void print_report(const struct bench *b, double seconds, const struct rus
 
 static bool finished(const struct bench *b, uint64_t now) {
     if (b->gone == b->connection_count) return true;
-    if (b->work == WORK_WAIT) return b->lanes_done + b->errors >= (uint64_t)b->connection_count * b->depth;
+    if (b->lanes_done + b->errors >= (uint64_t)b->connection_count * b->depth && b->work == WORK_WAIT) return true;
     return b->end_us != 0 && now >= b->end_us;
 }
 
@@ -422,7 +425,8 @@ int bench_native_main(int argc, char **argv) {
         {"server", 's', "HOST:PORT", "the HTTP listener of a node (127.0.0.1:7450)", &host, NULL},
         {"work", 'w', "NAME",
          "limiter (token bucket), idempotency (begin + complete), queue (push + claim + ack), lock (acquire + release "
-         "of one of its own), sequence; wait: all wait for the lock bench-0, once (limiter)",
+         "of one of its own), sequence; wait: all wait for the lock bench-0; measured from the first grant on "
+         "(limiter)",
          &work, NULL},
         {"connections", 0, "N", "connections (64)", &connections, NULL},
         {"outstanding", 0, "N", "requests under way on all connections together (1024)", &outstanding, NULL},

@@ -343,27 +343,73 @@ static bool take_key(struct http_connection *c, const struct http_request *reque
     return once->key_len > 0;
 }
 
-// In one piece: the call, its values, the body's text with a zero byte behind it.
-static struct http_call *call_new(const struct native_operation *operation, struct bytes body) {
+static size_t field_count(const struct native_operation *operation) {
     size_t count = 0;
     while (operation->fields[count].name != NULL) count++;
     ENSURE(count <= NATIVE_FIELDS_MAX);
-    size_t values = count * sizeof(struct native_value);
-    struct http_call *call = mem_alloc(sizeof *call + values + body.len + 1);
-    memset(call, 0, sizeof *call);
-    call->operation = operation;
-    call->values = (struct native_value *)(call + 1);
-    call->text_len = body.len;
-    char *text = (char *)(call->values + count);
-    if (body.len > 0) memcpy(text, body.data, body.len);
-    text[body.len] = 0;
-    return call;
+    return count;
 }
 
-static char *text_of(struct http_call *call) {
-    size_t count = 0;
-    while (call->operation->fields[count].name != NULL) count++;
-    return (char *)(call->values + count);
+// In one piece: values, and behind them a text with a zero byte at its end. Gives the place of the text.
+static char *make_values(struct http_call *call, const uint8_t *text, size_t len) {
+    size_t count = field_count(call->operation);
+    call->values = mem_alloc(count * sizeof *call->values + len + 1);
+    char *out = (char *)(call->values + count);
+    if (len > 0) memcpy(out, text, len);
+    out[len] = 0;
+    return out;
+}
+
+static bool is_number(const struct native_field *field) {
+    return field->type == NATIVE_NUMBER || field->type == NATIVE_SIGNED || field->type == NATIVE_BOOL ||
+           field->type == NATIVE_CHOICE;
+}
+
+// What waits may be many. A longer text was a message or a result: nobody asks for it once it was submitted.
+void call_fold(struct http_call *call) {
+    struct writer w;
+    const struct native_field *fields = call->operation->fields;
+    if (call->values == NULL) return;
+    for (size_t i = 0; fields[i].name != NULL; i++)
+        if (call->values[i].list != NULL) return;
+    writer_init(&w);
+    for (size_t i = 0; fields[i].name != NULL; i++) {
+        const struct native_value *value = &call->values[i];
+        if (!value->given || (!is_number(&fields[i]) && value->text.len > NATIVE_FOLDED_TEXT_MAX)) continue;
+        write_u8(&w, (uint8_t)i);
+        if (is_number(&fields[i]))
+            write_varint(&w, value->number);
+        else
+            write_blob(&w, value->text);
+    }
+    call->folded = w.len > 0 ? mem_alloc(w.len) : NULL;
+    if (w.len > 0) memcpy(call->folded, w.data, w.len);
+    call->folded_len = (uint32_t)w.len;
+    writer_free(&w);
+    mem_free(call->values);
+    json_decref(call->body);
+    call->values = NULL;
+    call->body = NULL;
+}
+
+void call_unfold(struct http_call *call) {
+    if (call->values != NULL) return;
+    const char *text = make_values(call, call->folded, call->folded_len);
+    struct reader r = reader_of(text, call->folded_len);
+    native_standards(call);
+    while (reader_left(&r) > 0) {
+        size_t i = read_u8(&r);
+        struct native_value *value = &call->values[i];
+        value->given = true;
+        if (is_number(&call->operation->fields[i]))
+            value->number = read_varint(&r);
+        else
+            value->text = read_blob(&r);
+    }
+    ENSURE(!r.failed);
+    mem_free(call->folded);
+    call->folded = NULL;
+    call->folded_len = 0;
 }
 
 // By the library. false: it was answered.
@@ -382,13 +428,16 @@ bool http_native(struct http_connection *c, const struct http_request *request) 
     if (operation == NULL) return false;
     if (!may_run(c, operation, request)) return true;
     c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
-    struct http_call *call = call_new(operation, request->body);
-    bool flat = request->idempotency_key == NULL && native_flat(call, text_of(call));
+    struct http_call *call = mem_zalloc(sizeof *call);
+    call->operation = operation;
+    char *text = make_values(call, request->body.data, request->body.len);
+    bool flat = request->idempotency_key == NULL && native_flat(call, text, request->body.len);
     if (flat || read_call(c, request, call)) {
         call_begin(c, call);
     } else {
         json_decref(call->body);
         mem_free(call->once);
+        mem_free(call->values);
         mem_free(call);
     }
     return true;

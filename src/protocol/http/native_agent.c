@@ -18,7 +18,10 @@ static bool number_matches(const struct hash_node *node, const void *key) {
 
 struct http_call *call_waiting_for(struct http_instance *instance, uint64_t number) {
     struct hash_node *node = hash_find(&instance->numbers, hash_u64(number), number_matches, &number);
-    return node == NULL ? NULL : CONTAINER_OF(node, struct http_call, by_number);
+    if (node == NULL) return NULL;
+    struct http_call *call = CONTAINER_OF(node, struct http_call, by_number);
+    call_unfold(call);
+    return call;
 }
 
 static void set_state(struct http_call *call, enum call_state state, struct list *list) {
@@ -34,6 +37,8 @@ static void call_free(struct http_call *call) {
     json_decref(call->body);
     json_decref(call->answer);
     mem_free(call->once);
+    mem_free(call->values);
+    mem_free(call->folded);
     mem_free(call);
 }
 
@@ -50,6 +55,7 @@ static void call_drop(struct http_call *call) {
         return;
     }
     call->cleans_up = true;
+    call_unfold(call);
     call->operation->gone(call);
 }
 
@@ -159,6 +165,7 @@ void agent_submit(struct http_agent *agent, struct writer *w) {
 }
 
 void call_read(struct http_call *call) {
+    call_unfold(call);
     set_state(call, CALL_READS, &call->agent->reading);
     call->tag = client_read_index(call->agent->client);
 }
@@ -182,6 +189,7 @@ void call_wait(struct http_call *call, uint64_t number) {
     }
     set_state(call, CALL_WAITS_FOR_EVENT, call->until_ms != 0 ? &call->agent->timed : &call->agent->calls);
     set_number(call, number);
+    call_fold(call);
     call->waiting.breaks_off = true;
     events_wait_begins(call->waiting.connection);
     client_output_ready(call->waiting.connection->client); // its sender may have ended already

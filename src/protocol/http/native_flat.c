@@ -103,7 +103,7 @@ static bool take_member(struct flat *flat) {
     return !value->given && take_value(flat, field, value);
 }
 
-bool native_flat(struct http_call *call, char *text) {
+bool native_flat(struct http_call *call, char *text, size_t len) {
     struct flat flat = {.at = text, .call = call};
     const struct native_field *fields = call->operation->fields;
     native_standards(call);
@@ -117,5 +117,5 @@ bool native_flat(struct http_call *call, char *text) {
     skip_space(&flat);
     for (size_t i = 0; fields[i].name != NULL; i++)
         if (fields[i].required && !call->values[i].given) return false;
-    return flat.at == text + call->text_len; // a zero byte in the middle is none of ours
+    return flat.at == text + len; // a zero byte in the middle is none of ours
 }

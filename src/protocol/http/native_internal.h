@@ -58,23 +58,26 @@ struct http_call {
     struct hash_node by_number; // while `numbered`: it waits for an event of this number (of a ticket or a token)
     struct http_agent *agent;
     const struct native_operation *operation;
-    json_t *body;                // its texts are those of `values`; NULL: they are in `text`
+    json_t *body;                // its texts are those of `values`; NULL: they are behind `values`
     struct native_once *once;    // NULL: none
-    struct native_value *values; // of each field; the text as it came is behind them
-    size_t text_len;
+    struct native_value *values; // of each field; NULL while it is folded: a call that waits is small
+    uint8_t *folded;             // the values that were given, short
+    uint32_t folded_len;
     enum call_state state;
-    uint64_t tag, number, since_ms, until_ms;
-    uint64_t token; // of a run that began, and was not told yet
+    int status; // CALL_GATED: the answer that waits
     bool numbered;
-    bool cleans_up;          // its connection has gone, and it gives back what it got
+    bool cleans_up; // its connection has gone, and it gives back what it got
+    json_t *answer; // CALL_GATED
+    uint64_t tag, number, since_ms, until_ms;
+    uint64_t token;          // of a run that began, and was not told yet
     uint64_t retry_after_ms; // told in a header too, in whole seconds; 0: no
-    int status;              // CALL_GATED: the answer that waits
-    json_t *answer;
 };
 
 // native.c
 bool native_choice(const struct native_field *field, struct native_value *value); // its text is one of the words
-void native_standards(struct http_call *call);                                    // values of what is not given
+void call_fold(struct http_call *call);
+void call_unfold(struct http_call *call);
+void native_standards(struct http_call *call); // values of what is not given
 const struct native_value *call_value(const struct http_call *call, const char *field);
 struct bytes call_text(const struct http_call *call, const char *field);
 uint64_t call_number(const struct http_call *call, const char *field);
@@ -84,7 +87,7 @@ void http_problem(struct http_connection *c, const char *error, const char *deta
 void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
 
 // native_flat.c: false: the library has to read it
-bool native_flat(struct http_call *call, char *text);
+bool native_flat(struct http_call *call, char *text, size_t len);
 
 // native_agent.c
 void call_begin(struct http_connection *c, struct http_call *call); // finds its agent and runs it
