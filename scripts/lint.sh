@@ -18,6 +18,7 @@ allowed() {
     node) echo "replica storage io consensus model base" ;;
     protocol) echo "node model base io/io.h" ;;
     client) echo "base" ;;
+    via) echo "client/via.h" ;; # loaded into programs that see of us only parley.h
     server | cli) echo "client server cli protocol node replica storage io consensus model base" ;;
     *) echo "unknown" ;;
     esac

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What `make test` runs once everything is built: unit tests and transcripts (ASan and UBSan), the simulator's recorded seeds and a few fresh ones, the
 # tests that drive the built binary, and real clients where their runtimes are there (a missing one is a counted skip).
-# PARLEY_TEST_INTEROP=off leaves the clients out (.ci/run calls them itself, with every runtime required).
+# PARLEY_TEST_INTEROP=off and PARLEY_TEST_VIA=off leave the clients and the locks of other systems out (.ci/run calls them itself, with every runtime required).
 # Last line: N passed, N failed, N skipped.
 set -u
 cd "$(dirname "$0")/.."
@@ -36,6 +36,7 @@ stage "command line" test/cli/run.sh
 if command -v python3 >/dev/null 2>&1; then
     stage "native operations" test/native/run.py
     stage "libparley (ASan, UBSan, TSan)" test/native/lib.py
+    [ "${PARLEY_TEST_VIA:-auto}" = off ] || stage "locks, here and on other systems" test/native/via.py
 else
     echo "native operations and libparley: skipped, there is no python3"
     skipped=$((skipped + 2))

@@ -420,7 +420,7 @@ static bool begin_disk_fault(struct sim *sim, enum fault fault, struct sim_node 
 
 static void jump_clock(struct sim *sim, struct host *host) {
     if (draw(sim, 3) == 0) {
-        host->unix_stood_ms = 1700000000000 + (int64_t)(sim->world.now_us / 1000);
+        host->unix_stood_ms = UNIX_BASE_MS + (int64_t)(sim->world.now_us / 1000);
         host->unix_stands = true;
     } else {
         host->unix_offset_ms = (int64_t)draw(sim, 2000000000) - 1000000000;

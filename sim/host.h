@@ -27,6 +27,8 @@ struct sim_loop {
     void *after_context;
 };
 
+#define UNIX_BASE_MS 1760000000000 // where wall clocks begin: ids in the order of time begin at 2024
+
 struct host {
     struct world *world;
     uint32_t index;      // in world->hosts

@@ -60,7 +60,7 @@ static uint64_t op_now_us(struct io *io) {
 static int64_t op_unix_ms(struct io *io) {
     struct host *host = loop_of(io)->host;
     if (host->unix_stands) return host->unix_stood_ms;
-    return 1700000000000 + (int64_t)(host_now_us(host) / 1000) + host->unix_offset_ms;
+    return UNIX_BASE_MS + (int64_t)(host_now_us(host) / 1000) + host->unix_offset_ms;
 }
 
 static void op_random(struct io *io, void *bytes, size_t len) {

@@ -397,7 +397,7 @@ static void apply_command(struct oracle *o, const struct section *section, uint6
         entry.error = apply_group(o, &command);
     else if (command.model == MODEL_LEASE)
         entry.error = apply_lease(o, &command);
-    else
+    else if (command.model == MODEL_TREE) // what native models do is seen from outside: sim/native_*.c
         entry.error = apply_tree(o, &command, &entry);
     o->entries = oracle_grow(o->entries, &o->entry_capacity, o->entry_count + 1, sizeof *o->entries);
     o->entries[o->entry_count++] = entry;

@@ -12,6 +12,7 @@
     X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
+    X(COUNTER_RETRY_COUNTS)                                                                                            \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \
     X(ELECTION_VALUE_UNTOLD)                                                                                           \
@@ -21,7 +22,9 @@
     X(EXPIRY_OF_OLDER_ATTACH)                                                                                          \
     X(FAILED_FSYNC_IGNORED)                                                                                            \
     X(GAPLESS_KEY_NOT_KEPT)                                                                                            \
+    X(GUARD_OLD_TOKEN_WRITES)                                                                                          \
     X(HEARTBEAT_COMMITS_BEYOND_MATCH)                                                                                  \
+    X(IDEMPOTENCY_LEASE_NOT_EXTENDED)                                                                                  \
     X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
     X(JOINT_ONE_MAJORITY)                                                                                              \
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \
@@ -32,8 +35,14 @@
     X(LEARNER_COUNTED)                                                                                                 \
     X(MOVED_SESSION_WRITES)                                                                                            \
     X(MULTI_NOT_TAKEN_BACK)                                                                                            \
+    X(NAMING_OUTLIVES_SESSION)                                                                                         \
+    X(NAMING_VOID_REPORT_COUNTS)                                                                                       \
+    X(NATIVE_LOCK_ALL_PARTLY)                                                                                          \
     X(NATIVE_LOCK_HELD_TWICE)                                                                                          \
+    X(NATIVE_LOCK_NOT_RENEWED)                                                                                         \
     X(NATIVE_LOCK_OUTLIVES_SESSION)                                                                                    \
+    X(NATIVE_LOCK_PERMITS_LENT)                                                                                        \
+    X(NATIVE_LOCK_QUEUE_PASSED)                                                                                        \
     X(NATIVE_WAIT_OUTLIVES_CONNECTION)                                                                                 \
     X(NEW_LEADER_EXTENDS_NOTHING)                                                                                      \
     X(OLD_BOOT_ACCEPTED)                                                                                               \
@@ -48,21 +57,25 @@
     X(READ_BEFORE_FIRST_COMMIT)                                                                                        \
     X(READ_BEFORE_WRITE_AHEAD)                                                                                         \
     X(READ_WITHOUT_ROUND)                                                                                              \
+    X(SEQUENCE_BLOCK_SHORT)                                                                                            \
     X(SEQUENCE_FROM_CHILDREN)                                                                                          \
     X(SNAPSHOT_INDEX_OFF_BY_ONE)                                                                                       \
     X(SNAPSHOT_MISSES_RECORD)                                                                                          \
     X(SNAPSHOT_NOT_SYNCED)                                                                                             \
+    X(STATE_FROM_ANY)                                                                                                  \
     X(STREAM_DUPLICATES_APPLIED)                                                                                       \
     X(STREAM_GAP_APPLIED)                                                                                              \
     X(SYNC_BEFORE_APPLIED)                                                                                             \
     X(TERM_FORGOTTEN)                                                                                                  \
+    X(TOPIC_TOKEN_KEPT)                                                                                                \
     X(TRANSFER_TO_OLDER_LOG)                                                                                           \
     X(VOTE_BEFORE_PERSIST)                                                                                             \
     X(VOTE_FORGOTTEN)                                                                                                  \
     X(VOTE_WITHOUT_LOG_CHECK)                                                                                          \
     X(WATCH_AFTER_DATA)                                                                                                \
     X(WATCH_LOST_AT_RECONNECT)                                                                                         \
-    X(WIPED_VOTER_VOTES)
+    X(WIPED_VOTER_VOTES)                                                                                               \
+    X(WORKER_RANGES_OVERLAP)
 
 enum planted_fault {
     PLANTED_NONE,

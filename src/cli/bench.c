@@ -10,6 +10,7 @@ static const struct {
     int (*main)(int argc, char **argv);
 } generators[] = {
     {"zookeeper", "speaks ZooKeeper's protocol, also to a real ZooKeeper", bench_zookeeper_main},
+    {"locks", "one lock, here and on other systems: locks [FLAGS] [URL...]", bench_locks_main},
     {"native", "native operations over pipelined HTTP/1.1", bench_native_main},
 };
 

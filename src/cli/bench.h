@@ -4,3 +4,4 @@
 
 int bench_zookeeper_main(int argc, char **argv);
 int bench_native_main(int argc, char **argv);
+int bench_locks_main(int argc, char **argv);

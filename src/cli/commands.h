@@ -5,6 +5,7 @@
 #define COMMANDS(X)                                                                                                    \
     X(server, "run a node")                                                                                            \
     X(dev, "run a whole cluster on this machine, for trying out")                                                      \
+    X(demo, "show how something usually goes wrong, and how it holds here")                                            \
     X(status, "show nodes, roles and lag of a running cluster")                                                        \
     X(member, "list, add, promote or remove members")                                                                  \
     X(leader, "move leadership to another node")                                                                       \
@@ -19,12 +20,15 @@
     X(limit, "take of a rate limit or a concurrency limit; show limits")                                               \
     X(queue, "push, claim and acknowledge messages; run a command for each")                                           \
     X(config, "publish, show and release configuration; run a command that is reloaded when it changes")               \
+    X(topic, "publish to partitioned topics; run a command for each message, as one of a consumer group")              \
+    X(service, "register where a service can be reached; show, watch and pick instances")                              \
+    X(template, "render services into the configuration of HAProxy or nginx, again when they change")                  \
     X(zk, "a ZooKeeper shell, or one command of it")                                                                   \
     X(backup, "write a consistent backup of a running node into a file")                                               \
     X(restore, "make a new data folder from a backup")                                                                 \
     X(check, "verify a data folder while no node uses it")                                                             \
     X(recover, "go on with one node after the majority was lost for good")                                             \
-    X(bench, "measure a server: a load generator for ZooKeeper's protocol")                                            \
+    X(bench, "measure a server, or locks of several systems")                                                          \
     X(generate, "print settings, completions or the man page, as packages want them")                                  \
     X(version, "print the version")
 

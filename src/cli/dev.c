@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/nodes.h"
 #include "cli/options.h"
 #include "server/server.h"
 #include <errno.h>
@@ -12,21 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define NODES_MAX 9u
-#define PORTS_APART 10000u   // without --base-port: node k has the default ports + 10000 * (k - 1)
-#define BASE_PORTS_APART 10u // with it: node k has base + 10 * (k - 1), and the two behind
-#define STOP_MS 25000        // an orderly end takes at most 20 s; then it is broken off
+#define STOP_MS 25000 // an orderly end takes at most 20 s; then it is broken off
 #define LINE_BYTES 8192
 
 struct dev_node {
-    unsigned zookeeper, http, peer; // ports
     pid_t pid;
     int output; // a pipe's end; -1: closed
     char line[LINE_BYTES];
@@ -34,70 +30,15 @@ struct dev_node {
     bool ended;
 };
 struct dev {
+    struct nodes plan;
     struct dev_node nodes[NODES_MAX];
-    size_t count;
-    const char *data;
-    char **more; // flags for every server
-    size_t more_count;
     int code;
 };
-
-static void plan_ports(struct dev *dev, unsigned base) {
-    for (size_t i = 0; i < dev->count; i++) {
-        struct dev_node *node = &dev->nodes[i];
-        unsigned apart = (unsigned)i * (base != 0 ? BASE_PORTS_APART : PORTS_APART);
-        node->zookeeper = (base != 0 ? base : 2181) + apart;
-        node->http = (base != 0 ? base + 1 : 7450) + apart;
-        node->peer = (base != 0 ? base + 2 : 7451) + apart;
-        node->output = -1;
-    }
-}
-
-static char *cluster_text(const struct dev *dev) {
-    char text[64 * NODES_MAX] = "";
-    size_t len = 0;
-    for (size_t i = 0; i < dev->count; i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%s%zu=localhost:%u", i > 0 ? "," : "", i + 1,
-                                dev->nodes[i].peer);
-    return mem_strdup(text);
-}
-
-// In the child. Its own process group: Ctrl-C reaches `parley dev` only, which then ends the nodes in order.
-static void become_server(const struct dev *dev, size_t at, int output, pid_t parent) {
-    const struct dev_node *node = &dev->nodes[at];
-    char id[16], zookeeper[32], http[32], peer[32], data[4096];
-    sigset_t none;
-    prctl(PR_SET_PDEATHSIG, SIGKILL); // the journal makes that safe
-    if (getppid() != parent) _exit(EXIT_FATAL);
-    setpgid(0, 0);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    dup2(output, STDOUT_FILENO);
-    dup2(output, STDERR_FILENO);
-    int nothing = open("/dev/null", O_RDONLY);
-    if (nothing >= 0) dup2(nothing, STDIN_FILENO);
-    snprintf(id, sizeof id, "%zu", at + 1);
-    snprintf(zookeeper, sizeof zookeeper, "localhost:%u", node->zookeeper);
-    snprintf(http, sizeof http, "localhost:%u", node->http);
-    snprintf(peer, sizeof peer, "localhost:%u", node->peer);
-    snprintf(data, sizeof data, "%s/node-%zu", dev->data, at + 1);
-    const char *fixed[] = {"parley",          "server",      "--id",    id,       "--data", data,     "--cluster",
-                           cluster_text(dev), "--zookeeper", zookeeper, "--http", http,     "--peer", peer};
-    size_t count = sizeof fixed / sizeof fixed[0];
-    char **arguments = mem_alloc((count + dev->more_count + 1) * sizeof *arguments);
-    for (size_t i = 0; i < count; i++) arguments[i] = (char *)(uintptr_t)fixed[i];
-    for (size_t i = 0; i < dev->more_count; i++) arguments[count + i] = dev->more[i];
-    arguments[count + dev->more_count] = NULL;
-    execv("/proc/self/exe", arguments);
-    fprintf(stderr, "cannot start: %s\n", strerror(errno));
-    _exit(EXIT_FATAL);
-}
 
 static bool start_node(struct dev *dev, size_t at) {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return false;
-    pid_t parent = getpid(), pid = fork();
-    if (pid == 0) become_server(dev, at, ends[1], parent);
+    pid_t pid = nodes_start(&dev->plan, at, ends[1]);
     close(ends[1]);
     if (pid < 0) {
         close(ends[0]);
@@ -135,7 +76,7 @@ static void read_output(struct dev *dev, size_t at) {
 
 static size_t reap(struct dev *dev, bool stopping) {
     size_t left = 0;
-    for (size_t i = 0; i < dev->count; i++) {
+    for (size_t i = 0; i < dev->plan.count; i++) {
         struct dev_node *node = &dev->nodes[i];
         int status;
         if (!node->ended && node->pid > 0 && waitpid(node->pid, &status, WNOHANG) == node->pid) {
@@ -151,7 +92,7 @@ static size_t reap(struct dev *dev, bool stopping) {
 }
 
 static void signal_all(struct dev *dev, int signal) {
-    for (size_t i = 0; i < dev->count; i++)
+    for (size_t i = 0; i < dev->plan.count; i++)
         if (dev->nodes[i].pid > 0 && !dev->nodes[i].ended) kill(dev->nodes[i].pid, signal);
 }
 
@@ -166,14 +107,14 @@ static void attend(struct dev *dev, int signals) {
     long long stop_ms = 0;
     while (reap(dev, stop_ms != 0) > 0) {
         struct pollfd fds[NODES_MAX + 1] = {{.fd = signals, .events = POLLIN}};
-        for (size_t i = 0; i < dev->count; i++)
+        for (size_t i = 0; i < dev->plan.count; i++)
             fds[i + 1] = (struct pollfd){.fd = dev->nodes[i].output, .events = POLLIN};
-        poll(fds, (nfds_t)dev->count + 1, 1000);
-        for (size_t i = 0; i < dev->count; i++)
+        poll(fds, (nfds_t)dev->plan.count + 1, 1000);
+        for (size_t i = 0; i < dev->plan.count; i++)
             if (dev->nodes[i].output >= 0 && fds[i + 1].revents != 0) read_output(dev, i);
         struct signalfd_siginfo info;
         if (fds[0].revents != 0 && read(signals, &info, sizeof info) == sizeof info && info.ssi_signo != SIGCHLD) {
-            if (stop_ms == 0) printf("stopping %zu nodes\n", dev->count);
+            if (stop_ms == 0) printf("stopping %zu nodes\n", dev->plan.count);
             signal_all(dev, stop_ms == 0 ? SIGTERM : SIGKILL); // a second Ctrl-C ends at once
             stop_ms = now_ms();
         }
@@ -186,36 +127,37 @@ static void attend(struct dev *dev, int signals) {
 static bool same_plan_as_before(const struct dev *dev, unsigned base) {
     char path[4200];
     unsigned nodes_before = 0, base_before = 0;
-    snprintf(path, sizeof path, "%s/cluster", dev->data);
+    snprintf(path, sizeof path, "%s/cluster", dev->plan.data);
     FILE *file = fopen(path, "re");
     if (file != NULL) {
         bool read = fscanf(file, "nodes %u base-port %u", &nodes_before, &base_before) == 2;
         fclose(file);
-        if (read && nodes_before == dev->count && base_before == base) return true;
+        if (read && nodes_before == dev->plan.count && base_before == base) return true;
         char port[32] = "no --base-port";
         if (base_before != 0) snprintf(port, sizeof port, "--base-port %u", base_before);
         fprintf(stderr,
                 "parley dev: %s holds a cluster of %u nodes with %s: go on with the same, or name another folder with "
                 "--data\n",
-                dev->data, nodes_before, port);
+                dev->plan.data, nodes_before, port);
         return false;
     }
     file = fopen(path, "we");
-    bool written = file != NULL && fprintf(file, "nodes %zu base-port %u\n", dev->count, base) > 0;
+    bool written = file != NULL && fprintf(file, "nodes %zu base-port %u\n", dev->plan.count, base) > 0;
     if (file != NULL && fclose(file) != 0) written = false;
     if (!written) fprintf(stderr, "parley dev: cannot write %s: %s\n", path, strerror(errno));
     return written;
 }
 
 static void print_plan(const struct dev *dev) {
-    printf("Parley: %zu nodes in %s; Ctrl-C stops them\n  connect string  ", dev->count, dev->data);
-    for (size_t i = 0; i < dev->count; i++) printf("%slocalhost:%u", i > 0 ? "," : "", dev->nodes[i].zookeeper);
+    printf("Parley: %zu nodes in %s; Ctrl-C stops them\n  connect string  ", dev->plan.count, dev->plan.data);
+    for (size_t i = 0; i < dev->plan.count; i++)
+        printf("%slocalhost:%u", i > 0 ? "," : "", dev->plan.ports[i].zookeeper);
     printf("\n  status          parley status --http localhost:%u\n  member list     parley member list --http "
            "localhost:%u\n",
-           dev->nodes[0].http, dev->nodes[0].http);
-    for (size_t i = 0; i < dev->count; i++)
-        printf("  node %zu          zookeeper %u, http %u, peer %u\n", i + 1, dev->nodes[i].zookeeper,
-               dev->nodes[i].http, dev->nodes[i].peer);
+           dev->plan.ports[0].http, dev->plan.ports[0].http);
+    for (size_t i = 0; i < dev->plan.count; i++)
+        printf("  node %zu          zookeeper %u, http %u, peer %u\n", i + 1, dev->plan.ports[i].zookeeper,
+               dev->plan.ports[i].http, dev->plan.ports[i].peer);
 }
 
 static int run(struct dev *dev, unsigned base) {
@@ -227,13 +169,13 @@ static int run(struct dev *dev, unsigned base) {
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
     int signals = signalfd(-1, &set, SFD_CLOEXEC);
-    if (signals < 0 || (mkdir(dev->data, 0700) != 0 && errno != EEXIST)) {
-        fprintf(stderr, "parley dev: cannot use --data %s: %s\n", dev->data, strerror(errno));
+    if (signals < 0 || (mkdir(dev->plan.data, 0700) != 0 && errno != EEXIST)) {
+        fprintf(stderr, "parley dev: cannot use --data %s: %s\n", dev->plan.data, strerror(errno));
         return EXIT_FATAL;
     }
     if (!same_plan_as_before(dev, base)) return EXIT_USAGE;
     print_plan(dev);
-    for (size_t i = 0; i < dev->count; i++) {
+    for (size_t i = 0; i < dev->plan.count; i++) {
         if (start_node(dev, i)) continue;
         fprintf(stderr, "parley dev: cannot start node %zu: %s\n", i + 1, strerror(errno));
         dev->code = EXIT_FATAL;
@@ -270,18 +212,19 @@ int dev_main(int argc, char **argv) {
     unsigned long long n = 0, port = 0;
     int code = options_read(&table, own, argv, arguments, &count);
     if (code >= 0) {
-    } else if (base != NULL && !options_number(base, 1024, 65535 - BASE_PORTS_APART * NODES_MAX, &port)) {
+    } else if (base != NULL && !options_number(base, 1024, 65535 - NODES_PORTS_APART * NODES_MAX, &port)) {
         code = options_wrong(&table, "--base-port: '%s' is no port: allowed are 1024 to %u", base,
-                             65535 - BASE_PORTS_APART * NODES_MAX);
+                             65535 - NODES_PORTS_APART * NODES_MAX);
     } else if (!options_number(nodes, 1, base != NULL ? NODES_MAX : 6, &n)) {
         code = options_wrong(&table, "--nodes: '%s' is out of range: allowed are 1 to %u", nodes,
                              base != NULL ? NODES_MAX : 6u);
     } else {
-        dev->count = (size_t)n;
-        dev->data = data;
-        dev->more = own < argc ? argv + own + 1 : NULL;
-        dev->more_count = own < argc ? (size_t)(argc - own - 1) : 0;
-        plan_ports(dev, (unsigned)port);
+        dev->plan.count = (size_t)n;
+        dev->plan.data = data;
+        dev->plan.more = own < argc ? argv + own + 1 : NULL;
+        dev->plan.more_count = own < argc ? (size_t)(argc - own - 1) : 0;
+        nodes_plan(&dev->plan, (unsigned)port);
+        for (size_t i = 0; i < NODES_MAX; i++) dev->nodes[i].output = -1;
         code = run(dev, (unsigned)port);
     }
     mem_free(dev);

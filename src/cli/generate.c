@@ -19,13 +19,15 @@ static const struct {
     const char *command, *words;
 } further[] = {
     {"dev", "--nodes --base-port --data --help"},
+    {"demo", "payment result order consumer lock stock limit ids session config naming all --base-port --json --help"},
     {"status", "--http --watch --json --help"},
     {"member", "list add promote remove --observer --http --help"},
     {"leader", "transfer --http --help"},
     {"cluster", "form --without --http --help"},
     {"time", "show step --yes --http --help"},
-    {"lock", "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --token --reason "
-             "--json --help"},
+    {"lock",
+     "list show break --server --wait --try --ttl --grace --delay --shared --permits --total --via --token --reason "
+     "--json --help"},
     {"elect",
      "--server --value --candidate --on-leader --on-follower --wait --try --ttl --grace --delay --show --watch "
      "--json --help"},
@@ -44,12 +46,21 @@ static const struct {
     {"config", "get set unset show list history diff rollback release promote abandon delete import export watch "
                "--server --labels --percent --id --version --expected --author --comment --replace --file --prefix "
                "--signal --reload --cache --wait --grace --json --help"},
+    {"topic", "create publish consume list show groups delete --server --key --partition --dedup --producer --number "
+              "--group --member --strategy --partitions --room --from --handover --ttl --once --wait --delay --grace "
+              "--rooms --keep --keep-bytes --keep-ms --bytes --json --help"},
+    {"service", "register deregister renew update drain undrain list show watch pick release --server --id --weight "
+                "--zone --meta --check --interval --timeout --failures --successes --ttl --permanent --registration "
+                "--strategy --key --spill-below --lease --stale --once --json --help"},
+    {"template", "--server --reload --once --json --help"},
     {"zk", "ls get set create delete stat watch --server --timeout --auth --help"},
     {"backup", "--http --force --help"},
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
     {"check", "--help"},
     {"recover", "--data --force-new-cluster --yes --peer-advertise --zookeeper-advertise --http-advertise --help"},
-    {"bench", "zookeeper --server --work --sessions --outstanding --size --seconds --warm --reads --count --crowd "
+    {"bench", "zookeeper locks native --clients --connections --keys --server --work --sessions --outstanding --size "
+              "--seconds --warm --reads "
+              "--count --crowd "
               "--tls-ca --tls-cert --tls-key "
               "--multi --timeout "
               "--root --json --quiet --help"},

@@ -41,9 +41,15 @@ static const char intro[] =
     "Each operation is `POST /v1/MODEL/OPERATION` on the HTTP listener, with a JSON object as body, of at most 1,024 "
     "KiB. "
     "One\n"
-    "connection carries one operation at a time; further requests on it wait. Requests from web pages (with an "
-    "`Origin`\n"
-    "header) are refused. `docs/openapi.json` says the same for programs (`parley generate openapi`).\n\n"
+    "connection may carry up to 1,024 operations at once (HTTP/1.1 pipelining): those that write begin in the order of "
+    "their\n"
+    "requests without waiting for each other, one that only reads begins when all before it are answered, and answers "
+    "come in\n"
+    "the order of the requests, so one that waits holds back the answers behind it. A connection whose answers wait "
+    "with more\n"
+    "than 16 MiB is closed. Requests from web pages (with an `Origin` header) are refused. `docs/openapi.json` says "
+    "the same\n"
+    "for programs (`parley generate openapi`).\n\n"
     "Numbers are JSON integers, tokens too: they follow the log's index, and stay below 2^53 unless a cluster was "
     "restored\n"
     "thousands of times. Times are in milliseconds of the cluster's log time: a clock that jumps expires nothing, and "
@@ -134,11 +140,20 @@ static const char once_intro[] =
     "once.\n";
 
 static const char *type_name(enum native_type type) {
-    static const char *const names[] = {
-        [NATIVE_TEXT] = "string",      [NATIVE_TEXTS] = "strings",   [NATIVE_NUMBER] = "number",
-        [NATIVE_BOOL] = "true, false", [NATIVE_CHOICE] = "",         [NATIVE_SESSION] = "session",
-        [NATIVE_OBJECTS] = "array",    [NATIVE_SIGNED] = "number",   [NATIVE_DELTAS] = "numbers by name",
-        [NATIVE_BASE64] = "base64",    [NATIVE_NUMBERS] = "numbers", [NATIVE_ITEMS] = "items by name"};
+    static const char *const names[] = {[NATIVE_TEXT] = "string",
+                                        [NATIVE_TEXTS] = "strings",
+                                        [NATIVE_NUMBER] = "number",
+                                        [NATIVE_BOOL] = "true, false",
+                                        [NATIVE_CHOICE] = "",
+                                        [NATIVE_SESSION] = "session",
+                                        [NATIVE_OBJECTS] = "array",
+                                        [NATIVE_SIGNED] = "number",
+                                        [NATIVE_DELTAS] = "numbers by name",
+                                        [NATIVE_BASE64] = "base64",
+                                        [NATIVE_NUMBERS] = "numbers",
+                                        [NATIVE_ITEMS] = "items by name",
+                                        [NATIVE_PLACES] = "numbers",
+                                        [NATIVE_PAIRS] = "strings by name"};
     return names[type];
 }
 
@@ -258,6 +273,10 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
         if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
         break;
+    case NATIVE_PAIRS:
+        json = json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type", "string");
+        if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
+        break;
     case NATIVE_BASE64:
         json = json_pack("{s:s, s:s}", "type", "string", "contentEncoding", "base64");
         break;
@@ -280,8 +299,14 @@ static json_t *field_schema(const struct native_field *field, bool request) {
             json_pack("{s:s, s:{s:s, s:s, s:i}, s:I, s:I}", "type", "array", "items", "type", "integer", "format",
                       "int64", "minimum", 1, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
         break;
+    case NATIVE_PLACES:
+        json = json_pack("{s:s, s:{s:s, s:i, s:I}, s:I}", "type", "array", "items", "type", "integer", "minimum", 0,
+                         "maximum", (json_int_t)field->high - 1, "maxItems", (json_int_t)field->high);
+        break;
     case NATIVE_OBJECTS:
-        json = json_pack("{s:s}", "type", "array");
+        json = json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "object");
+        if (request) json_object_set_new(json, "minItems", json_integer((json_int_t)field->low));
+        if (request) json_object_set_new(json, "maxItems", json_integer((json_int_t)field->high));
         break;
     case NATIVE_SESSION:
         json = json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9a-f]{32}$");

@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct texts { // flags as given
-    const char *server, *wait, *ttl, *grace, *delay, *permits, *total, *token, *reason;
+    const char *server, *wait, *ttl, *grace, *delay, *permits, *total, *token, *reason, *via;
     bool try_only, shared, json;
 };
 
@@ -99,13 +99,17 @@ static int run(const struct option_table *table, const struct texts *t, struct n
     if (o.name[0] == 0 || strlen(o.name) > LOCK_NAME_BYTES_MAX)
         return options_wrong(table, "a name has 1 to %u bytes", LOCK_NAME_BYTES_MAX);
     int code = read_options(table, t, &o);
-    return code >= 0 ? code : lock_run(client, &o);
+    if (code < 0 && t->via != NULL && (t->shared || t->permits != NULL || t->total != NULL || t->delay != NULL))
+        code = options_wrong(table, "recipes of other systems have no --shared, --permits, --total and --delay");
+    if (code >= 0) return code;
+    return t->via != NULL ? lock_via_run(t->via, &o) : lock_run(client, &o);
 }
 
 static int ask_about(const struct option_table *table, const struct texts *t, struct native_client *client,
                      char **arguments, size_t count) {
     const char *verb = arguments[0];
     uint64_t token = 0;
+    if (t->via != NULL) return options_wrong(table, "--via goes with NAME -- CMD");
     if (strcmp(verb, "list") == 0 && count == 1) return list(client, t->json);
     if (strcmp(verb, "show") == 0 && count == 2) return show(client, arguments[1], t->json);
     if (strcmp(verb, "break") != 0 || count != 2)
@@ -140,6 +144,9 @@ int lock_main(int argc, char **argv) {
         {"shared", 0, NULL, "together with others that are shared", NULL, &t.shared},
         {"permits", 0, "N", "takes N of --total M (a semaphore) [1]", &t.permits, NULL},
         {"total", 0, "M", "of how many; all who use the lock say the same", &t.total, NULL},
+        {"via", 0, "URL",
+         "on another system: redis://, redlock://, zookeeper://, etcd://, memcached://, postgres://, mysql://", &t.via,
+         NULL},
         {"token", 0, "N", "break: the holder's token, as `show` names it", &t.token, NULL},
         {"reason", 0, "TEXT", "break: what the holder is told", &t.reason, NULL},
         {"json", 0, NULL, "JSON; of a run, as lines on standard error", NULL, &t.json}};
@@ -149,7 +156,9 @@ int lock_main(int argc, char **argv) {
         "Runs CMD while a lock is held: the token is in PARLEY_LOCK_TOKEN, the name in PARLEY_LOCK_NAME. When the "
         "lock\n"
         "is lost, CMD gets SIGTERM and then SIGKILL. The exit code is CMD's own (128 + N after signal N); 75 when the\n"
-        "lock was not got, 76 when it was lost, 126 or 127 when CMD cannot be run.",
+        "lock was not got, 76 when it was lost, 126 or 127 when CMD cannot be run. With --via the token is there only "
+        "if the\n"
+        "system has one (docs/locks.md).",
         rows,
         sizeof rows / sizeof rows[0],
         1,

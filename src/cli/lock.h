@@ -16,6 +16,7 @@ struct lock_options {
     bool shared, json;
 };
 int lock_run(struct native_client *client, const struct lock_options *options); // the exit code
+int lock_via_run(const char *url, const struct lock_options *options);          // the same on another system's lock
 
 // A lock, or the lead of an election, under a session of its own.
 struct lock_claim {

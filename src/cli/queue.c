@@ -56,8 +56,7 @@ bool queue_get_body(const json_t *message, struct writer *to) {
     return true;
 }
 
-// Standard input to its end; false: too long, or it cannot be read, which was printed.
-static bool read_input(struct writer *to) {
+bool queue_read_input(struct writer *to) {
     for (;;) {
         uint8_t piece[16384];
         ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
@@ -65,7 +64,7 @@ static bool read_input(struct writer *to) {
         if (n < 0 && errno == EINTR) continue;
         if (n > 0) write_span(to, bytes_of(piece, (size_t)n));
         if (n > 0 && to->len <= QUEUE_BODY_BYTES_MAX) continue;
-        fprintf(stderr, "parley queue: standard input %s\n", n < 0 ? strerror(errno) : "has more than 131072 bytes");
+        fprintf(stderr, "parley: standard input %s\n", n < 0 ? strerror(errno) : "has more than 131072 bytes");
         return false;
     }
 }
@@ -112,7 +111,7 @@ static int push(const struct call *call) {
     if (call->count > 2) return options_wrong(call->table, "one message is pushed: NAME [BODY]");
     if (call->count == 2)
         message = bytes_of_text(call->arguments[1]);
-    else if (!read_input(&input))
+    else if (!queue_read_input(&input))
         return EXIT_FATAL;
     else
         message = bytes_of(input.data, input.len);

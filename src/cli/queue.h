@@ -12,5 +12,6 @@ struct queue_work_options {
     bool once, json;
 };
 int queue_work(struct native_client *client, const struct queue_work_options *options); // the exit code
-void queue_set_body(json_t *to, struct bytes body);            // "body", or "body_base64" if it is no text
+void queue_set_body(json_t *to, struct bytes body); // "body", or "body_base64" if it is no text
+bool queue_read_input(struct writer *to);           // standard input; false: too long, or unreadable, which was printed
 bool queue_get_body(const json_t *message, struct writer *to); // false: base64 that is none

@@ -8,7 +8,9 @@
 #include "model/lock/lock.h"
 #include "model/model.h"
 #include "model/queue/queue.h"
+#include "model/registry/registry.h"
 #include "model/sequence/sequence.h"
+#include "model/topic/topic.h"
 #include "model/tree/tree.h"
 
 static const struct {
@@ -25,6 +27,8 @@ static const struct {
     [MODEL_QUEUE] = {&queue_model, 2},
     [MODEL_BARRIER] = {&barrier_model, 2},
     [MODEL_CONFIG] = {&config_model, 2},
+    [MODEL_TOPIC] = {&topic_model, 2},
+    [MODEL_REGISTRY] = {&registry_model, 2},
 };
 
 const struct model_ops *model_table(uint8_t id) {

@@ -116,6 +116,8 @@ struct snapshot_call {
     void *context;
 };
 struct taking; // a snapshot under way (taking.c)
+struct checks; // of registered instances' health (checks.c)
+struct registry_event;
 
 struct service {
     struct node *node;
@@ -162,6 +164,7 @@ struct service {
     bool keepalive_due;
     uint64_t silent_at_ms; // no session is silent for its time-out before then: nobody need be looked at
     // snapshots
+    struct checks *checks; // NULL: none yet
     struct taking *taking;
     size_t children; // forked and not yet ended
     bool take_wanted;
@@ -288,6 +291,10 @@ void taking_consider(struct service *service);
 bool taking_start(struct service *service);
 void taking_abandon(struct service *service);
 void taking_install(struct service *service, uint64_t index, uint64_t term, uint64_t epoch);
+// checks.c
+void checks_tick(struct service *service);
+void checks_event(struct service *service, const struct registry_event *event);
+void checks_free(struct service *service);
 // view.c
 void view_send(struct replication *replication, uint64_t now_ms);
 

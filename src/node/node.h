@@ -46,6 +46,7 @@ struct node_options {
     uint64_t memory_max;                // bytes of the tree and the native models, over all nodes alike; 0: no limit
     uint64_t container_check_ms;        // 0: the default
     uint32_t apply_level_max;           // 0: what this binary knows (tests, the simulator)
+    bool checks_off;                    // as leader it checks no registered instance's health
     uint64_t client_pending_bytes_max;  // commands under way of one client; 0: 4 MiB
 };
 

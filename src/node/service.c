@@ -203,6 +203,7 @@ static void sink_event(void *context, uint8_t model, const void *event) {
         ((struct lease_event *)(uintptr_t)service->applied.leases)[service->applied.lease_count++] = *lease;
         sessions_event(service, lease);
     }
+    if (model == MODEL_REGISTRY) checks_event(service, event);
     for (size_t i = 0; i < service->instance_count; i++) {
         const struct instance *instance = &service->instances[i];
         if (instance->protocol->event != NULL) instance->protocol->event(instance->state, model, event);
@@ -368,6 +369,7 @@ static void on_end(struct service *service) {
     service_fail_pending(service, COMMAND_UNKNOWN);
     reads_fail(service, NULL, COMMAND_NOT_APPLIED);
     end_all_clients(service);
+    checks_free(service);
     taking_abandon(service);
     for (size_t i = 0; i < service->door_count; i++) {
         if (service->doors[i].listener != NULL) service->io->ops->listener_close(service->doors[i].listener);
@@ -485,6 +487,7 @@ static void tick(struct service *service) {
     sessions_tick(service);
     reads_tick(service);
     reads_catch_up(service);
+    checks_tick(service);
     for (size_t i = 0; i < service->instance_count; i++) {
         const struct instance *instance = &service->instances[i];
         if (instance->protocol->tick != NULL) instance->protocol->tick(instance->state, service->now_ms);
@@ -631,6 +634,7 @@ void service_free(struct service *service) {
         service_fail_pending(service, COMMAND_UNKNOWN);
         reads_fail(service, NULL, COMMAND_NOT_APPLIED);
         end_all_clients(service);
+        checks_free(service);
         taking_abandon(service);
         for (size_t i = 0; i < service->door_count; i++)
             if (service->doors[i].listener != NULL) service->io->ops->listener_close(service->doors[i].listener);

@@ -357,6 +357,7 @@ static struct node *start_node(struct server *server, char error[1024]) {
         .ephemerals_max = (uint32_t)config_number(c, SETTING_SESSION_EPHEMERALS_MAX),
         .memory_max = config_number(c, SETTING_MEMORY_MAX),
         .container_check_ms = config_number(c, SETTING_CONTAINER_CHECK),
+        .checks_off = config_number(c, SETTING_SERVICE_CHECKS) == 0,
         .client_pending_bytes_max = config_number(c, SETTING_MAX_CLIENT_PENDING),
     };
     return node_start(&options, error);

@@ -99,13 +99,13 @@ test_help_and_version() {
     expect 2; says "usage: parley COMMAND"
     expect 2 sevrer; says "did you mean server?"
     local command
-    for command in server dev status member leader cluster time lock elect session barrier config zk backup restore check recover bench generate; do
+    for command in server dev status member leader cluster time lock elect session barrier config topic zk backup restore check recover bench generate; do
         expect 0 "$command" --help
         says "usage: parley $command"
     done
     # What --help says of flags stands in the completions too (the server's are made from its table).
     local flag words
-    for command in dev status member leader cluster time lock elect session barrier config zk backup restore recover bench; do
+    for command in dev status member leader cluster time lock elect session barrier config topic zk backup restore recover bench; do
         words=$(sed -n "/^    $command)/,/;;/p" "$REPO/packaging/parley.bash-completion")
         if [ $command = bench ]; then expect 0 bench zookeeper --help; else expect 0 $command --help; fi
         grep -oE '^  (-., )?--[a-z-]+' out | grep -oE -- '--[a-z-]+' >flags
@@ -120,6 +120,15 @@ test_help_and_version() {
     expect 2 member; says "an argument is missing"
     expect 2 member add x localhost:1; says "no member's number"
     expect 2 status --http :1; says "names no host"
+}
+
+test_locks_of_other_systems_are_named() {
+    expect 0 bench locks --help; says "parley bench locks [FLAGS] [URL...]"
+    expect 2 lock --via oracle://localhost name -- true; says "no lock recipe is called oracle://"
+    expect 2 lock --via localhost name -- true; says "not a URL"
+    expect 2 lock --via redis://localhost --shared name -- true; says "have no --shared"
+    expect 2 lock --via redis://localhost list; says "--via goes with NAME -- CMD"
+    PARLEY_VIA_PATH=/nowhere expect 1 lock --via postgres://localhost name -- true; says "this build has no postgres"
 }
 
 test_bad_settings_exit_2() {
@@ -540,6 +549,67 @@ test_a_failed_fsync_has_its_own_exit_code() {
     CODE=$?
     [ "$CODE" -eq 4 ] || fail "exit code $CODE instead of 4"
     grep -q "fatal" node.log || fail "it did not say why"
+}
+
+demo_facts() { # NAME USUAL OURS: what it counted, as text of its JSON
+    local line
+    line=$(grep "^{\"demo\":\"$1\"," facts) || fail "demo $1 did not run"
+    case $line in *"\"usual\":{$2}"*) ;; *) fail "demo $1, the usual way: $line" ;; esac
+    case $line in *"\"ours\":{\"leaders_killed\":1,$3}"*) ;; *) fail "demo $1, ours: $line" ;; esac
+    case $line in *'"usual_failed":true,"ours_held":true'*) ;; *) fail "demo $1: $line" ;; esac
+    DEMOS=$((DEMOS + 1))
+}
+no_demo_is_left() { ! ls -d "$PWD"/parley-demo.* >/dev/null 2>&1 && ! pgrep -f "^parley server .*$PWD/parley-demo" >/dev/null; }
+test_demos_fail_and_hold_as_told() {
+    export TMPDIR=$PWD
+    DEMOS=0
+    expect 0 demo; says "parley demo NAME"
+    local listed
+    listed=$(grep -c '^  [a-z]' out)
+    timeout 300 "$PARLEY" demo all --json >facts 2>demo.log </dev/null || fail "exit code $?: $(cat facts)"
+    demo_facts payment '"orders":3,"charges":6,"charged_twice":3' '"same_receipt":1,"orders":3,"charges":3,"charged_twice":0'
+    demo_facts order '"keys":3,"read_in_order":0' '"keys":3,"read_in_order":3'
+    demo_facts lock '"balance":110,"should_be":160' '"writes_refused":1,"balance":160,"should_be":160'
+    demo_facts stock '"in_stock":5,"sold":10' '"in_stock":200,"sold":200,"left":0'
+    local allowed # a unit whose answer was lost with its node is used, and asked for again
+    allowed=$(sed -n '/"demo":"limit"/s/.*"ours":{[^}]*"allowed":\([0-9]*\)}.*/\1/p' facts)
+    [ "${allowed:-0}" -ge 38 ] || fail "the limiter allowed $allowed of 40: each of two services may lose one answer"
+    demo_facts limit '"limit":40,"allowed":80' "\"limit\":40,\"allowed\":$allowed"
+    demo_facts result '"waiting":3,"told":0' '"waiting":3,"told":3'
+    local twice
+    twice=$(sed -n '/"demo":"ids"/s/.*"usual":{"ids":10000,"given_twice":\([0-9]*\)}.*/\1/p' facts)
+    [ "${twice:-0}" -gt 0 ] || fail "no id was given twice by the clock"
+    demo_facts ids "\"ids\":10000,\"given_twice\":$twice" \
+        '"ids":800,"given_twice":0,"not_in_order":0,"invoices":10,"numbers_missing":0'
+    demo_facts config '"services":3,"with_a_mixture":3' '"services":3,"with_a_mixture":0,"went_back":0,"have_the_newest":3'
+    demo_facts consumer '"messages":10,"handled":7,"lost":3' '"messages":10,"handled":10,"lost":0'
+    demo_facts session '"dead_but_on_duty":1,"taken_over":0' '"taken_over":1,"token_grew":1'
+    demo_facts naming '"calls":12,"failed":4' '"calls":12,"failed":0'
+    [ "$DEMOS" -eq "$listed" ] || fail "$listed demos are listed, and $DEMOS were looked at"
+    no_demo_is_left || fail "processes or folders were left behind"
+}
+test_demo_says_what_failed() {
+    export TMPDIR=$PWD
+    expect 0 demo --help; says "usage: parley demo"; says "--base-port"; says "--json"
+    grep -A2 '^    demo)' "$REPO/packaging/parley.bash-completion" | grep -q -- '--base-port --json' || fail "not completed"
+    expect 2 demo nothing; says "'nothing' is no demo"
+    expect 2 demo lock --base-port 80; says "--base-port"
+    take_ports 23
+    start taken server --data taken --zookeeper off --peer off --http $((PORT + 11)) # node 2's
+    wait_until is_ready $((PORT + 11))
+    expect 1 demo stock --base-port "$PORT"; says "node 2 ended"; says "FAILED"
+    [ -s "$(echo parley-demo.*)/node-2.log" ] || fail "the failed demo's folder is not there"
+    rm -r parley-demo.*
+    # Ctrl-C, or worse, in the middle: nothing is left.
+    start interrupted demo payment
+    wait_until grep -q "is killed" interrupted.log
+    stop "$PID" INT && fail "exit code 0 of a demo that was interrupted"
+    no_demo_is_left || fail "left behind by Ctrl-C"
+    start killed demo payment
+    wait_until grep -q "is killed" killed.log
+    stop "$PID" KILL 2>/dev/null
+    rm -r parley-demo.*
+    wait_until no_demo_is_left
 }
 
 # ---- all of them

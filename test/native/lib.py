@@ -171,6 +171,10 @@ def examples_run(c):
     good(c.http(), "config/publish", name="example", items={"db.url": "two"}, labels=["zone=a"])
     followed = program("build/debug/examples/config", c.servers(), "example", "zone=a", "1")
     assert followed.startswith("version 2:") and '"two"' in followed, followed
+    assert program("build/debug/examples/topic", c.servers(), "example") == "payment 1\npayment 2\npayment 3\n"
+    assert program("build/debug/examples/topic", c.servers(), "example") == "", "what is committed nobody reads again"
+    served = program("build/debug/examples/naming", c.servers(), "example", "10.0.0.7:80")
+    assert served.count("is served by 10.0.0.7:80\n") == 3 and good(c.http(), "registry/show", service="example")["instances"] == []
 
 
 @test(1)

@@ -24,6 +24,10 @@ TESTS = []
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+class Skipped(Exception):
+    """What a test needs is not on this machine; says what."""
+
+
 def test(nodes):
     def add(function):
         TESTS.append((nodes, function))
@@ -735,7 +739,7 @@ def without_a_majority_it_says_so(c):
 def run_group(options, nodes, tests):
     folder = tempfile.mkdtemp(prefix="parley-native-")
     cluster = Cluster(os.path.join(ROOT, options.binary), options.port, nodes, folder)
-    failed = 0
+    failed = skipped = 0
     try:
         cluster.start_all()
         for function in tests:
@@ -743,6 +747,9 @@ def run_group(options, nodes, tests):
             try:
                 function(cluster)
                 print("ok %s (%.1f s)" % (function.__name__, time.monotonic() - began), flush=True)
+            except Skipped as why:
+                skipped += 1
+                print("skipped %s: %s" % (function.__name__, why), flush=True)
             except Exception:
                 failed += 1
                 print("FAILED %s\n%s" % (function.__name__, traceback.format_exc()), flush=True)
@@ -764,14 +771,14 @@ def run_group(options, nodes, tests):
         print("logs and data: %s" % folder)
     else:
         shutil.rmtree(folder)
-    return failed
+    return failed, skipped
 
 
 def load_modules():
     sys.modules["run"] = sys.modules["__main__"]  # so that `from run import ...` adds to this list of tests
     sys.dont_write_bytecode = True
     for file in sorted(os.listdir(os.path.dirname(os.path.abspath(__file__)))):
-        if file.endswith(".py") and file not in ("run.py", "lib.py"):  # libparley's tests have a run of their own
+        if file.endswith(".py") and file not in ("run.py", "lib.py", "via.py", "systems.py"):  # have runs of their own
             importlib.import_module(file.removesuffix(".py"))
 
 
@@ -785,13 +792,14 @@ def main():
     unknown = set(options.names) - {function.__name__ for _, function in TESTS}
     if unknown:
         sys.exit("unknown: %s" % ", ".join(sorted(unknown)))
-    count = failed = 0
+    count = failed = skipped = 0
     for nodes in (1, 3):
         tests = [f for n, f in TESTS if n == nodes and (not options.names or f.__name__ in options.names)]
         if tests:
             count += len(tests)
-            failed += run_group(options, nodes, tests)
-    print("%d passed, %d failed, 0 skipped" % (max(count - failed, 0), failed))
+            found = run_group(options, nodes, tests)
+            failed, skipped = failed + found[0], skipped + found[1]
+    print("%d passed, %d failed, %d skipped" % (max(count - failed - skipped, 0), failed, skipped))
     sys.exit(1 if failed else 0)
 
 

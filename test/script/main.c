@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct room *const rooms[] = {&raft_room, &zookeeper_room, &lock_room, &barrier_room, &config_room};
+static const struct room *const rooms[] = {&raft_room,   &zookeeper_room, &lock_room,  &barrier_room,
+                                           &config_room, &topic_room,     &naming_room};
 
 int split_words(char *line, char *words[WORDS_MAX]) {
     int count = 0;

@@ -18,7 +18,7 @@ struct room {
     bool (*command)(void *room, char *line, FILE *out);
     void (*close)(void *room);
 };
-extern const struct room raft_room, zookeeper_room, lock_room, barrier_room, config_room;
+extern const struct room raft_room, zookeeper_room, lock_room, barrier_room, config_room, topic_room, naming_room;
 
 #define WORDS_MAX 16
 int split_words(char *line, char *words[WORDS_MAX]); // by spaces; gives the count

@@ -93,7 +93,7 @@ static __attribute__((unused)) void native_ends_alike(struct native *n) {
 }
 
 // Damaged records are refused, or load to a state that is whole and can be used.
-static void native_damage(const struct native *n, uint64_t seed) {
+static __attribute__((unused)) void native_damage(const struct native *n, uint64_t seed) {
     static uint8_t saved[1 << 17], bad[1 << 17];
     struct save_cursor cursor = {0};
     struct prng prng;
@@ -117,7 +117,7 @@ static void native_damage(const struct native *n, uint64_t seed) {
 }
 
 // Commands of any bytes: each is refused as a bad command, or has arguments that mean something.
-static void native_garbage(struct native *n, uint64_t seed) {
+static __attribute__((unused)) void native_garbage(struct native *n, uint64_t seed) {
     struct prng prng;
     prng_seed(&prng, seed);
     for (int i = 0; i < 20000; i++) {

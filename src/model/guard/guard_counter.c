@@ -1,5 +1,6 @@
 // Bounded counters. One that is not there counts as 0, with floor 0 and no ceiling, and is made when it changes.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/guard/guard_internal.h"
 
 struct counter {
@@ -142,7 +143,7 @@ int guard_apply_counter_add(struct guard_state *state, struct apply *apply, stru
     if (known) return repeat(state, known, fingerprint, out);
     if (keeps && state->requests.items.map.count >= GUARD_REQUESTS_MAX) return GUARD_LIMIT;
     error = add(state, apply, additions, count, out);
-    if (error == 0 && keeps) keep(state, apply, request, fingerprint, ttl_ms, out);
+    if (error == 0 && keeps && !PLANTED(COUNTER_RETRY_COUNTS)) keep(state, apply, request, fingerprint, ttl_ms, out);
     return error;
 }
 

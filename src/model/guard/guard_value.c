@@ -2,6 +2,7 @@
 // the lock and does not know it changes nothing. A deletion keeps the newest token for a time, for the same reason.
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/guard/guard_internal.h"
 
 struct value {
@@ -42,7 +43,7 @@ static struct value *make(struct guard_state *state, struct bytes name, uint64_t
 static int may_write(const struct value *value, uint64_t expected, uint64_t token, struct guard_result *out) {
     uint64_t version = value && !value->deleted ? value->version : 0;
     out->version = version;
-    if (value && value->token > token) {
+    if (value && value->token > token && !PLANTED(GUARD_OLD_TOKEN_WRITES)) {
         out->token = value->token;
         return GUARD_OLD_TOKEN;
     }

@@ -191,6 +191,7 @@ static int apply_extend(struct idempotency_state *state, struct apply *apply, st
     const struct idem_key *key = idem_key_find(state, name);
     if (key == NULL || key->run == NULL || token == 0 || key->token != token) return IDEMPOTENCY_NOT_HELD;
     struct idem_claim *run = key->run;
+    if (PLANTED(IDEMPOTENCY_LEASE_NOT_EXTENDED)) return show_run(run, out);
     run->lease_ms = lease_ms;
     deadline_set(&state->due, &run->due, time_after(apply->log_time_ms, lease_ms), run->ticket);
     items_changed(&state->claims, &run->item);

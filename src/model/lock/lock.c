@@ -196,7 +196,8 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock) {
 
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits) {
     if (lock->delay.item.at != 0) return false;
-    if (lock->mode == LOCK_PERMITS) return lock->total - lock->taken >= permits;
+    if (lock->mode == LOCK_PERMITS)
+        return lock->total - lock->taken >= (PLANTED(NATIVE_LOCK_PERMITS_LENT) ? 1 : permits);
     if (lock->holder_count == 0 || PLANTED(NATIVE_LOCK_HELD_TWICE)) return true;
     const struct claim *holder = CONTAINER_OF_CONST(lock->holders.next, struct claim, of_lock);
     return mode == LOCK_SHARED && holder->mode == LOCK_SHARED;

@@ -1,6 +1,7 @@
 // The operations. Each reads all its arguments, then checks everything, then changes; so an error leaves nothing
 // behind.
 #include "base/assert.h"
+#include "base/planted.h"
 #include "model/lock/lock_internal.h"
 #include <string.h>
 
@@ -91,7 +92,8 @@ static int acquire(struct lock_state *state, struct apply *apply, uint64_t sessi
     if (mine) return again(state, apply, mine, q, out);
     if (lock && !kind_fits(lock, q)) return LOCK_KIND;
     if (session != 0 && session_claims(state, session) >= LOCK_SESSION_MAX) return LOCK_LIMIT;
-    bool free = lock == NULL || (lock->waiter_count == 0 && lock_compatible(lock, q->mode, q->permits));
+    bool first = lock == NULL || lock->waiter_count == 0 || PLANTED(NATIVE_LOCK_QUEUE_PASSED);
+    bool free = lock == NULL || (first && lock_compatible(lock, q->mode, q->permits));
     if (!free && q->wait_ms == 0) {
         show_holder(state, lock, out);
         return LOCK_BUSY;
@@ -167,6 +169,7 @@ static int apply_acquire_all(struct lock_state *state, struct apply *apply, uint
             if (bytes_equal(q[i].name, q[k].name)) return LOCK_BAD_ARGUMENTS;
         int error = q[i].mode >= LOCK_PERMITS ? LOCK_BAD_ARGUMENTS : may_have(state, session, &q[i]);
         if (error == 0) continue;
+        if (PLANTED(NATIVE_LOCK_ALL_PARTLY) && i > 0) acquire(state, apply, session, &q[0], &(struct lock_result){0});
         out->refused = arena_copy(&state->arena, q[i].name);
         if (error == LOCK_BUSY) show_holder(state, lock_find(state, q[i].name), out);
         return error;
@@ -228,7 +231,7 @@ static int apply_renew(struct lock_state *state, struct apply *apply, uint64_t s
     if (ttl_ms == 0 || ttl_ms > LOCK_TTL_MS_MAX || claim->ttl_ms == 0) return LOCK_BAD_ARGUMENTS;
     digest_sub(&state->digest, claim_digest_of(claim));
     claim->ttl_ms = ttl_ms;
-    claim_set_due(state, claim, lock_time_after(apply->log_time_ms, ttl_ms));
+    if (!PLANTED(NATIVE_LOCK_NOT_RENEWED)) claim_set_due(state, claim, lock_time_after(apply->log_time_ms, ttl_ms));
     digest_add(&state->digest, claim_digest_of(claim));
     out->granted = true;
     out->token = token;

@@ -111,6 +111,7 @@ static int next(struct sequence_state *state, struct apply *apply, const struct 
     out->step = sequence->step;
     out->count = q->count;
     sequence->next = first + q->count * sequence->step; // below 2^63 + 2^52
+    if (PLANTED(SEQUENCE_BLOCK_SHORT) && q->count > 1) sequence->next -= sequence->step;
     sequence->distance = state->words[WORD_DISTANCE];
     items_changed(&state->sequences, &sequence->item);
     if (keyed && !PLANTED(GAPLESS_KEY_NOT_KEPT)) keep(state, apply, sequence, q, out);

@@ -342,6 +342,7 @@ static void *http_start(struct service *service, const void *settings) {
 static void http_stop(void *state) {
     struct http_instance *instance = state;
     ENSURE(list_empty(&instance->connections) && list_empty(&instance->agents));
+    native_turns_free(instance);
     hash_free(&instance->sessions);
     hash_free(&instance->numbers);
     mem_free(instance);

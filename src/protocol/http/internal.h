@@ -37,6 +37,7 @@ struct http_instance {
     struct list streams;                                           // events.c
     size_t stream_count;
     struct http_changes changes;
+    struct native_turns *turns; // whose turn it is in which service (native_registry_turns.c); NULL until asked
 };
 
 struct http_waiting {                           // an answer that comes later

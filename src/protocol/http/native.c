@@ -97,6 +97,26 @@ static bool take_numbers(struct http_connection *c, const struct native_field *f
                          (unsigned long long)field->low, (unsigned long long)field->high);
 }
 
+static bool take_places(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    bool good = json_is_array(json) && count <= field->high;
+    for (size_t i = 0; good && i < count; i++) {
+        const json_t *one = json_array_get(json, i);
+        good =
+            json_is_integer(one) && json_integer_value(one) >= 0 && json_integer_value(one) < (json_int_t)field->high;
+    }
+    return good || wrong(c, field->name, "%s: an array of at most %llu whole numbers from 0 to %llu is wanted",
+                         field->name, (unsigned long long)field->high, (unsigned long long)field->high - 1);
+}
+
+static bool take_objects(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    size_t count = json_array_size(json);
+    bool good = json_is_array(json) && count >= field->low && count <= field->high;
+    for (size_t i = 0; good && i < count; i++) good = json_is_object(json_array_get(json, i));
+    return good || wrong(c, field->name, "%s: an array of %llu to %llu objects is wanted", field->name,
+                         (unsigned long long)field->low, (unsigned long long)field->high);
+}
+
 static bool take_string(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         const json_t *json) {
     if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
@@ -167,6 +187,20 @@ static bool take_items(struct http_connection *c, const struct native_field *fie
     return true;
 }
 
+static bool take_pairs(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    const char *key;
+    json_t *value;
+    size_t count = json_object_size(json);
+    if (!json_is_object(json) || count < field->low || count > field->high)
+        return wrong(c, field->name, "%s: an object of %llu to %llu names with strings is wanted", field->name,
+                     (unsigned long long)field->low, (unsigned long long)field->high);
+    json_object_foreach((json_t *)json, key, value) {
+        if (!json_is_string(value) || key[0] == 0 || strlen(key) > 255)
+            return wrong(c, field->name, "%s: its names have 1 to 255 bytes, each with a string", field->name);
+    }
+    return true;
+}
+
 // The bytes take the text's place in the body, which owns them.
 static bool take_base64(struct http_connection *c, const struct native_field *field, struct native_value *out,
                         json_t *body) {
@@ -211,6 +245,15 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_ITEMS:
         out->list = json;
         return take_items(c, field, json);
+    case NATIVE_PLACES:
+        out->list = json;
+        return take_places(c, field, json);
+    case NATIVE_OBJECTS:
+        out->list = json;
+        return take_objects(c, field, json);
+    case NATIVE_PAIRS:
+        out->list = json;
+        return take_pairs(c, field, json);
     default:
         return take_string(c, field, out, json);
     }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NATIVE_FIELDS_MAX 12u
+#define NATIVE_FIELDS_MAX 16u
 #define NATIVE_FOLDED_TEXT_MAX 1024u    // names, owners, a candidate's value
 #define NATIVE_SESSION_TTL_MS_MIN 2000u // below it an election would make keepalives late
 #define NATIVE_SESSION_TTL_MS_MAX (24u * 3600 * 1000)
@@ -31,9 +31,11 @@ enum native_type {
     NATIVE_BOOL,
     NATIVE_CHOICE,  // one of the words of `choices`; its number is its place
     NATIVE_SESSION, // what /v1/session/create gave
-    NATIVE_OBJECTS, // of answers only
+    NATIVE_OBJECTS, // an array of low to high objects; in answers, of any
     NATIVE_NUMBERS, // an array of low to high integers from 1 on
     NATIVE_ITEMS,   // an object of low to high names of 1 to 255 bytes, each with a string, {"base64": string} or null
+    NATIVE_PLACES,  // an array of at most `high` integers from 0 to high - 1
+    NATIVE_PAIRS,   // an object of low to high names of 1 to 255 bytes, each with a string
 };
 struct native_field {
     const char *name;
@@ -66,7 +68,9 @@ struct native_operation {
 // The operations of one model, with all that only they need: native_ROOM.c. A new room is that file and a word here, in
 // the order of docs/native.md.
 #define NATIVE_ROOMS(X)                                                                                                \
-    X(session) X(lock) X(election) X(barrier) X(sequence) X(idempotency) X(guard) X(limiter) X(queue) X(config)
+    X(session)                                                                                                         \
+    X(lock)                                                                                                            \
+    X(election) X(barrier) X(sequence) X(idempotency) X(guard) X(limiter) X(queue) X(topic) X(registry) X(config)
 struct http_instance;
 struct native_room {
     const struct native_operation *operations;

@@ -120,6 +120,12 @@ void session_close_reply(struct http_call *call, const struct result *result);
 struct lock_result;
 void lock_fail(struct http_call *call, int error, const struct lock_result *lock); // of elections too
 
+// native_registry_turns.c
+struct registry_rotation;
+struct registry_rotation *native_turn(struct http_instance *instance, struct bytes service, struct bytes zone,
+                                      uint64_t strategy); // valid during the call
+void native_turns_free(struct http_instance *instance);
+
 // native_json.c
 // As `name` when it is UTF-8 without a zero byte, else as base64 under `name_base64`.
 void native_set_bytes(json_t *json, const char *name, const char *name_base64, struct bytes bytes);
