@@ -2,7 +2,7 @@
 """The native operations of one node with fsync, over pipelined HTTP; then 100,000 waiters on one lock.
 
 One JSON object per measurement goes to the file that is named, with the CPU that the server used per operation. Server and
-generator run at the priority that NICE says (-15), so that what else runs on the machine disturbs less."""
+generator run under the command that PRIORITY names (nice -n -15; on a busy machine: chrt -r 10)."""
 import argparse
 import http.client
 import json
@@ -15,14 +15,14 @@ import time
 import compare
 import servers
 
-NICE = ["nice", "-n", os.environ.get("NICE", "-15")]
+PRIORITY = os.environ.get("PRIORITY", "nice -n -15").split()
 TARGETS = {"limiter": 100000, "idempotency": 50000, "queue": 50000, "lock": None, "sequence": None}
 WAITERS_MAX_MB = 50
 
 
 class Node(servers.Parley):
     def command(self, i):
-        return NICE + super().command(i)
+        return PRIORITY + super().command(i)
 
     def http(self):
         return "%s:%d" % (self.host(0), self.base + 150)
@@ -47,7 +47,7 @@ class Node(servers.Parley):
 
 
 def generator(node, work, *more):
-    return NICE + [servers.PARLEY, "bench", "native", "-s", node.http(), "-w", work, "--json", "-q", *more]
+    return PRIORITY + [servers.PARLEY, "bench", "native", "-s", node.http(), "-w", work, "--json", "-q", *more]
 
 
 def load(node, work, outstanding, seconds):
@@ -102,14 +102,15 @@ def main():
             out.flush()
             print(json.dumps(row), flush=True)
 
-        write(kind="machine", cpus=os.cpu_count(), kernel=platform.release(), nice=NICE[-1], load_1m=os.getloadavg()[0],
+        write(kind="machine", cpus=os.cpu_count(), kernel=platform.release(), priority=" ".join(PRIORITY), load_1m=os.getloadavg()[0],
               time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), disk_p50_us=round(compare.disk_p50_us(300)))
         for round_number in range(arguments.rounds):
             for work, target in TARGETS.items():
                 node = Node(1, arguments.port)
                 node.start()
                 try:
-                    result = load(node.wait_http(), work, arguments.outstanding, arguments.seconds)
+                    outstanding = min(arguments.outstanding, 1000) if work == "queue" else arguments.outstanding  # keys: 1,000
+                    result = load(node.wait_http(), work, outstanding, arguments.seconds)
                 finally:
                     node.stop()
                 ratio = None if target is None else round(result["per_second"] / target, 2)
