@@ -44,9 +44,10 @@ fi
 if [ "${PARLEY_TEST_INTEROP:-auto}" != off ]; then
     if command -v python3 >/dev/null 2>&1; then
         stage "the page in Chromium" python3 test/page/run.py
+        stage "a queue before a database (MariaDB)" test/native/shield.py
     else
-        echo "the page in Chromium: skipped, there is no python3"
-        skipped=$((skipped + 1))
+        echo "the page in Chromium, a queue before a database: skipped, there is no python3"
+        skipped=$((skipped + 2))
     fi
     if command -v python3 >/dev/null 2>&1; then
         stage "real clients" python3 test/interop/run.py

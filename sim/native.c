@@ -392,6 +392,7 @@ void natives_free(struct sim *sim) {
 void natives_calm(struct sim *sim) {
     for (size_t i = 0; i < sim->native_count; i++) {
         sim->natives->natives[i].calm_done = 0;
+        sim->natives->natives[i].next_us = sim->world.now_us; // who has died is back
         host_go_on(sim->natives->natives[i].host);
     }
 }

@@ -1,5 +1,6 @@
 // Which command is meant; --help and version.
 #include "cli/commands.h"
+#include "base/assert.h"
 #include "base/version.h"
 #include "server/config.h"
 #include "server/server.h"
@@ -40,7 +41,8 @@ int commands_main(int argc, char **argv) {
         return 0;
     }
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) return version_main(0, NULL);
-    const char *names[32];
+    const char *names[64];
+    ENSURE(command_count <= (int)(sizeof names / sizeof names[0]));
     for (int i = 0; i < command_count; i++) {
         if (strcmp(commands[i].name, word) == 0) return commands[i].main(argc - 1, argv + 1);
         names[i] = commands[i].name;

@@ -452,6 +452,7 @@ static void become_leading(struct core *core) {
     core->leading = true;
     core_stream_leading(core);
     core_keepalive_leading(core);
+    core_time_leading(core);
 }
 
 void core_applied(struct core *core, uint64_t now_ms, const struct core_applied *applied) {

@@ -382,6 +382,7 @@ bool core_may_hand(const struct core *core, const struct chunk *chunk);
 void core_time_move(struct core *core); // leader: log time goes on
 void core_time_seen(struct core *core, uint64_t log_time_ms, uint64_t term);
 void core_time_leader_changed(struct core *core);
+void core_time_leading(struct core *core); // it has just begun to lead
 void core_time_tick(struct core *core);
 bool core_time_step(struct core *core, struct admin_request *request);
 uint64_t core_time_known_at(const struct core *core,

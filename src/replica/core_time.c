@@ -164,6 +164,12 @@ static void propose_offset(struct core *core, int64_t offset_ms) {
     core->offset_entry_log_ms = core->log_time_ms;
 }
 
+// A new group has no Unix time. Internal commands go first in a batch, so its first command finds it set, whatever the
+// others' clocks say.
+void core_time_leading(struct core *core) {
+    if (core->unix_offset_ms == 0 && !offset_under_way(core)) propose_offset(core, wanted_offset(core));
+}
+
 static void unix_offset(struct core *core) {
     if (core->now_ms < core->unix_check_ms) return;
     core->unix_check_ms = core->now_ms + OFFSET_CHECK_MS;
@@ -171,9 +177,7 @@ static void unix_offset(struct core *core) {
     int64_t change = wanted_offset(core) - core->unix_offset_ms;
     if (change > -OFFSET_LEAST_MS && change < OFFSET_LEAST_MS) return;
     bool step = change > OFFSET_STEP_MS || change < -OFFSET_STEP_MS;
-    bool never_set =
-        core->unix_offset_ms == 0; // a new group: before its first command, whatever the others' clocks say
-    if (step && !never_set && !majority_of_clocks(core)) {
+    if (step && !majority_of_clocks(core)) {
         core->unix_check_ms = core->now_ms + OFFSET_CHECK_MS / 10; // after a start: as soon as the others have spoken
         return;
     }

@@ -121,6 +121,7 @@ static void read_more(struct read *r, size_t len) {
         next->refs++;
         r->offset = next->align;
     }
+    len = (len + r->segment->align - 1) / r->segment->align * r->segment->align; // a frame's header is never cut
     uint64_t left = r->segment->end - r->offset;
     if (len > left) len = (size_t)left;
     if (len > r->capacity) {

@@ -274,6 +274,26 @@ static void log_time_stands_still_without_a_majority_and_never_goes_back(void **
     cluster_free(c);
 }
 
+static bool has_the_first(struct cluster *c) {
+    for (uint32_t id = 1; id <= 3; id++)
+        if (cluster_times(&c->nodes[id], "/") > 0) return true;
+    return false;
+}
+
+// Found when a new cluster's first configuration was published in 1970.
+static void first_command_of_a_group_has_unix_time(void **state) {
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct cluster *c = cluster_new(3, seed);
+        assert_true(cluster_run_until(c, cluster_ready, 10000));
+        cluster_create(c, cluster_leader(c)); // before its next tick
+        assert_true(cluster_run_until(c, has_the_first, 10000));
+        for (uint32_t id = 1; id <= 3; id++)
+            if (cluster_times(&c->nodes[id], "/") > 0)
+                assert_int_not_equal(machine_unix_offset_ms(c->nodes[id].machine), 0);
+        cluster_free(c);
+    }
+}
+
 static void unix_time_goes_back_at_once_on_an_operators_word_only(void **state) {
     struct cluster *c = cluster_new(3, 231);
     cluster_form(c);
@@ -368,6 +388,7 @@ int main(void) {
         cmocka_unit_test(new_leader_extends_by_the_full_time),
         cmocka_unit_test(long_lease_goes_by_its_checkpoint),
         cmocka_unit_test(log_time_stands_still_without_a_majority_and_never_goes_back),
+        cmocka_unit_test(first_command_of_a_group_has_unix_time),
         cmocka_unit_test(unix_time_goes_back_at_once_on_an_operators_word_only),
         cmocka_unit_test(unix_time_steps_need_a_majority_and_go_back_slowly),
         cmocka_unit_test(time_entries_come_each_ten_seconds),

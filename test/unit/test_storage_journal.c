@@ -102,6 +102,26 @@ static void test_larger_than_a_segment(void **state) {
     journal_rig_free(&r);
 }
 
+// A read goes through a segment in pieces, and bytes_max is any number: no piece ends within a frame's header.
+static void test_read_in_pieces_of_any_size(void **state) {
+    enum { BATCHES = 1000, PIECE = 128 << 10 };
+    struct journal_rig r;
+    journal_rig_init(&r, 19, 4u << 20);
+    assert_int_equal(journal_rig_open(&r), 0);
+    for (int i = 0; i < BATCHES; i++) {
+        journal_rig_append(&r, 1, 1 + (size_t)i % 20); // a frame of one unit each
+        memory_io_run(r.m);
+    }
+    struct journal_stats stats;
+    journal_stats(r.journal, &stats);
+    for (size_t more = 0; more < 2 * 512; more += 13) {
+        size_t count;
+        assert_int_equal(journal_rig_read(&r, 1, stats.last_index, PIECE + more, &count), 0);
+        assert_int_equal(count, BATCHES);
+    }
+    journal_rig_free(&r);
+}
+
 static void test_truncate_and_start(void **state) {
     struct journal_rig r;
     journal_rig_init(&r, 6, SEGMENT);
@@ -454,6 +474,7 @@ int main(void) {
         cmocka_unit_test(test_group_commit),
         cmocka_unit_test(test_many_large_batches),
         cmocka_unit_test(test_larger_than_a_segment),
+        cmocka_unit_test(test_read_in_pieces_of_any_size),
         cmocka_unit_test(test_truncate_and_start),
         cmocka_unit_test(test_vouching_frame),
         cmocka_unit_test(test_start_vouches),

@@ -375,7 +375,7 @@ static void op_form(void *context, const struct raft_membership *m, const uint8_
                     uint64_t term) {
     struct cluster_node *n = context;
     struct machine *machine = limited(n, machine_new(n->id, n->boot, NULL)), *own = n->machine;
-    machine_genesis(machine, index, term, 0, 1000000, m);
+    machine_genesis(machine, index, term, 0, 0, m);
     n->machine = machine;
     save(n);
     n->machine = own;
