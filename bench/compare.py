@@ -97,4 +97,5 @@ def main():
                                   file=sys.stderr)
 
 
-main()
+if __name__ == "__main__":
+    main()

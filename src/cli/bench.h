@@ -3,4 +3,5 @@
 #pragma once
 
 int bench_zookeeper_main(int argc, char **argv);
+int bench_native_main(int argc, char **argv);
 int bench_locks_main(int argc, char **argv);

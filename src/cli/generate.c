@@ -58,7 +58,8 @@ static const struct {
     {"restore", "--data --id --peer-advertise --zookeeper-advertise --http-advertise --help"},
     {"check", "--help"},
     {"recover", "--data --force-new-cluster --yes --peer-advertise --zookeeper-advertise --http-advertise --help"},
-    {"bench", "zookeeper locks --clients --server --work --sessions --outstanding --size --seconds --warm --reads "
+    {"bench", "zookeeper locks native --clients --connections --keys --server --work --sessions --outstanding --size "
+              "--seconds --warm --reads "
               "--count --crowd "
               "--tls-ca --tls-cert --tls-key "
               "--multi --timeout "

@@ -225,7 +225,6 @@ void events_close(struct http_connection *c) {
 void events_wait_begins(struct http_connection *c) {
     if (!c->wants_events || c->waits_as_event) return;
     c->waits_as_event = true;
-    c->keep_alive = false;
     http_write_head(c, 200, HTTP_EVENT_STREAM, -1, "X-Accel-Buffering: no\r\n");
     send_text(c, ": it waits\n\n");
 }

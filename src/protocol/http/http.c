@@ -1,4 +1,7 @@
-// Connections of HTTP: one request is answered before the next is read, so answers leave in order by themselves.
+// Connections of HTTP. Answers leave in the order of the requests. Native commands of one connection may be under way
+// together (pipelining); any other request begins when all before it are answered, and is answered before the next.
+//
+//   places:  [waits] [answered, held] [waits] ...     the first one always waits: answers in front have left
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "protocol/http/native_internal.h"
@@ -48,39 +51,158 @@ static const char *reason(int status) {
     }
 }
 
-// ---- answers
-// length -1: until the connection ends.
-void http_write_head(struct http_connection *c, int status, const char *type, int64_t length, const char *more) {
-    char head[1024], length_line[64] = "";
-    if (length >= 0) snprintf(length_line, sizeof length_line, "Content-Length: %lld\r\n", (long long)length);
-    int len = snprintf(head, sizeof head,
-                       "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%sCache-Control: no-store\r\n"
-                       "X-Content-Type-Options: nosniff\r\n%s%s\r\n",
-                       status, reason(status), type, length_line, more,
-                       c->keep_alive && length >= 0 ? "" : "Connection: close\r\n");
-    ENSURE(len > 0 && (size_t)len < sizeof head);
-    client_write(c->client, head, (size_t)len);
+// ---- the order of answers
+struct http_answered {
+    struct http_waiting waiting;
+    size_t len;
+    uint8_t bytes[];
+};
+
+static void stall(struct http_connection *c) {
+    c->stalled = true;
+    client_pause(c->client);
 }
 
-static void answered(struct http_connection *c) {
+static bool may_begin(const struct http_connection *c) {
+    if (c->backup != NULL || c->stream != NULL) return false;
+    if (list_empty(&c->places)) return true;
+    const struct http_waiting *newest = CONTAINER_OF_CONST(c->places.prev, struct http_waiting, place);
+    return !newest->alone && !c->last && c->place_count < HTTP_UNDER_WAY_MAX && c->held_bytes <= HTTP_HELD_BYTES_HOLD;
+}
+
+static bool may_go_on(const struct http_connection *c) {
+    if (list_empty(&c->places)) return c->backup == NULL && c->stream == NULL;
+    return !c->deferred && c->place_count <= HTTP_UNDER_WAY_MAX / 2 && may_begin(c);
+}
+
+void http_go_on(struct http_connection *c) {
+    if (!c->stalled || c->resting || c->closing || !may_go_on(c)) return;
+    c->stalled = false;
+    client_resume(c->client);
+}
+
+static void put(struct http_connection *c, const void *data, size_t len) {
+    if (c->behind == NULL)
+        client_write(c->client, data, len);
+    else
+        write_span(&c->held, bytes_of(data, len));
+}
+
+static void left(struct http_connection *c, bool keep_alive) {
     c->since_ms = service_now_ms(c->instance->service);
-    c->retry_after_s = 0;
-    http_parse_next(c->parse);
-    if (c->keep_alive) return;
+    if (keep_alive) return;
     c->closing = true;
     client_close(c->client, true);
 }
 
+static void hold_answer(struct http_connection *c) {
+    struct http_answered *answer = mem_alloc(sizeof *answer + c->held.len);
+    answer->waiting = (struct http_waiting){.connection = c, .answered = true, .keep_alive = c->keep_alive};
+    answer->len = c->held.len;
+    memcpy(answer->bytes, c->held.data, c->held.len);
+    list_push_front(c->behind, &answer->waiting.place); // right behind it
+    c->behind = NULL;
+    c->place_count++;
+    c->held_bytes += c->held.len;
+    if (c->held.capacity > HTTP_HEADER_BYTES_MAX)
+        writer_free(&c->held);
+    else
+        writer_clear(&c->held);
+    if (c->held_bytes > HTTP_HELD_BYTES_MAX) http_break_off(c);
+}
+
+static void drop_held(struct http_connection *c, struct http_waiting *waiting) {
+    struct http_answered *answer = CONTAINER_OF(waiting, struct http_answered, waiting);
+    list_remove(&waiting->place);
+    c->place_count--;
+    c->held_bytes -= answer->len;
+    mem_free(answer);
+}
+
+// What waited for the answer that has just left.
+static void release_held(struct http_connection *c) {
+    while (!c->closing && !list_empty(&c->places)) {
+        struct http_waiting *first = CONTAINER_OF(c->places.next, struct http_waiting, place);
+        if (!first->answered) return;
+        const struct http_answered *answer = CONTAINER_OF(first, struct http_answered, waiting);
+        bool keep_alive = first->keep_alive;
+        client_write(c->client, answer->bytes, answer->len);
+        drop_held(c, first);
+        left(c, keep_alive);
+    }
+}
+
+static void go(struct http_connection *c) {
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    c->owes_go = !list_empty(&c->places);
+    if (!c->owes_go) client_write(c->client, line, sizeof line - 1);
+}
+
+static void answered(struct http_connection *c) {
+    c->retry_after_s = 0;
+    if (c->behind != NULL) {
+        hold_answer(c);
+    } else {
+        left(c, c->keep_alive);
+        release_held(c);
+        if (c->owes_go) go(c);
+    }
+    http_go_on(c);
+}
+
+// ---- answers
+struct head {
+    size_t len;
+    char bytes[1024];
+};
+
+static void add(struct head *head, const char *text) {
+    size_t len = strlen(text);
+    ENSURE(len <= sizeof head->bytes - head->len);
+    memcpy(head->bytes + head->len, text, len);
+    head->len += len;
+}
+
+static void add_number(struct head *head, uint64_t number) {
+    char digits[24];
+    size_t at = sizeof digits - 1;
+    digits[at] = 0;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    add(head, digits + at);
+}
+
+// length -1: until the connection ends.
+void http_write_head(struct http_connection *c, int status, const char *type, int64_t length, const char *more) {
+    struct head head;
+    head.len = 0; // the rest is written before it is read
+    add(&head, "HTTP/1.1 ");
+    add_number(&head, (uint64_t)status);
+    add(&head, " ");
+    add(&head, reason(status));
+    add(&head, "\r\nContent-Type: ");
+    add(&head, type);
+    if (length >= 0) add(&head, "\r\nContent-Length: ");
+    if (length >= 0) add_number(&head, (uint64_t)length);
+    add(&head, "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    add(&head, more);
+    add(&head, c->keep_alive && length >= 0 ? "\r\n" : "Connection: close\r\n\r\n");
+    put(c, head.bytes, head.len);
+}
+
 void http_answer_with(struct http_connection *c, int status, const char *type, struct bytes body, const char *more) {
     http_write_head(c, status, type, (int64_t)body.len, more);
-    if (!c->head) client_write(c->client, body.data, body.len);
+    if (!c->head) put(c, body.data, body.len);
     answered(c);
 }
 
 void http_answer(struct http_connection *c, int status, const char *type, struct bytes body) {
     char more[64] = "";
-    ENSURE(c->waiting == NULL && c->backup == NULL);
+    ENSURE(c->backup == NULL);
     if (c->waits_as_event) {
+        c->keep_alive = false;
         events_wait_ends(c, type, body);
         answered(c);
         return;
@@ -141,18 +263,24 @@ struct http_connection *http_back(struct http_waiting *waiting) {
 }
 
 void http_wait(struct http_connection *c, struct http_waiting *waiting) {
-    ENSURE(c->waiting == NULL);
-    c->waiting = waiting;
     waiting->connection = c;
-    client_pause(c->client);
+    waiting->head = c->head;
+    waiting->keep_alive = c->keep_alive;
+    waiting->alone = c->alone;
+    list_push_back(&c->places, &waiting->place);
+    c->place_count++;
+    if (c->alone) stall(c);
 }
 
 struct http_connection *http_wait_end(struct http_waiting *waiting) {
     struct http_connection *c = waiting->connection;
     waiting->connection = NULL;
     if (c == NULL) return NULL;
-    c->waiting = NULL;
-    client_resume(c->client);
+    c->behind = waiting->place.prev == &c->places ? NULL : waiting->place.prev;
+    c->head = waiting->head;
+    c->keep_alive = waiting->keep_alive;
+    c->place_count--;
+    list_remove(&waiting->place);
     return c;
 }
 
@@ -185,7 +313,6 @@ static void send_piece(struct http_connection *c) {
     if (c->backup == NULL || c->backup_left > 0) return;
     end_backup(c);
     answered(c);
-    if (!c->closing) client_resume(c->client);
 }
 
 void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name) {
@@ -194,7 +321,7 @@ void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, c
     http_write_head(c, 200, "application/octet-stream", (int64_t)bytes, more);
     c->backup = backup;
     c->backup_left = bytes;
-    client_pause(c->client);
+    stall(c);
     send_piece(c);
 }
 
@@ -228,6 +355,8 @@ static void *http_open(void *state, struct client *client) {
     c->client = client;
     c->parse = http_parse_new();
     c->since_ms = service_now_ms(instance->service);
+    list_init(&c->places);
+    writer_init(&c->held);
     list_push_back(&instance->connections, &c->link);
     events_begin(instance);
     return c;
@@ -235,10 +364,16 @@ static void *http_open(void *state, struct client *client) {
 
 static void http_close(void *connection) {
     struct http_connection *c = connection;
-    if (c->waiting != NULL) {
-        c->waiting->connection = NULL;
-        if (c->waiting->gone != NULL) c->waiting->gone(c->waiting);
+    while (!list_empty(&c->places)) {
+        struct http_waiting *waiting = CONTAINER_OF(c->places.next, struct http_waiting, place);
+        if (waiting->answered) {
+            drop_held(c, waiting);
+            continue;
+        }
+        http_wait_end(waiting);
+        if (waiting->gone != NULL) waiting->gone(waiting);
     }
+    writer_free(&c->held);
     if (c->backup != NULL) end_backup(c);
     if (c->stream != NULL) events_close(c);
     list_remove(&c->link);
@@ -248,7 +383,48 @@ static void http_close(void *connection) {
 
 static void refuse_stream(struct http_connection *c, int status) {
     c->keep_alive = c->head = false;
+    c->last = true;
+    c->behind = list_empty(&c->places) ? NULL : c->places.prev;
     http_answer_error(c, status, "%s", reason(status));
+}
+
+static void begin_request(struct http_connection *c) {
+    const struct http_request *request = http_parse_request(c->parse);
+    c->keep_alive = request->keep_alive;
+    c->head = request->method == HTTP_VERB_HEAD;
+    c->last = !c->keep_alive;
+    c->wants_events = c->deferred = false;
+    c->behind = list_empty(&c->places) ? NULL : c->places.prev;
+    http_route(c, request);
+    c->behind = NULL;
+    http_parse_next(c->parse);
+}
+
+// The few that a node is asked for all the time are found at once.
+static const struct native_operation *find_operation(struct http_instance *instance, const char *path) {
+    size_t len = strlen(path);
+    if (len == 0) return NULL;
+    unsigned place = (unsigned)len * 31 + (unsigned char)path[len - 1] * 7 + (unsigned char)path[len / 2];
+    const struct native_operation **known = &instance->recent[place % HTTP_RECENT_OPERATIONS];
+    if (*known != NULL && strcmp((*known)->path, path) == 0) return *known;
+    const struct native_operation *found = native_find(path);
+    if (found != NULL) *known = found;
+    return found;
+}
+
+// A whole request is there. false: it has to wait for the answers of those before it.
+static bool take_request(struct http_connection *c) {
+    const struct http_request *request = http_parse_request(c->parse);
+    c->owes_go = false;
+    c->operation = find_operation(c->instance, request->path);
+    c->alone = !http_native_beside(c->operation, request);
+    if (c->alone && !list_empty(&c->places)) {
+        c->deferred = true;
+        stall(c);
+        return false;
+    }
+    begin_request(c);
+    return true;
 }
 
 static size_t http_input(void *connection, const uint8_t *data, size_t len) {
@@ -257,28 +433,32 @@ static size_t http_input(void *connection, const uint8_t *data, size_t len) {
     unsigned answers = 0;
     while (at < len) {
         if (c->closing) return len;
-        if (c->waiting != NULL || c->backup != NULL || c->stream != NULL) return at; // the answer comes first
+        if (!may_begin(c)) { // answers come first
+            stall(c);
+            return at;
+        }
         if (client_output_pending(c->client) > CLIENT_OUTPUT_HOLD) return at;
         if (answers == HTTP_PIPELINED_MAX) { // a page of metrics takes long; who asks for thousands stalls nobody else
             c->resting = true;
             client_pause(c->client);
             return at;
         }
+        if (c->deferred) { // its last byte was left, so that it is called for
+            at++;
+            answers++;
+            begin_request(c);
+            continue;
+        }
         if (!http_parse_begun(c->parse)) c->since_ms = service_now_ms(c->instance->service);
         enum http_parse_state state;
         at += http_parse_feed(c->parse, data + at, len - at, &state);
         if (state == HTTP_PARSE_DONE) {
-            const struct http_request *request = http_parse_request(c->parse);
-            c->keep_alive = request->keep_alive;
-            c->head = request->method == HTTP_VERB_HEAD;
-            c->wants_events = false;
-            answers++;
-            http_route(c, request);
+            if (!take_request(c)) return at - 1;
+            if (c->alone) answers++;
         } else if (state == HTTP_PARSE_BAD) {
             refuse_stream(c, http_parse_status(c->parse));
         } else if (http_parse_wants_continue(c->parse)) {
-            static const char go[] = "HTTP/1.1 100 Continue\r\n\r\n";
-            client_write(c->client, go, sizeof go - 1);
+            go(c);
         }
     }
     return at;
@@ -296,12 +476,14 @@ static void http_tick(void *state, uint64_t now_ms) {
         at = at->next;
         uint64_t age_ms = now_ms > c->since_ms ? now_ms - c->since_ms : 0;
         if (c->waits_as_event) events_wait_tick(c, now_ms);
-        if (c->closing || c->waiting != NULL || c->stream != NULL) continue;
+        if (c->closing || c->stream != NULL) continue;
         if (c->resting) {
             c->resting = false;
-            client_resume(c->client);
+            c->stalled = !may_go_on(c);
+            if (!c->stalled) client_resume(c->client);
             continue;
         }
+        if (!list_empty(&c->places)) continue;
         if (c->backup != NULL) {
             send_piece(c);
         } else if (http_parse_begun(c->parse)) {
@@ -315,7 +497,9 @@ static void http_tick(void *state, uint64_t now_ms) {
 
 static bool http_owes(const void *connection) {
     const struct http_connection *c = connection;
-    return (c->waiting != NULL && !c->waiting->breaks_off) || c->backup != NULL || c->resting;
+    const struct list *first = c->places.next; // what is answered behind one that never will be does not count
+    return (first != &c->places && !CONTAINER_OF_CONST(first, struct http_waiting, place)->breaks_off) ||
+           c->backup != NULL || c->resting;
 }
 
 static void http_event(void *state, uint8_t model, const void *event) {

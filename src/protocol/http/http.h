@@ -10,13 +10,16 @@ extern const struct protocol http_protocol;
 // Of native operations: 128 KiB of text (a queue's message), each byte of which JSON may write in six, and the rest.
 #define HTTP_NATIVE_BODY_BYTES_MAX (1u << 20)
 #define HTTP_URL_BYTES_MAX 2048u
-#define HTTP_REQUEST_MS 10000u        // a request that is not whole by then is answered 408: slow senders hold nothing
-#define HTTP_IDLE_MS 75000u           // a connection without requests is closed
-#define HTTP_PIPELINED_MAX 8u         // requests of one piece of input; the rest of it waits for the next tick (100 ms)
-#define HTTP_EVENT_STREAMS_MAX 256u   // of one node: some watch all the time; each costs one write a tick at most
-#define HTTP_EVENT_PENDING_MAX 65536u // of one that does not read: then it is told nothing until it reads
-#define HTTP_EVENT_STUCK_MS 60000u    // and then it is closed
-#define HTTP_EVENT_KEEP_MS 15000u     // a comment after so long without an event
+#define HTTP_REQUEST_MS 10000u   // a request that is not whole by then is answered 408: slow senders hold nothing
+#define HTTP_IDLE_MS 75000u      // a connection without requests is closed
+#define HTTP_PIPELINED_MAX 8u    // requests of one piece of input; the rest of it waits for the next tick (100 ms)
+#define HTTP_UNDER_WAY_MAX 1024u // native operations of one connection; further requests wait
+#define HTTP_HELD_BYTES_HOLD (256u << 10)   // answers behind an unfinished one: over it no further request begins,
+#define HTTP_HELD_BYTES_MAX (16u << 20)     // and over this (few claim so much) the connection is broken off
+#define HTTP_EVENT_STREAMS_MAX 256u         // of one node: some watch all the time; each costs one write a tick at most
+#define HTTP_EVENT_PENDING_MAX 65536u       // of one that does not read: then it is told nothing until it reads
+#define HTTP_EVENT_STUCK_MS 60000u          // and then it is closed
+#define HTTP_EVENT_KEEP_MS 15000u           // a comment after so long without an event
 #define HTTP_EVENT_STREAM_MS (3600u * 1000) // then a stream ends, and its reader comes back
 #define HTTP_BACKUP_TURN_BYTES (4u << 20)   // of a backup in one tick (100 ms): it leaves the loop to the clients
 

@@ -41,22 +41,23 @@ static bool too_long(struct http_parse *p, size_t len) {
     return p->header_bytes > HTTP_HEADER_BYTES_MAX;
 }
 
-static bool is_named(const struct http_parse *p, const char *name) {
-    return p->name.len == strlen(name) && strncasecmp((const char *)p->name.data, name, p->name.len) == 0;
+static bool is_named(const struct http_parse *p, const char *name, size_t len) {
+    return p->name.len == len && strncasecmp((const char *)p->name.data, name, len) == 0;
 }
 
 static void finish_header(struct http_parse *p) {
     if (!p->in_value) return;
     p->in_value = false;
+    static const uint8_t lengths[HEADERS_KEPT] = {4, 6, 6, 13, 14, 15};
     for (int i = 0; i < HEADERS_KEPT; i++) {
-        if (!is_named(p, kept_names[i])) continue;
+        if (!is_named(p, kept_names[i], lengths[i])) continue;
         if (i != HEADER_KEY) writer_clear(&p->kept[i]);
         if (i == HEADER_KEY && p->has_key) write_u8(&p->kept[i], ','); // two keys are none: seen by its reader
         write_span(&p->kept[i], bytes_of(p->value.data, p->value.len));
+        p->has_origin |= i == HEADER_ORIGIN;
+        p->has_key |= i == HEADER_KEY;
     }
-    p->has_origin |= is_named(p, kept_names[HEADER_ORIGIN]);
-    p->has_key |= is_named(p, kept_names[HEADER_KEY]);
-    p->wants_continue |= is_named(p, "expect") && p->value.len == 12 &&
+    p->wants_continue |= is_named(p, "expect", 6) && p->value.len == 12 &&
                          strncasecmp((const char *)p->value.data, "100-continue", 12) == 0;
     writer_clear(&p->name);
     writer_clear(&p->value);

@@ -32,26 +32,42 @@ struct http_instance {
     struct list agents;
     struct hash sessions, numbers; // agents by session; calls by what event they wait for
     struct http_agent *own;        // of calls without a session; NULL until there is one
-    struct list streams;           // events.c
+#define HTTP_RECENT_OPERATIONS 64u
+    const struct native_operation *recent[HTTP_RECENT_OPERATIONS]; // found lately, by their path (http.c)
+    struct list streams;                                           // events.c
     size_t stream_count;
     struct http_changes changes;
     struct native_turns *turns; // whose turn it is in which service (native_registry_turns.c); NULL until asked
 };
 
 struct http_waiting {                           // an answer that comes later
+    struct list place;                          // among its connection's, in the order of their requests
     struct http_connection *connection;         // NULL: it is gone
     void (*gone)(struct http_waiting *waiting); // told when it goes; may be NULL
     bool breaks_off;                            // there is no answer for a client that has shut its sending side
+    bool answered;                              // the head of a struct http_answered (http.c)
+    bool alone;                                 // no request begins behind it before it is answered
+    bool head, keep_alive;                      // of its request
 };
 struct http_connection {
     struct list link;
     struct http_instance *instance;
     struct client *client;
     struct http_parse *parse;
-    struct http_waiting *waiting; // NULL: none
-    uint64_t since_ms;            // when the unfinished request began, or the last one was answered
-    bool head, keep_alive;        // of the request that is being answered
-    uint64_t retry_after_s;       // of the next answer, as a header; 0: none
+    const struct native_operation *operation; // of the newest request; NULL: it is no native one
+    struct list places;                       // requests under way, and answers that wait for those before them
+    uint32_t place_count;
+    size_t held_bytes;      // of answers that wait
+    struct list *behind;    // the place in front of the answer that is being written; NULL: it leaves at once
+    struct writer held;     // that answer, until it is whole
+    bool alone;             // the newest request is answered behind all before it, and before the next begins
+    bool last;              // nothing is read behind it
+    bool deferred;          // the newest request is whole and has to wait until it is alone
+    bool stalled;           // paused until there are fewer places
+    bool owes_go;           // 100 Continue, behind the answers
+    uint64_t since_ms;      // when the unfinished request began, or the last one was answered
+    bool head, keep_alive;  // of the request that is being answered
+    uint64_t retry_after_s; // of the next answer, as a header; 0: none
     bool closing;
     bool resting;               // paused until the next tick: it sent many requests at once
     struct http_stream *stream; // of events; NULL: none
@@ -70,13 +86,14 @@ void http_answer_text(struct http_connection *c, int status, const char *text); 
 void http_answer_json(struct http_connection *c, int status, json_t *json);     // takes the reference
 void http_answer_error(struct http_connection *c, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-// An answer that comes later: the connection reads nothing more. http_later gives what to hand to the node as context;
+// An answer that comes later. http_later gives what to hand to the node as context;
 // when the node calls back, http_back gives the connection, or NULL when it is gone.
 struct http_waiting *http_later(struct http_connection *c);
 struct http_connection *http_back(struct http_waiting *waiting);
 // The same, with a `waiting` that is part of the caller's.
 void http_wait(struct http_connection *c, struct http_waiting *waiting);
 struct http_connection *http_wait_end(struct http_waiting *waiting);
+void http_go_on(struct http_connection *c); // requests that waited for answers, or for one that is alone no longer
 void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name);
 
 #define HTTP_EVENT_STREAM "text/event-stream"
@@ -97,6 +114,8 @@ void events_wait_ends(struct http_connection *c, const char *type, struct bytes 
 void http_route(struct http_connection *c, const struct http_request *request);  // routes.c
 void http_write_metrics(struct http_instance *instance, struct writer *w);       // metrics.c
 bool http_native(struct http_connection *c, const struct http_request *request); // native.c; false: no such path
+// Others may be under way beside it: a native operation that is a command, whose answer is short.
+bool http_native_beside(const struct native_operation *operation, const struct http_request *request);
 // Why this request may not change the cluster; NULL: it may.
 const char *http_may_not_administer(struct http_connection *c, const struct http_request *request);
 // Why this request may not see what is in the cluster; NULL: it may. From this machine, or allow-remote; and of web

@@ -60,7 +60,7 @@ __attribute__((format(printf, 3, 4))) static bool wrong(struct http_connection *
     return false;
 }
 
-static bool take_choice(const struct native_field *field, struct native_value *out) {
+bool native_choice(const struct native_field *field, struct native_value *out) {
     const char *at = field->choices;
     for (uint64_t place = 0;; place++) {
         size_t len = strcspn(at, "|");
@@ -122,10 +122,13 @@ static bool take_string(struct http_connection *c, const struct native_field *fi
     if (!json_is_string(json)) return wrong(c, field->name, "%s: a string is wanted", field->name);
     out->text = bytes_of(json_string_value(json), json_string_length(json));
     if (field->type == NATIVE_CHOICE)
-        return take_choice(field, out) || wrong(c, field->name, "%s: one of %s is wanted", field->name, field->choices);
+        return native_choice(field, out) ||
+               wrong(c, field->name, "%s: one of %s is wanted", field->name, field->choices);
     if (field->type == NATIVE_BASE64) return true; // take_base64 follows
+    uint64_t session;
+    uint8_t secret[LEASE_PASSWORD_BYTES];
     if (field->type == NATIVE_SESSION)
-        return session_parse(json_string_value(json), &out->session, out->secret) ||
+        return session_parse(json_string_value(json), &session, secret) ||
                wrong(c, field->name, "%s: it is none that /v1/session/create gave", field->name);
     return (out->text.len >= field->low && out->text.len <= field->high) ||
            wrong(c, field->name, "%s: a string of %llu to %llu bytes is wanted", field->name,
@@ -256,6 +259,12 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     }
 }
 
+void native_standards(struct http_call *call) {
+    const struct native_field *fields = call->operation->fields;
+    for (size_t i = 0; fields[i].name != NULL; i++)
+        call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
+}
+
 static bool take_all(struct http_connection *c, struct http_call *call) {
     const struct native_field *fields = call->operation->fields;
     const char *key;
@@ -265,9 +274,8 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
         while (field->name != NULL && strcmp(field->name, key) != 0) field++;
         if (field->name == NULL) return wrong(c, key, "%.64s: there is no such field", key);
     }
+    native_standards(call);
     for (size_t i = 0; fields[i].name != NULL; i++) {
-        ENSURE(i < NATIVE_FIELDS_MAX);
-        call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
         json_t *given = json_object_get(call->body, fields[i].name);
         if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
         if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
@@ -281,7 +289,9 @@ static bool take_all(struct http_connection *c, struct http_call *call) {
 const struct native_value *call_value(const struct http_call *call, const char *name) {
     const struct native_field *fields = call->operation->fields;
     size_t i = 0;
-    while (fields[i].name != NULL && strcmp(fields[i].name, name) != 0) i++;
+    for (; fields[i].name != NULL; i++) // one file's words are mostly one word in memory
+        if (fields[i].name == name) return &call->values[i];
+    for (i = 0; fields[i].name != NULL && strcmp(fields[i].name, name) != 0;) i++;
     ENSURE(fields[i].name != NULL);
     return &call->values[i];
 }
@@ -376,21 +386,101 @@ static bool take_key(struct http_connection *c, const struct http_request *reque
     return once->key_len > 0;
 }
 
+static size_t field_count(const struct native_operation *operation) {
+    size_t count = 0;
+    while (operation->fields[count].name != NULL) count++;
+    ENSURE(count <= NATIVE_FIELDS_MAX);
+    return count;
+}
+
+// In one piece: values, and behind them a text with a zero byte at its end. Gives the place of the text.
+static char *make_values(struct http_call *call, const uint8_t *text, size_t len) {
+    size_t count = field_count(call->operation);
+    call->values = mem_alloc(count * sizeof *call->values + len + 1);
+    char *out = (char *)(call->values + count);
+    if (len > 0) memcpy(out, text, len);
+    out[len] = 0;
+    return out;
+}
+
+static bool is_number(const struct native_field *field) {
+    return field->type == NATIVE_NUMBER || field->type == NATIVE_SIGNED || field->type == NATIVE_BOOL ||
+           field->type == NATIVE_CHOICE;
+}
+
+// What waits may be many. A longer text was a message or a result: nobody asks for it once it was submitted.
+void call_fold(struct http_call *call) {
+    struct writer w;
+    const struct native_field *fields = call->operation->fields;
+    if (call->values == NULL) return;
+    for (size_t i = 0; fields[i].name != NULL; i++)
+        if (call->values[i].list != NULL) return;
+    writer_init(&w);
+    for (size_t i = 0; fields[i].name != NULL; i++) {
+        const struct native_value *value = &call->values[i];
+        if (!value->given || (!is_number(&fields[i]) && value->text.len > NATIVE_FOLDED_TEXT_MAX)) continue;
+        write_u8(&w, (uint8_t)i);
+        if (is_number(&fields[i]))
+            write_varint(&w, value->number);
+        else
+            write_blob(&w, value->text);
+    }
+    call->folded = w.len > 0 ? mem_alloc(w.len) : NULL;
+    if (w.len > 0) memcpy(call->folded, w.data, w.len);
+    call->folded_len = (uint32_t)w.len;
+    writer_free(&w);
+    mem_free(call->values);
+    json_decref(call->body);
+    call->values = NULL;
+    call->body = NULL;
+}
+
+void call_unfold(struct http_call *call) {
+    if (call->values != NULL) return;
+    const char *text = make_values(call, call->folded, call->folded_len);
+    struct reader r = reader_of(text, call->folded_len);
+    native_standards(call);
+    while (reader_left(&r) > 0) {
+        size_t i = read_u8(&r);
+        struct native_value *value = &call->values[i];
+        value->given = true;
+        if (is_number(&call->operation->fields[i]))
+            value->number = read_varint(&r);
+        else
+            value->text = read_blob(&r);
+    }
+    ENSURE(!r.failed);
+    mem_free(call->folded);
+    call->folded = NULL;
+    call->folded_len = 0;
+}
+
+// By the library. false: it was answered.
+static bool read_call(struct http_connection *c, const struct http_request *request, struct http_call *call) {
+    json_decref(call->body); // what was read before it was left to the library
+    call->body = read_object(c, request);
+    return call->body != NULL && take_key(c, request, call) && take_all(c, call);
+}
+
+bool http_native_beside(const struct native_operation *operation, const struct http_request *request) {
+    return operation != NULL && operation->reply != NULL && strstr(request->accept, HTTP_EVENT_STREAM) == NULL;
+}
+
 bool http_native(struct http_connection *c, const struct http_request *request) {
-    const struct native_operation *operation = native_find(request->path);
+    const struct native_operation *operation = c->operation;
     if (operation == NULL) return false;
     if (!may_run(c, operation, request)) return true;
-    json_t *body = read_object(c, request);
-    if (body == NULL) return true;
+    c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
     struct http_call *call = mem_zalloc(sizeof *call);
     call->operation = operation;
-    call->body = body;
-    c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
-    if (take_key(c, request, call) && take_all(c, call)) {
+    char *text = make_values(call, request->body.data, request->body.len);
+    bool flat = request->idempotency_key == NULL && native_flat(call, text, request->body.len);
+    if (flat || read_call(c, request, call)) {
         call_begin(c, call);
     } else {
-        json_decref(body);
+        json_decref(call->body);
         mem_free(call->once);
+        mem_free(call->values);
         mem_free(call);
     }
     return true;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define NATIVE_FIELDS_MAX 16u
+#define NATIVE_FOLDED_TEXT_MAX 1024u    // names, owners, a candidate's value
 #define NATIVE_SESSION_TTL_MS_MIN 2000u // below it an election would make keepalives late
 #define NATIVE_SESSION_TTL_MS_MAX (24u * 3600 * 1000)
 #define NATIVE_SESSION_TTL_MS_DEFAULT 15000u

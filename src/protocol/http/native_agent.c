@@ -18,7 +18,10 @@ static bool number_matches(const struct hash_node *node, const void *key) {
 
 struct http_call *call_waiting_for(struct http_instance *instance, uint64_t number) {
     struct hash_node *node = hash_find(&instance->numbers, hash_u64(number), number_matches, &number);
-    return node == NULL ? NULL : CONTAINER_OF(node, struct http_call, by_number);
+    if (node == NULL) return NULL;
+    struct http_call *call = CONTAINER_OF(node, struct http_call, by_number);
+    call_unfold(call);
+    return call;
 }
 
 static void set_state(struct http_call *call, enum call_state state, struct list *list) {
@@ -34,6 +37,8 @@ static void call_free(struct http_call *call) {
     json_decref(call->body);
     json_decref(call->answer);
     mem_free(call->once);
+    mem_free(call->values);
+    mem_free(call->folded);
     mem_free(call);
 }
 
@@ -50,6 +55,7 @@ static void call_drop(struct http_call *call) {
         return;
     }
     call->cleans_up = true;
+    call_unfold(call);
     call->operation->gone(call);
 }
 
@@ -79,6 +85,23 @@ void call_answer(struct http_call *call, int status, json_t *json) {
     } else {
         deliver(call);
     }
+}
+
+void call_answer_text(struct http_call *call, struct writer *w) {
+    struct http_agent *agent = call->agent;
+    write_span(w, bytes_of("}\n", 2));
+    bool gated = agent->session != 0 && agent->state == AGENT_READY && !client_may_tell(agent->client);
+    if (call->waiting.connection == NULL || gated) { // who gives back what nobody hears of, looks into it
+        json_t *json = json_loadb((const char *)w->data, w->len, 0, NULL);
+        ENSURE(json != NULL);
+        call_answer(call, 200, json);
+    } else {
+        struct http_connection *c = http_wait_end(&call->waiting);
+        c->retry_after_s = (call->retry_after_ms + 999) / 1000;
+        http_answer(c, 200, "application/json", bytes_of(w->data, w->len));
+        call_free(call);
+    }
+    writer_free(w);
 }
 
 void call_fail(struct http_call *call, const char *error, const char *detail, json_t *members) {
@@ -142,6 +165,7 @@ void agent_submit(struct http_agent *agent, struct writer *w) {
 }
 
 void call_read(struct http_call *call) {
+    call_unfold(call);
     set_state(call, CALL_READS, &call->agent->reading);
     call->tag = client_read_index(call->agent->client);
 }
@@ -165,6 +189,7 @@ void call_wait(struct http_call *call, uint64_t number) {
     }
     set_state(call, CALL_WAITS_FOR_EVENT, call->until_ms != 0 ? &call->agent->timed : &call->agent->calls);
     set_number(call, number);
+    call_fold(call);
     call->waiting.breaks_off = true;
     events_wait_begins(call->waiting.connection);
     client_output_ready(call->waiting.connection->client); // its sender may have ended already
@@ -226,16 +251,16 @@ static struct http_agent *agent_without_session(struct http_instance *instance) 
 }
 
 // The session's agent here; a new one looks the session up first, as of now: it may have been made at another node.
-static struct http_agent *agent_of(struct http_instance *instance, const struct native_value *session, bool *secret) {
-    struct http_agent *agent = agent_find(instance, session->session);
-    *secret = true;
-    if (agent != NULL) {
-        *secret = memcmp(agent->secret, session->secret, sizeof agent->secret) == 0;
-        return agent;
-    }
-    agent = agent_new(instance, session->session);
+static struct http_agent *agent_of(struct http_instance *instance, const char *text, bool *good) {
+    uint64_t session;
+    uint8_t secret[LEASE_PASSWORD_BYTES];
+    ENSURE(session_parse(text, &session, secret));
+    struct http_agent *agent = agent_find(instance, session);
+    *good = agent == NULL || memcmp(agent->secret, secret, sizeof agent->secret) == 0;
+    if (agent != NULL) return agent;
+    agent = agent_new(instance, session);
     if (agent == NULL) return NULL;
-    memcpy(agent->secret, session->secret, sizeof agent->secret);
+    memcpy(agent->secret, secret, sizeof agent->secret);
     agent->state = AGENT_READS;
     client_read_index(agent->client);
     return agent;
@@ -285,7 +310,10 @@ static void run_waiting(struct http_agent *agent) {
     while (!list_empty(&waiting)) {
         struct http_call *call = CONTAINER_OF(waiting.next, struct http_call, of_agent);
         list_remove(&call->of_agent);
+        struct http_connection *c = call->waiting.connection;
+        call->waiting.alone = false; // so commands reach the log in the order of their connection
         call->operation->run(call);
+        if (c != NULL) http_go_on(c);
     }
 }
 
@@ -400,15 +428,15 @@ void call_attach(struct http_call *call, uint32_t ttl_ms) {
     call->tag = client_attach(agent->client, 0, agent->secret, ttl_ms, LEASE_KIND_NATIVE);
 }
 
-static const struct native_value *session_of(const struct http_call *call) {
+static const char *session_of(const struct http_call *call) { // its text, with a zero byte behind it
     const struct native_field *fields = call->operation->fields;
     for (size_t i = 0; fields[i].name != NULL; i++)
-        if (fields[i].type == NATIVE_SESSION && call->values[i].given) return &call->values[i];
+        if (fields[i].type == NATIVE_SESSION && call->values[i].given) return (const char *)call->values[i].text.data;
     return NULL;
 }
 
 static void begin(struct http_call *call, struct http_instance *instance) {
-    const struct native_value *session = session_of(call);
+    const char *session = session_of(call);
     bool secret = true;
     struct http_agent *agent = session != NULL ? agent_of(instance, session, &secret) : agent_without_session(instance);
     if (agent == NULL) {
@@ -421,10 +449,12 @@ static void begin(struct http_call *call, struct http_instance *instance) {
         return;
     }
     client_touch(agent->client);
-    if (agent->state == AGENT_READY)
+    if (agent->state == AGENT_READY) {
         call->operation->run(call);
-    else
+    } else {
+        call->waiting.alone = true;
         list_push_back(&agent->calls, &call->of_agent);
+    }
 }
 
 void call_begin(struct http_connection *c, struct http_call *call) {

@@ -109,6 +109,7 @@ static void guard_issue_run(struct http_call *call) {
         json_array_append_new(list, token);
         tokens[i] = bytes_of_text(json_string_value(token));
     }
+    if (call->body == NULL) call->body = json_object();
     json_object_set_new(call->body, "tokens", list);
     struct writer w;
     writer_init(&w);

@@ -52,13 +52,14 @@ static void idempotency_begin_run(struct http_call *call) {
 }
 
 static void runs(struct http_call *call, uint64_t token, uint64_t ticket, uint32_t attempt) {
-    json_t *json = json_object();
-    json_object_set_new(json, "outcome", json_string("run"));
-    json_object_set_new(json, "token", json_number(token));
-    json_object_set_new(json, "ticket", json_number(ticket));
-    json_object_set_new(json, "attempt", json_number(attempt));
+    struct writer w;
+    answer_begin(&w);
+    answer_text(&w, "outcome", bytes_of_text("run"));
+    answer_number(&w, "token", token);
+    answer_number(&w, "ticket", ticket);
+    answer_number(&w, "attempt", attempt);
     call->token = token;
-    call_answer(call, 200, json);
+    call_answer_text(call, &w);
 }
 
 static json_t *stored(bool failed, uint32_t status, struct bytes body) {
@@ -167,16 +168,17 @@ static void idempotency_done_reply(struct http_call *call, const struct result *
         fail(call, result->error, key);
         return;
     }
-    json_t *json = json_object();
+    struct writer w;
     bool stores = result->op == IDEMPOTENCY_COMPLETE || result->op == IDEMPOTENCY_FAIL;
-    if (stores) json_object_set_new(json, "repeated", json_boolean(key->repeated));
-    if (result->op == IDEMPOTENCY_EXTEND) json_object_set_new(json, "attempt", json_number(key->attempt));
+    answer_begin(&w);
+    if (stores) answer_bool(&w, "repeated", key->repeated);
+    if (result->op == IDEMPOTENCY_EXTEND) answer_number(&w, "attempt", key->attempt);
     if (result->op == IDEMPOTENCY_CANCEL) {
         bool late = key->outcome == IDEMPOTENCY_RUNS;
-        json_object_set_new(json, "runs", json_boolean(late));
-        if (late) json_object_set_new(json, "token", json_number(key->token));
+        answer_bool(&w, "runs", late);
+        if (late) answer_number(&w, "token", key->token);
     }
-    call_answer(call, 200, json);
+    call_answer_text(call, &w);
 }
 
 // ---- reads: as of a moment after the request came

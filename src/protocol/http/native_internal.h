@@ -3,6 +3,7 @@
 //   native.c          JSON in, problem documents out, which operation it is
 //   native_table.c    the rooms, and all errors
 //   native_fields.h   what the rooms' tables of fields are written with
+//   native_flat.c     the same JSON without a tree, as far as it is plain
 //   native_agent.c    agents (who submits commands) and calls (a request until it is answered)
 //   native_session.c  sessions
 //   native_json.c     what operations' arguments and answers are made of
@@ -27,8 +28,6 @@ struct native_value {
     struct bytes text;
     uint64_t number;
     const json_t *list;
-    uint64_t session; // of NATIVE_SESSION, and its secret
-    uint8_t secret[LEASE_PASSWORD_BYTES];
 };
 
 enum agent_state { AGENT_READS, AGENT_ATTACHES, AGENT_READY, AGENT_ENDED };
@@ -59,20 +58,26 @@ struct http_call {
     struct hash_node by_number; // while `numbered`: it waits for an event of this number (of a ticket or a token)
     struct http_agent *agent;
     const struct native_operation *operation;
-    json_t *body;             // its texts are those of `values`
-    struct native_once *once; // NULL: none
-    struct native_value values[NATIVE_FIELDS_MAX];
+    json_t *body;                // its texts are those of `values`; NULL: they are behind `values`
+    struct native_once *once;    // NULL: none
+    struct native_value *values; // of each field; NULL while it is folded: a call that waits is small
+    uint8_t *folded;             // the values that were given, short
+    uint32_t folded_len;
     enum call_state state;
-    uint64_t tag, number, since_ms, until_ms;
-    uint64_t token; // of a run that began, and was not told yet
+    int status; // CALL_GATED: the answer that waits
     bool numbered;
-    bool cleans_up;          // its connection has gone, and it gives back what it got
+    bool cleans_up; // its connection has gone, and it gives back what it got
+    json_t *answer; // CALL_GATED
+    uint64_t tag, number, since_ms, until_ms;
+    uint64_t token;          // of a run that began, and was not told yet
     uint64_t retry_after_ms; // told in a header too, in whole seconds; 0: no
-    int status;              // CALL_GATED: the answer that waits
-    json_t *answer;
 };
 
 // native.c
+bool native_choice(const struct native_field *field, struct native_value *value); // its text is one of the words
+void call_fold(struct http_call *call);
+void call_unfold(struct http_call *call);
+void native_standards(struct http_call *call); // values of what is not given
 const struct native_value *call_value(const struct http_call *call, const char *field);
 struct bytes call_text(const struct http_call *call, const char *field);
 uint64_t call_number(const struct http_call *call, const char *field);
@@ -81,9 +86,13 @@ json_t *json_bytes(struct bytes text); // "" when it is no UTF-8
 void http_problem(struct http_connection *c, const char *error, const char *detail, json_t *members); // members: taken
 void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
 
+// native_flat.c: false: the library has to read it
+bool native_flat(struct http_call *call, char *text, size_t len);
+
 // native_agent.c
 void call_begin(struct http_connection *c, struct http_call *call); // finds its agent and runs it
 void call_answer(struct http_call *call, int status, json_t *json); // frees the call; held back by the keep-alive rule
+void call_answer_text(struct http_call *call, struct writer *w); // the same with 200; ends the object, takes the writer
 void call_fail(struct http_call *call, const char *error, const char *detail, json_t *members); // at once
 void call_fail_command(struct http_call *call, int error);                                      // of COMMAND_ERRORS
 void call_submit(struct http_call *call, struct writer *w); // a command; takes the writer
@@ -122,6 +131,13 @@ void native_turns_free(struct http_instance *instance);
 void native_set_bytes(json_t *json, const char *name, const char *name_base64, struct bytes bytes);
 // What one of two fields gives: text, or base64. false: both were given, and the call was answered.
 bool call_bytes(struct http_call *call, const char *name, const char *name_base64, struct bytes *out);
+// Answers that are written at once, without a tree: {"name":1,"other":true
+void answer_begin(struct writer *w);
+void answer_name(struct writer *w, const char *name); // a value follows
+void answer_number(struct writer *w, const char *name, uint64_t number);
+void answer_bool(struct writer *w, const char *name, bool value);
+void answer_text(struct writer *w, const char *name, struct bytes text); // as json_bytes
+void answer_bytes(struct writer *w, const char *name, const char *name_base64, struct bytes bytes);
 uint64_t native_log_ms(const struct http_call *call);    // log time, as of what is applied here
 uint64_t native_until(uint64_t from_ms, uint64_t to_ms); // 0 when it is over
 // For lists: one more than `limit` is asked for, and says whether there are more.

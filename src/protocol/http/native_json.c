@@ -1,6 +1,8 @@
 // What several native operations' arguments and answers are made of: bytes, times, lists.
+#include "base/assert.h"
 #include "base/base64.h"
 #include "protocol/http/native_internal.h"
+#include <stdlib.h>
 #include <string.h>
 
 // ---- bytes
@@ -25,6 +27,78 @@ bool call_bytes(struct http_call *call, const char *name, const char *name_base6
     if (!text->given || !bytes->given) return true;
     call_fail(call, "bad-request", "text or base64 is wanted, not both", NULL);
     return false;
+}
+
+// ---- answers without a tree
+
+void answer_begin(struct writer *w) {
+    writer_init(w);
+    writer_reserve(w, 256);
+    write_u8(w, '{');
+}
+
+void answer_name(struct writer *w, const char *name) {
+    if (w->data[w->len - 1] != '{') write_u8(w, ',');
+    write_u8(w, '"');
+    write_span(w, bytes_of_text(name));
+    write_span(w, bytes_of("\":", 2));
+}
+
+static void write_decimal(struct writer *w, uint64_t number) {
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    write_span(w, bytes_of(digits + at, sizeof digits - at));
+}
+
+void answer_number(struct writer *w, const char *name, uint64_t number) {
+    bool negative = (int64_t)number < 0; // JSON integers are signed, as json_number's
+    answer_name(w, name);
+    if (negative) write_u8(w, '-');
+    write_decimal(w, negative ? -number : number);
+}
+
+void answer_bool(struct writer *w, const char *name, bool value) {
+    answer_name(w, name);
+    write_span(w, value ? bytes_of("true", 4) : bytes_of("false", 5));
+}
+
+static bool is_plain(struct bytes text) {
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] < ' ' || text.data[i] > 126 || text.data[i] == '"' || text.data[i] == '\\') return false;
+    return true;
+}
+
+void answer_text(struct writer *w, const char *name, struct bytes text) {
+    answer_name(w, name);
+    if (is_plain(text)) {
+        write_u8(w, '"');
+        write_span(w, text);
+        write_u8(w, '"');
+        return;
+    }
+    json_t *json = json_bytes(text);
+    char *words = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+    ENSURE(words != NULL);
+    write_span(w, bytes_of_text(words));
+    free(words);
+    json_decref(json);
+}
+
+void answer_bytes(struct writer *w, const char *name, const char *name_base64, struct bytes bytes) {
+    if (is_plain(bytes)) {
+        answer_text(w, name, bytes);
+        return;
+    }
+    json_t *json = json_object();
+    native_set_bytes(json, name, name_base64, bytes);
+    bool text = json_object_get(json, name) != NULL;
+    const json_t *value = json_object_get(json, text ? name : name_base64);
+    answer_text(w, text ? name : name_base64, bytes_of(json_string_value(value), json_string_length(value)));
+    json_decref(json);
 }
 
 // ---- time

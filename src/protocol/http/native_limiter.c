@@ -64,23 +64,23 @@ static void limiter_take_run(struct http_call *call) {
     call_submit(call, &w);
 }
 
-static json_t *decision(struct http_call *call, const struct limiter_result *limiter) {
-    json_t *json = json_object();
+static void decision(struct http_call *call, const struct limiter_result *limiter, struct writer *w) {
     call->retry_after_ms = limiter->retry_after_ms;
-    json_object_set_new(json, "allowed", json_boolean(limiter->allowed));
-    json_object_set_new(json, "limit", json_number(limiter->limit));
-    json_object_set_new(json, "remaining", json_number(limiter->remaining));
-    json_object_set_new(json, "retry_after_ms", json_number(limiter->retry_after_ms));
-    if (limiter->token != 0) json_object_set_new(json, "token", json_number(limiter->token));
-    return json;
+    answer_begin(w);
+    answer_bool(w, "allowed", limiter->allowed);
+    answer_number(w, "limit", limiter->limit);
+    answer_number(w, "remaining", limiter->remaining);
+    answer_number(w, "retry_after_ms", limiter->retry_after_ms);
+    if (limiter->token != 0) answer_number(w, "token", limiter->token);
 }
 
 static void limiter_take_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
-    json_t *json = decision(call, limiter);
-    json_object_set_new(json, "delay_ms", json_number(limiter->delay_ms));
-    call_answer(call, 200, json);
+    struct writer w;
+    decision(call, limiter, &w);
+    answer_number(&w, "delay_ms", limiter->delay_ms);
+    call_answer_text(call, &w);
 }
 
 // What a rate allowed is spent; a permit or a lease goes back.
@@ -115,9 +115,10 @@ static void limiter_lease_run(struct http_call *call) {
 static void limiter_lease_reply(struct http_call *call, const struct result *result) {
     const struct limiter_result *limiter = result->value;
     if (!succeeded(call, result)) return;
-    json_t *json = decision(call, limiter);
-    json_object_set_new(json, "units", json_number(limiter->units));
-    call_answer(call, 200, json);
+    struct writer w;
+    decision(call, limiter, &w);
+    answer_number(&w, "units", limiter->units);
+    call_answer_text(call, &w);
 }
 
 // ---- permits and leases

@@ -60,12 +60,13 @@ static void lock_acquire_run(struct http_call *call) {
 }
 
 static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uint32_t holds) {
-    json_t *json = json_object();
-    json_object_set_new(json, "token", json_number(token));
-    json_object_set_new(json, "ticket", json_number(ticket));
-    json_object_set_new(json, "holds", json_number(holds));
+    struct writer w;
+    answer_begin(&w);
+    answer_number(&w, "token", token);
+    answer_number(&w, "ticket", ticket);
+    answer_number(&w, "holds", holds);
     call->number = ticket;
-    call_answer(call, 200, json);
+    call_answer_text(call, &w);
 }
 
 static void lock_acquire_reply(struct http_call *call, const struct result *result) {
@@ -161,9 +162,10 @@ static void lock_held_reply(struct http_call *call, const struct result *result)
         lock_fail(call, result->error, lock);
         return;
     }
-    json_t *json = json_object();
-    if (result->op != LOCK_BREAK) json_object_set_new(json, "holds", json_number(lock->holds));
-    call_answer(call, 200, json);
+    struct writer w;
+    answer_begin(&w);
+    if (result->op != LOCK_BREAK) answer_number(&w, "holds", lock->holds);
+    call_answer_text(call, &w);
 }
 
 static void lock_cancel_run(struct http_call *call) {

@@ -40,7 +40,10 @@ static bool succeeded(struct http_call *call, const struct result *result) {
 }
 
 static void queue_done_reply(struct http_call *call, const struct result *result) {
-    if (succeeded(call, result)) call_answer(call, 200, json_object());
+    struct writer w;
+    if (!succeeded(call, result)) return;
+    answer_begin(&w);
+    call_answer_text(call, &w);
 }
 
 // ---- the queue itself
@@ -121,12 +124,13 @@ static void queue_push_run(struct http_call *call) {
 }
 
 static void pushed(struct http_call *call, uint64_t id, bool duplicate, uint64_t replaced, uint64_t cancelled) {
-    json_t *json = json_object();
-    json_object_set_new(json, "id", json_number(id));
-    json_object_set_new(json, "duplicate", json_boolean(duplicate));
-    if (replaced != 0) json_object_set_new(json, "replaced", json_number(replaced));
-    if (cancelled != 0) json_object_set_new(json, "cancelled", json_number(cancelled));
-    call_answer(call, 200, json);
+    struct writer w;
+    answer_begin(&w);
+    answer_number(&w, "id", id);
+    answer_bool(&w, "duplicate", duplicate);
+    if (replaced != 0) answer_number(&w, "replaced", replaced);
+    if (cancelled != 0) answer_number(&w, "cancelled", cancelled);
+    call_answer_text(call, &w);
 }
 
 static void queue_push_reply(struct http_call *call, const struct result *result) {
@@ -140,26 +144,32 @@ static void queue_push_reply(struct http_call *call, const struct result *result
 
 // ---- claim
 
-static json_t *delivery_json(const struct queue_delivery *delivery, uint64_t now_ms) {
-    json_t *json = json_object();
-    json_object_set_new(json, "id", json_number(delivery->id));
-    json_object_set_new(json, "token", json_number(delivery->token));
-    json_object_set_new(json, "key", json_bytes(delivery->key));
-    json_object_set_new(json, "tries", json_number(delivery->tries));
-    json_object_set_new(json, "priority", json_number(delivery->priority));
-    json_object_set_new(json, "age_ms", json_number(native_until(delivery->pushed_ms, now_ms)));
-    native_set_bytes(json, "body", "body_base64", delivery->body);
-    return json;
+static void write_delivery(struct writer *w, const struct queue_delivery *delivery, uint64_t now_ms) {
+    write_u8(w, '{');
+    answer_number(w, "id", delivery->id);
+    answer_number(w, "token", delivery->token);
+    answer_text(w, "key", delivery->key);
+    answer_number(w, "tries", delivery->tries);
+    answer_number(w, "priority", delivery->priority);
+    answer_number(w, "age_ms", native_until(delivery->pushed_ms, now_ms));
+    answer_bytes(w, "body", "body_base64", delivery->body);
+    write_u8(w, '}');
 }
 
 static void delivered(struct http_call *call, const struct queue_delivery *deliveries, size_t count,
                       uint64_t retry_after_ms) {
-    json_t *json = json_object(), *messages = json_array();
+    struct writer w;
     uint64_t now_ms = count > 0 ? native_log_ms(call) : 0;
-    for (size_t i = 0; i < count; i++) json_array_append_new(messages, delivery_json(&deliveries[i], now_ms));
-    json_object_set_new(json, "messages", messages);
-    json_object_set_new(json, "retry_after_ms", json_number(retry_after_ms));
-    call_answer(call, 200, json);
+    answer_begin(&w);
+    answer_name(&w, "messages");
+    write_u8(&w, '[');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) write_u8(&w, ',');
+        write_delivery(&w, &deliveries[i], now_ms);
+    }
+    write_u8(&w, ']');
+    answer_number(&w, "retry_after_ms", retry_after_ms);
+    call_answer_text(call, &w);
 }
 
 static void queue_claim_run(struct http_call *call) {

@@ -62,13 +62,14 @@ static void sequence_next_reply(struct http_call *call, const struct result *res
         return;
     }
     uint64_t last = sequence->first + (sequence->count - 1) * sequence->step;
-    json_t *json = json_object();
-    json_object_set_new(json, "first", json_number(sequence->first));
-    json_object_set_new(json, "last", json_number(last));
-    json_object_set_new(json, "step", json_number(sequence->step));
-    json_object_set_new(json, "count", json_number(sequence->count));
-    json_object_set_new(json, "repeated", json_boolean(sequence->repeated));
-    call_answer(call, 200, json);
+    struct writer w;
+    answer_begin(&w);
+    answer_number(&w, "first", sequence->first);
+    answer_number(&w, "last", last);
+    answer_number(&w, "step", sequence->step);
+    answer_number(&w, "count", sequence->count);
+    answer_bool(&w, "repeated", sequence->repeated);
+    call_answer_text(call, &w);
 }
 
 static void sequence_set_run(struct http_call *call) {
