@@ -43,7 +43,10 @@ void core_time_move(struct core *core) {
     tell_clock(core);
 }
 
+// term: of the leader who said it; 0: an entry's. A deposed leader's time went on while the new one's stood still:
+// whoever took it over would let time jump, and end early what others hold.
 void core_time_seen(struct core *core, uint64_t log_time_ms, uint64_t term) {
+    if (term != 0 && term < core->term) return;
     if (log_time_ms > core->log_time_ms) core->log_time_ms = log_time_ms; // a new leader goes on from here
     if (core->role == RAFT_LEADER) return;
     // Only what the leader of this term said counts as known: a deposed one may be ahead of it.

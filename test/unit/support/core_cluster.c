@@ -152,7 +152,9 @@ static void op_keepalive_acked(void *context, uint64_t round, const struct core_
 static void op_status(void *context, const struct core_status *status) {
     ((struct cluster_node *)context)->status = *status;
 }
-static void op_clock(void *context, uint64_t log_time_ms) {}
+static void op_clock(void *context, uint64_t log_time_ms) {
+    ((struct cluster_node *)context)->log_time_ms = log_time_ms;
+}
 
 static void op_install(void *context, uint64_t index, uint64_t term, uint64_t epoch) {
     struct cluster_node *n = context;

@@ -55,6 +55,7 @@ struct cluster_node {
     bool admin_done, stopped;
     uint64_t max_chunk_offset, snapshot_writes, snapshots_wanted;
     int64_t clock_ahead_ms;
+    uint64_t log_time_ms; // as its core told it, every 50 ms
     // outcomes by tag; history of creations by path, in order
     enum outcome outcomes[CLUSTER_TAGS_MAX];
     int errors[CLUSTER_TAGS_MAX];
