@@ -124,16 +124,16 @@ def elected_process_is_killed(c):
 
 @test(1)
 def paused_leader_follows_when_it_wakes(c):
-    a = Elected(c, "paused", "a")
+    a = Elected(c, "paused-election", "a")
     first = a.says("leads")
-    b = Elected(c, "paused", "b")
-    candidates(c, "paused", 2)
+    b = Elected(c, "paused-election", "b")
+    candidates(c, "paused-election", 2)
     a.process.send_signal(signal.SIGSTOP)
     second = b.says("leads")
     assert int(second["t"]) > int(first["t"])
     a.process.send_signal(signal.SIGCONT)
     assert a.says("follows t=%s" % second["t"])["l"] == "b"
-    candidates(c, "paused", 2)
+    candidates(c, "paused-election", 2)
     b.end()
     until("a leads again", lambda: len([line for line in a.lines() if line.startswith("leads")]) == 2)
     a.end()
