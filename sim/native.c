@@ -53,7 +53,7 @@ static const char *member_value(const char *body, const char *member) {
     return at == NULL ? NULL : at + strlen(key);
 }
 
-uint64_t native_number(const char *body, const char *member) {
+uint64_t native_number_of(const char *body, const char *member) {
     const char *at = member_value(body, member);
     return at == NULL ? 0 : strtoull(at, NULL, 10);
 }
@@ -79,7 +79,7 @@ bool native_object(const char **at, char *out, size_t size) {
     return true;
 }
 
-void native_text(const char *body, const char *member, char *out, size_t size) {
+void native_text_of(const char *body, const char *member, char *out, size_t size) {
     const char *at = member_value(body, member);
     out[0] = 0;
     if (at != NULL && *at == '"') snprintf(out, size, "%.*s", (int)strcspn(at + 1, "\""), at + 1);
@@ -122,7 +122,7 @@ static void move(struct native *native) {
 }
 
 static void created(struct native *native, const char *body) {
-    native_text(body, "session", native->session, sizeof native->session);
+    native_text_of(body, "session", native->session, sizeof native->session);
     if (native->session[0] == 0)
         world_fail(&native->sim->world, "h%u: a session without a name: %s", native->number, body);
     native->sim->sessions_opened++;
@@ -145,7 +145,7 @@ static void good(struct native_line *line, unsigned asked, const char *body) {
     if (!line->unbound && session != NULL && sent_us > session->told_us) session->told_us = sent_us;
     if (asked == NATIVE_KEEPALIVE) heard(native, sent_us);
     if (line->workload != NULL) line->workload->answer(line, asked, body);
-    world_note(&sim->world, NOTE_OPERATION, native->number + 1000, native_number(body, "token") + asked);
+    world_note(&sim->world, NOTE_OPERATION, native->number + 1000, native_number_of(body, "token") + asked);
 }
 
 static void refused(struct native_line *line, unsigned asked, const char *body) {
@@ -235,8 +235,8 @@ void *native_grow(void *array, size_t *capacity, size_t count, size_t size) {
 
 // ---- requests
 
-void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation, const char *format,
-                ...) {
+void native_request(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation,
+                    const char *format, ...) {
     struct native *native = line->native;
     char body[1024], head[256], once[64] = "";
     va_list arguments;
@@ -312,10 +312,11 @@ static void on_tick(struct io_timer *timer) {
         return;
     }
     if (native->session[0] == 0 && idle(native)) {
-        native_ask(&native->keep, NATIVE_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
+        native_request(&native->keep, NATIVE_CREATE, 0, "session/create", "{\"ttl_ms\":%u}", native->ttl_ms);
     } else if (native->keep.asked == NATIVE_IDLE && native->session[0] != 0 && now - native->kept_us > ttl_us / 4) {
         native->kept_us = now;
-        native_ask(&native->keep, NATIVE_KEEPALIVE, 0, "session/keepalive", "{\"session\":\"%s\"}", native->session);
+        native_request(&native->keep, NATIVE_KEEPALIVE, 0, "session/keepalive", "{\"session\":\"%s\"}",
+                       native->session);
     }
     for (size_t i = 0; i < native->line_count; i++)
         if (native->lines[i].asked == NATIVE_IDLE && native->session[0] != 0)

@@ -22,8 +22,8 @@ struct native_line { // a connection, for one request at a time
     struct writer in, out;
     unsigned asked;
     uint64_t asked_us, until_us;
-    char once[32]; // set ahead of native_ask, which clears it: the request's Idempotency-Key
-    // Set by the workload behind native_ask, which clears them:
+    char once[32]; // set ahead of native_request, which clears it: the request's Idempotency-Key
+    // Set by the workload behind native_request, which clears them:
     bool leaves;  // the client may close the connection before the answer comes
     bool unbound; // names no session: the answer counts whatever became of it
     bool stale;   // its session is over for the one who asked
@@ -70,13 +70,13 @@ static inline uint64_t native_draw(struct native *native, uint64_t bound) {
     return prng_below(&native->prng, bound);
 }
 // Sends a request; the answer may take wait_us longer than that of one that waits for nothing.
-void native_ask(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation, const char *format,
-                ...) __attribute__((format(printf, 5, 6)));
+void native_request(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation,
+                    const char *format, ...) __attribute__((format(printf, 5, 6)));
 void native_owner(struct native *native, char *out, size_t size); // a name that nobody had before
 uint64_t native_sent_us(const struct native_line *line);          // in answer: when the node let these bytes go
-uint64_t native_number(const char *body, const char *member);     // of an answer; 0: none
+uint64_t native_number_of(const char *body, const char *member);  // of an answer; 0: none
 size_t native_numbers(const char *body, const char *member, uint64_t *out, size_t max); // an array of them: how many
-void native_text(const char *body, const char *member, char *out, size_t size);         // empty: none
+void native_text_of(const char *body, const char *member, char *out, size_t size);      // empty: none
 bool native_says(const char *body, const char *member);                                 // true
 bool native_is_error(const char *body, const char *error);                              // a problem document's type
 

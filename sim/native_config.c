@@ -101,7 +101,7 @@ static void learn(struct native_line *line, uint32_t s, uint64_t version, uint64
 static void looked(struct native_line *line, unsigned asked, const char *body) {
     struct viewer *viewer = line->state;
     struct world *world = &line->native->sim->world;
-    uint64_t version = native_number(body, "version"), revision = native_number(body, "revision");
+    uint64_t version = native_number_of(body, "version"), revision = native_number_of(body, "revision");
     bool unchanged = asked == ASKED_WATCH && !native_says(body, "changed");
     char value[32];
     if (revision < viewer->known.revision || version < viewer->known.version)
@@ -113,7 +113,7 @@ static void looked(struct native_line *line, unsigned asked, const char *body) {
                    line->native->number, (unsigned long long)viewer->watched,
                    (unsigned long long)viewer->known.revision);
     if (version == 0) return;
-    native_text(body, "x", value, sizeof value);
+    native_text_of(body, "x", value, sizeof value);
     if (!unchanged && value[0] == 0) world_fail(world, "config %s: no item: %s", spaces[viewer->space], body);
     learn(line, viewer->space, version, revision, unchanged ? 0 : strtoull(value, NULL, 10));
     viewer->seen[viewer->space] = revision;
@@ -126,7 +126,7 @@ static void published(struct native_line *line, const char *body) {
     struct configs *all = configs_of(line);
     const struct request *request = &all->requests[viewer->request];
     const struct space *space = &all->spaces[request->space];
-    uint64_t version = native_number(body, "version");
+    uint64_t version = native_number_of(body, "version");
     size_t value = viewer->request;
     if (request->kind == ROLLBACK) value = request->base < space->count ? space->releases[request->base].value : 0;
     if (request->kind == PUBLISH && !native_says(body, "changed"))
@@ -136,13 +136,13 @@ static void published(struct native_line *line, const char *body) {
         world_fail(&line->native->sim->world, "config %s: request %zu expects version %llu, and made %llu",
                    spaces[request->space], viewer->request, (unsigned long long)request->expected,
                    (unsigned long long)version);
-    learn(line, request->space, version, native_number(body, "revision"), value);
+    learn(line, request->space, version, native_number_of(body, "revision"), value);
 }
 
 static void numbered(struct native_line *line, const char *body) {
     const struct viewer *viewer = line->state;
     struct configs *all = configs_of(line);
-    uint64_t number = native_number(body, "first");
+    uint64_t number = native_number_of(body, "first");
     all->numbers = native_grow(all->numbers, &all->number_capacity, all->request_count, sizeof *all->numbers);
     for (size_t i = 1; i <= all->request_count; i++)
         if (i != viewer->request && all->numbers[i] == number)
@@ -159,7 +159,7 @@ static void one_answer(struct native_line *line, const char *body, bool good) {
     if (good)
         snprintf(text, sizeof text, "%s", body);
     else
-        native_text(body, "type", text, sizeof text);
+        native_text_of(body, "type", text, sizeof text);
     if (request->answer[0] != 0 && strcmp(request->answer, text) != 0)
         world_fail(&line->native->sim->world, "once: request %zu was answered %.100s, and now %.100s", viewer->request,
                    request->answer, text);
@@ -204,13 +204,13 @@ static void ask_once(struct native_line *line, size_t number) {
         snprintf(expected, sizeof expected, ",\"expected\":%llu", (unsigned long long)request->expected);
     snprintf(line->once, sizeof line->once, "r%zu", number);
     if (request->kind == NEXT)
-        native_ask(line, ASKED_ONCE, 0, "sequence/next", "{\"name\":\"once\"}");
+        native_request(line, ASKED_ONCE, 0, "sequence/next", "{\"name\":\"once\"}");
     else if (request->kind == ROLLBACK)
-        native_ask(line, ASKED_ONCE, 0, "config/rollback", "{\"name\":\"%s\",\"version\":%llu%s}",
-                   spaces[request->space], (unsigned long long)request->base, expected);
+        native_request(line, ASKED_ONCE, 0, "config/rollback", "{\"name\":\"%s\",\"version\":%llu%s}",
+                       spaces[request->space], (unsigned long long)request->base, expected);
     else
-        native_ask(line, ASKED_ONCE, 0, "config/publish", "{\"name\":\"%s\",\"items\":{\"x\":\"%zu\"}%s}",
-                   spaces[request->space], number, expected);
+        native_request(line, ASKED_ONCE, 0, "config/publish", "{\"name\":\"%s\",\"items\":{\"x\":\"%zu\"}%s}",
+                       spaces[request->space], number, expected);
 }
 
 static void new_request(struct native_line *line) {
@@ -242,7 +242,7 @@ static void repeat(struct native_line *line) {
         return;
     }
     snprintf(line->once, sizeof line->once, "r%zu", number);
-    native_ask(line, ASKED_OTHER, 0, "sequence/next", "{\"name\":\"once\",\"count\":2}");
+    native_request(line, ASKED_OTHER, 0, "sequence/next", "{\"name\":\"once\",\"count\":2}");
 }
 
 static void look(struct native_line *line) {
@@ -254,13 +254,13 @@ static void look(struct native_line *line) {
     viewer->known.revision = space->revision;
     viewer->watched = viewer->seen[s];
     if (native_draw(native, 2)) {
-        native_ask(line, ASKED_GET, 0, "config/get", "{\"name\":\"%s\"}", spaces[s]);
+        native_request(line, ASKED_GET, 0, "config/get", "{\"name\":\"%s\"}", spaces[s]);
         return;
     }
     unsigned wait_ms = (unsigned)native_draw(native, 2000);
-    native_ask(line, ASKED_WATCH, wait_ms * 1000ull, "config/watch",
-               "{\"name\":\"%s\",\"revision\":%llu,\"wait_ms\":%u}", spaces[s], (unsigned long long)viewer->watched,
-               wait_ms);
+    native_request(line, ASKED_WATCH, wait_ms * 1000ull, "config/watch",
+                   "{\"name\":\"%s\",\"revision\":%llu,\"wait_ms\":%u}", spaces[s], (unsigned long long)viewer->watched,
+                   wait_ms);
     line->leaves = true;
 }
 

@@ -134,7 +134,7 @@ static void elected(struct native_line *line, uint64_t token) {
 
 static void looked(struct native_line *line, const char *body) {
     struct candidate *candidate = line->state;
-    uint64_t version = native_number(body, "version"), token = native_number(body, "token");
+    uint64_t version = native_number_of(body, "version"), token = native_number_of(body, "token");
     char value[32];
     if (!native_says(body, "elected")) return;
     if (version < candidate->version || token < candidate->token)
@@ -143,7 +143,7 @@ static void looked(struct native_line *line, const char *body) {
                    names[candidate->election], line->native->number, (unsigned long long)version,
                    (unsigned long long)token, (unsigned long long)candidate->version,
                    (unsigned long long)candidate->token);
-    native_text(body, "value", value, sizeof value);
+    native_text_of(body, "value", value, sizeof value);
     is_version(line, version, token, strtoull(value, NULL, 10));
     candidate->slots[candidate->election].seen = version;
 }
@@ -156,14 +156,14 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
         return;
     }
     heard(line, native_sent_us(line));
-    if (asked == ASKED_CAMPAIGN) elected(line, native_number(body, "token"));
+    if (asked == ASKED_CAMPAIGN) elected(line, native_number_of(body, "token"));
     if (asked == ASKED_RESIGN) *slot = (struct slot){.seen = slot->seen};
     if (asked != ASKED_PROCLAIM) return;
     if (candidate->token > candidate->own)
         world_fail(&line->native->sim->world, "election %s: h%u proclaims under token %llu, and %llu was known",
                    names[candidate->election], line->native->number, (unsigned long long)candidate->own,
                    (unsigned long long)candidate->token);
-    is_version(line, native_number(body, "version"), candidate->own, candidate->value);
+    is_version(line, native_number_of(body, "version"), candidate->own, candidate->value);
 }
 
 static bool refused(struct native_line *line, unsigned asked, const char *body) {
@@ -195,14 +195,14 @@ static void of_leader(struct native_line *line, struct slot *slot) {
     if (slot->resigning || native_now_us(native) >= slot->until_us) {
         slot->leads = false;
         slot->until_us = 0;
-        native_ask(line, ASKED_RESIGN, 0, "election/resign", "{\"name\":\"%s\",\"session\":\"%s\",\"token\":%llu}",
-                   name, native->session, (unsigned long long)slot->token);
+        native_request(line, ASKED_RESIGN, 0, "election/resign", "{\"name\":\"%s\",\"session\":\"%s\",\"token\":%llu}",
+                       name, native->session, (unsigned long long)slot->token);
         return;
     }
     candidate->value = ++((struct elections *)line->shared)->values;
-    native_ask(line, ASKED_PROCLAIM, 0, "election/proclaim",
-               "{\"name\":\"%s\",\"session\":\"%s\",\"token\":%llu,\"value\":\"%llu\"}", name, native->session,
-               (unsigned long long)slot->token, (unsigned long long)candidate->value);
+    native_request(line, ASKED_PROCLAIM, 0, "election/proclaim",
+                   "{\"name\":\"%s\",\"session\":\"%s\",\"token\":%llu,\"value\":\"%llu\"}", name, native->session,
+                   (unsigned long long)slot->token, (unsigned long long)candidate->value);
 }
 
 static void step(struct native_line *line) {
@@ -216,19 +216,19 @@ static void step(struct native_line *line) {
     candidate->version = election_of(line, e)->version;
     if (native_draw(native, 3) == 0) {
         if (wait_ms == 0)
-            native_ask(line, ASKED_LOOK, 0, "election/leader", "{\"name\":\"%s\"}", names[e]);
+            native_request(line, ASKED_LOOK, 0, "election/leader", "{\"name\":\"%s\"}", names[e]);
         else
-            native_ask(line, ASKED_LOOK, wait_ms * 1000ull, "election/observe",
-                       "{\"name\":\"%s\",\"version\":%llu,\"wait_ms\":%u}", names[e], (unsigned long long)slot->seen,
-                       wait_ms);
+            native_request(line, ASKED_LOOK, wait_ms * 1000ull, "election/observe",
+                           "{\"name\":\"%s\",\"version\":%llu,\"wait_ms\":%u}", names[e],
+                           (unsigned long long)slot->seen, wait_ms);
         line->unbound = line->leaves = true;
     } else if (slot->token != 0) {
         of_leader(line, slot);
     } else {
         candidate->fresh = !slot->unsettled;
-        native_ask(line, ASKED_CAMPAIGN, wait_ms * 1000ull, "election/campaign",
-                   "{\"name\":\"%s\",\"session\":\"%s\",\"wait_ms\":%u,\"delay_ms\":%u}", names[e], native->session,
-                   wait_ms, (unsigned)native_draw(native, 2) * 300);
+        native_request(line, ASKED_CAMPAIGN, wait_ms * 1000ull, "election/campaign",
+                       "{\"name\":\"%s\",\"session\":\"%s\",\"wait_ms\":%u,\"delay_ms\":%u}", names[e], native->session,
+                       wait_ms, (unsigned)native_draw(native, 2) * 300);
         line->leaves = true;
     }
 }

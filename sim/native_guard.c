@@ -105,15 +105,16 @@ static void consume(struct native_line *line) {
         guarded->consume.wrong = native_draw(native, 10) == 0;
         native_owner(native, guarded->consume.caller, sizeof guarded->consume.caller);
     }
-    native_ask(line, ASKED_CONSUME, 0, "guard/token_consume", "{\"token\":\"%s\",\"purpose\":\"%s\",\"caller\":\"%s\"}",
-               facts->tokens[guarded->consume.token].text, guarded->consume.wrong ? "q" : "p", guarded->consume.caller);
+    native_request(
+        line, ASKED_CONSUME, 0, "guard/token_consume", "{\"token\":\"%s\",\"purpose\":\"%s\",\"caller\":\"%s\"}",
+        facts->tokens[guarded->consume.token].text, guarded->consume.wrong ? "q" : "p", guarded->consume.caller);
 }
 
 // ---- states
 
 static uint64_t state_in(const char *body) {
     char state[32];
-    native_text(body, "state", state, sizeof state);
+    native_text_of(body, "state", state, sizeof state);
     return state[0] == 't' ? strtoull(state + 1, NULL, 10) : 0;
 }
 
@@ -131,7 +132,7 @@ static void changed(struct native_line *line, const char *body) {
     struct guarded *guarded = line->state;
     struct facts *facts = line->shared;
     struct world *world = &line->native->sim->world;
-    uint64_t version = native_number(body, "version"), to = guarded->change.to, from = guarded->change.from;
+    uint64_t version = native_number_of(body, "version"), to = guarded->change.to, from = guarded->change.from;
     bool repeated = native_says(body, "repeated");
     if (state_in(body) != to || (repeated && !guarded->change.again))
         world_fail(world, "entity e%u: h%u asked for its first change to t%llu, and was told %s",
@@ -162,7 +163,7 @@ static bool not_changed(struct native_line *line, const char *body) {
         return true;
     }
     if (!native_is_error(body, "state")) return false;
-    uint64_t version = native_number(body, "version");
+    uint64_t version = native_number_of(body, "version");
     if (version < guarded->floor || state_in(body) == guarded->change.from)
         world_fail(&line->native->sim->world,
                    "entity e%u: the change from t%llu was refused, with version %llu known when it was asked: %s",
@@ -188,9 +189,9 @@ static void change(struct native_line *line) {
     guarded->floor = facts->entities[guarded->change.entity].version;
     if (guarded->change.from != 0)
         snprintf(from, sizeof from, ",\"from\":\"t%llu\"", (unsigned long long)guarded->change.from);
-    native_ask(line, ASKED_CHANGE, 0, "guard/entity_transition",
-               "{\"entity\":\"e%u\",\"to\":\"t%llu\",\"request\":\"r%llu\"%s}", guarded->change.entity,
-               (unsigned long long)guarded->change.to, (unsigned long long)guarded->change.to, from);
+    native_request(line, ASKED_CHANGE, 0, "guard/entity_transition",
+                   "{\"entity\":\"e%u\",\"to\":\"t%llu\",\"request\":\"r%llu\"%s}", guarded->change.entity,
+                   (unsigned long long)guarded->change.to, (unsigned long long)guarded->change.to, from);
 }
 
 // ---- counters
@@ -246,7 +247,7 @@ static bool not_added(struct native_line *line, const char *body) {
     bool there;
     guarded->add_open = guarded->add_counted = false; // one that was lost may still come: it stays unknown
     if (!native_is_error(body, "below")) return false;
-    native_text(body, "name", name, sizeof name);
+    native_text_of(body, "name", name, sizeof name);
     size_t at = name[0] == 'c' && name[1] < '0' + (int)COUNTERS ? (size_t)(name[1] - '0') : 0;
     int64_t value = value_in(body, "value", &there);
     if (value < 0 || value + guarded->add.deltas[at] >= 0 || guarded->add.known)
@@ -278,7 +279,7 @@ static void add(struct native_line *line) {
                                     (long long)guarded->add.deltas[i]);
     if (guarded->add.request != 0)
         snprintf(request, sizeof request, ",\"request\":\"a%llu\"", (unsigned long long)guarded->add.request);
-    native_ask(line, ASKED_ADD, 0, "guard/counter_add", "{\"deltas\":{%s}%s}", deltas, request);
+    native_request(line, ASKED_ADD, 0, "guard/counter_add", "{\"deltas\":{%s}%s}", deltas, request);
 }
 
 static void add_lost(struct native_line *line, bool done) {
@@ -299,8 +300,8 @@ static void put(struct native_line *line) {
     struct guarded *guarded = line->state;
     struct facts *facts = line->shared;
     guarded->floor = guarded->version = facts->version;
-    native_ask(line, ASKED_PUT, 0, "guard/value_put", "{\"name\":\"v0\",\"value\":\"%llu\",\"version\":%llu}",
-               (unsigned long long)++facts->requests, (unsigned long long)guarded->version);
+    native_request(line, ASKED_PUT, 0, "guard/value_put", "{\"name\":\"v0\",\"value\":\"%llu\",\"version\":%llu}",
+                   (unsigned long long)++facts->requests, (unsigned long long)guarded->version);
 }
 
 static void put_fenced(struct native_line *line) {
@@ -308,8 +309,8 @@ static void put_fenced(struct native_line *line) {
     struct facts *facts = line->shared;
     guarded->token = 1 + native_draw(line->native, facts->fence + 2);
     guarded->floor = facts->fence;
-    native_ask(line, ASKED_FENCED, 0, "guard/value_put", "{\"name\":\"v1\",\"value\":\"%llu\",\"token\":%llu}",
-               (unsigned long long)guarded->token, (unsigned long long)guarded->token);
+    native_request(line, ASKED_FENCED, 0, "guard/value_put", "{\"name\":\"v1\",\"value\":\"%llu\",\"token\":%llu}",
+                   (unsigned long long)guarded->token, (unsigned long long)guarded->token);
 }
 
 static void get(struct native_line *line) {
@@ -317,14 +318,14 @@ static void get(struct native_line *line) {
     const struct facts *facts = line->shared;
     guarded->floor = facts->fence;
     guarded->version = facts->fenced_version;
-    native_ask(line, ASKED_GET, 0, "guard/value_get", "{\"name\":\"v1\"}");
+    native_request(line, ASKED_GET, 0, "guard/value_get", "{\"name\":\"v1\"}");
 }
 
 static void was_put(struct native_line *line, const char *body) {
     struct guarded *guarded = line->state;
     struct facts *facts = line->shared;
     struct world *world = &line->native->sim->world;
-    uint64_t version = native_number(body, "version");
+    uint64_t version = native_number_of(body, "version");
     if (version <= guarded->floor)
         world_fail(world, "value v0 got version %llu, and %llu was known when it was asked",
                    (unsigned long long)version, (unsigned long long)guarded->floor);
@@ -341,7 +342,7 @@ static void was_put(struct native_line *line, const char *body) {
 static bool not_put(struct native_line *line, const char *body) {
     struct guarded *guarded = line->state;
     struct facts *facts = line->shared;
-    uint64_t version = native_number(body, "version");
+    uint64_t version = native_number_of(body, "version");
     if (!native_is_error(body, "version")) return false;
     if (version == guarded->version || version < guarded->floor)
         world_fail(&line->native->sim->world, "value v0: version %llu was expected, %llu known: %s",
@@ -353,7 +354,7 @@ static bool not_put(struct native_line *line, const char *body) {
 static void was_fenced(struct native_line *line, const char *body) {
     struct guarded *guarded = line->state;
     struct facts *facts = line->shared;
-    uint64_t version = native_number(body, "version");
+    uint64_t version = native_number_of(body, "version");
     if (guarded->token < guarded->floor)
         world_fail(&line->native->sim->world, "value v1: h%u wrote with the old token %llu, and %llu was known",
                    line->native->number, (unsigned long long)guarded->token, (unsigned long long)guarded->floor);
@@ -363,7 +364,7 @@ static void was_fenced(struct native_line *line, const char *body) {
 
 static void was_got(struct native_line *line, const char *body) {
     struct guarded *guarded = line->state;
-    uint64_t version = native_number(body, "version"), token = native_number(body, "token");
+    uint64_t version = native_number_of(body, "version"), token = native_number_of(body, "token");
     if (version < guarded->version || token < guarded->floor)
         world_fail(&line->native->sim->world, "value v1 went back behind version %llu or token %llu: %s",
                    (unsigned long long)guarded->version, (unsigned long long)guarded->floor, body);
@@ -392,7 +393,7 @@ static bool refused(struct native_line *line, unsigned asked, const char *body) 
         guarded->consume.open = false;
         if (guarded->consume.wrong) return native_is_error(body, "mismatch");
         if (!native_is_error(body, "consumed")) return false;
-        native_text(body, "by", by, sizeof by);
+        native_text_of(body, "by", by, sizeof by);
         consumed(line, by);
         return true;
     case ASKED_CHANGE:
@@ -402,7 +403,7 @@ static bool refused(struct native_line *line, unsigned asked, const char *body) 
     case ASKED_PUT:
         return not_put(line, body);
     case ASKED_FENCED:
-        return native_is_error(body, "old-token") && native_number(body, "token") > guarded->token;
+        return native_is_error(body, "old-token") && native_number_of(body, "token") > guarded->token;
     default:
         return asked == ASKED_GET && native_is_error(body, "not-found") && guarded->version == 0;
     }
@@ -421,8 +422,8 @@ static void step(struct native_line *line) {
     native->next_us = native_now_us(native) + native_draw(native, 250000);
     switch (native_draw(native, 8)) {
     case 0:
-        native_ask(line, ASKED_ISSUE, 0, "guard/token_issue", "{\"purpose\":\"p\",\"count\":%u}",
-                   1 + (unsigned)native_draw(native, 3));
+        native_request(line, ASKED_ISSUE, 0, "guard/token_issue", "{\"purpose\":\"p\",\"count\":%u}",
+                       1 + (unsigned)native_draw(native, 3));
         break;
     case 1:
     case 2:

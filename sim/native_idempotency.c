@@ -102,7 +102,7 @@ static void runs(struct native_line *line, const char *body) {
     struct keys *all = line->shared;
     struct native *native = line->native;
     struct world *world = &native->sim->world;
-    uint64_t token = native_number(body, "token"), sent_us = native_sent_us(line);
+    uint64_t token = native_number_of(body, "token"), sent_us = native_sent_us(line);
     if (doer->was_stored)
         world_fail(world, "key o%zu: h%u was told to run, and its result was known when it asked", job->key,
                    native->number);
@@ -147,10 +147,10 @@ static void known(struct native_line *line, size_t at, size_t run) {
 
 static void stored(struct native_line *line, const char *body) {
     struct doer *doer = line->state;
-    size_t at = doer->jobs[doer->job].key, run = native_number(body, "status");
+    size_t at = doer->jobs[doer->job].key, run = native_number_of(body, "status");
     const struct keys *all = line->shared;
     char text[32], wanted[32];
-    native_text(body, "body", text, sizeof text);
+    native_text_of(body, "body", text, sizeof text);
     snprintf(wanted, sizeof wanted, "r%zu", run);
     if (run >= all->run_count || all->runs[run].key != at || strcmp(text, wanted) != 0 ||
         native_says(body, "failed") != (all->runs[run].end == END_FAIL) || all->runs[run].end == END_FREE) {
@@ -179,7 +179,7 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     if (!line->unbound) heard(line, native_sent_us(line));
     if (asked == ASKED_BEGIN) {
         char outcome[16];
-        native_text(body, "outcome", outcome, sizeof outcome);
+        native_text_of(body, "outcome", outcome, sizeof outcome);
         if (doer->other)
             world_fail(&line->native->sim->world, "key o%zu: another request was answered under it: %s", job->key,
                        body);
@@ -274,16 +274,17 @@ static void begin_job(struct native_line *line, struct job *job) {
     doer->was_stored = ((struct keys *)line->shared)->keys[job->key].stored;
     doer->floor = ((struct keys *)line->shared)->newest;
     session_json(line, job, session, sizeof session);
-    native_ask(line, ASKED_BEGIN, wait_ms * 1000ull, "idempotency/begin",
-               "{\"key\":\"o%zu\",\"fingerprint\":\"%s\",\"owner\":\"%s\",\"lease_ms\":%llu,\"wait_ms\":%u%s}",
-               job->key, doer->other ? "other" : "f", job->owner, (unsigned long long)job->lease_ms, wait_ms, session);
+    native_request(line, ASKED_BEGIN, wait_ms * 1000ull, "idempotency/begin",
+                   "{\"key\":\"o%zu\",\"fingerprint\":\"%s\",\"owner\":\"%s\",\"lease_ms\":%llu,\"wait_ms\":%u%s}",
+                   job->key, doer->other ? "other" : "f", job->owner, (unsigned long long)job->lease_ms, wait_ms,
+                   session);
     line->leaves = true;
     line->unbound = job->lease_ms != 0;
 }
 
 static void extend(struct native_line *line, struct job *job) {
-    native_ask(line, ASKED_EXTEND, 0, "idempotency/extend", "{\"key\":\"o%zu\",\"token\":%llu,\"lease_ms\":%llu}",
-               job->key, (unsigned long long)run_of(line, job)->token, (unsigned long long)job->lease_ms);
+    native_request(line, ASKED_EXTEND, 0, "idempotency/extend", "{\"key\":\"o%zu\",\"token\":%llu,\"lease_ms\":%llu}",
+                   job->key, (unsigned long long)run_of(line, job)->token, (unsigned long long)job->lease_ms);
     line->unbound = true;
 }
 
@@ -295,10 +296,10 @@ static void end_job(struct native_line *line, struct job *job, bool other) {
     uint64_t now = native_now_us(line->native);
     job->ending = true;
     if (run->end == END_FREE && run->last_us > now) run->last_us = now;
-    native_ask(line, other ? ASKED_OTHER : ASKED_END, 0, operations[run->end],
-               "{\"key\":\"o%zu\",\"token\":%llu,\"status\":%zu,\"body\":\"%s%zu\"%s}", job->key,
-               (unsigned long long)run->token, job->run, other ? "x" : "r", job->run,
-               run->end == END_FAIL ? ",\"store\":true" : "");
+    native_request(line, other ? ASKED_OTHER : ASKED_END, 0, operations[run->end],
+                   "{\"key\":\"o%zu\",\"token\":%llu,\"status\":%zu,\"body\":\"%s%zu\"%s}", job->key,
+                   (unsigned long long)run->token, job->run, other ? "x" : "r", job->run,
+                   run->end == END_FAIL ? ",\"store\":true" : "");
     line->unbound = true;
 }
 

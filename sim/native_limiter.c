@@ -197,9 +197,9 @@ static void granted(struct native_line *line, uint64_t token, uint32_t units) {
 
 static void taken(struct native_line *line, unsigned asked, const char *body) {
     struct taker *taker = line->state;
-    uint64_t units = asked == ASKED_LEASE ? native_number(body, "units") : taker->units;
+    uint64_t units = asked == ASKED_LEASE ? native_number_of(body, "units") : taker->units;
     bool allowed = native_says(body, "allowed");
-    if (!allowed && asked == ASKED_TAKE && native_number(body, "remaining") >= taker->units)
+    if (!allowed && asked == ASKED_TAKE && native_number_of(body, "remaining") >= taker->units)
         world_fail(&line->native->sim->world, "limit %s: h%u was refused %u units: %s", kinds[taker->limit].name,
                    line->native->number, taker->units, body);
     if (!allowed) return;
@@ -207,7 +207,7 @@ static void taken(struct native_line *line, unsigned asked, const char *body) {
         world_fail(&line->native->sim->world, "limit %s: h%u asked for %u units: %s", kinds[taker->limit].name,
                    line->native->number, taker->units, body);
     if (asked == ASKED_LEASE || has_permits(taker->limit))
-        granted(line, native_number(body, "token"), (uint32_t)units);
+        granted(line, native_number_of(body, "token"), (uint32_t)units);
     else
         used(line, taker->limit, line->asked_us, native_sent_us(line), (uint32_t)units);
 }
@@ -251,12 +251,12 @@ static void ask_held(struct native_line *line, unsigned asked) {
     if (asked == ASKED_RELEASE) {
         let_go(line, taker->limit);
         slot->releasing = true;
-        native_ask(line, asked, 0, "limiter/release", "{\"name\":\"%s\",\"token\":%llu,\"used\":%u%s}",
-                   kinds[taker->limit].name, (unsigned long long)slot->token,
-                   has_permits(taker->limit) ? 0 : slot->used, session);
+        native_request(line, asked, 0, "limiter/release", "{\"name\":\"%s\",\"token\":%llu,\"used\":%u%s}",
+                       kinds[taker->limit].name, (unsigned long long)slot->token,
+                       has_permits(taker->limit) ? 0 : slot->used, session);
     } else {
-        native_ask(line, asked, 0, "limiter/renew", "{\"name\":\"%s\",\"token\":%llu,\"ttl_ms\":%llu}",
-                   kinds[taker->limit].name, (unsigned long long)slot->token, (unsigned long long)slot->ttl_ms);
+        native_request(line, asked, 0, "limiter/renew", "{\"name\":\"%s\",\"token\":%llu,\"ttl_ms\":%llu}",
+                       kinds[taker->limit].name, (unsigned long long)slot->token, (unsigned long long)slot->ttl_ms);
     }
     line->unbound = slot->ttl_ms != 0;
 }
@@ -275,10 +275,10 @@ static void ask_new(struct native_line *line) {
         snprintf(rest, sizeof rest, ",\"window_ms\":%u,\"burst\":%u", kinds[limit].window_ms, kinds[limit].burst);
     else if (taker->ttl_ms == 0)
         snprintf(rest, sizeof rest, ",\"session\":\"%s\"", native->session);
-    native_ask(line, lease ? ASKED_LEASE : ASKED_TAKE, 0, lease ? "limiter/lease" : "limiter/take",
-               "{\"name\":\"%s\",\"algorithm\":\"%s\",\"rate\":%u,\"%s\":%u,\"ttl_ms\":%llu%s}", kinds[limit].name,
-               kinds[limit].algorithm, kinds[limit].rate, lease ? "units" : "cost", taker->units,
-               (unsigned long long)taker->ttl_ms, rest);
+    native_request(line, lease ? ASKED_LEASE : ASKED_TAKE, 0, lease ? "limiter/lease" : "limiter/take",
+                   "{\"name\":\"%s\",\"algorithm\":\"%s\",\"rate\":%u,\"%s\":%u,\"ttl_ms\":%llu%s}", kinds[limit].name,
+                   kinds[limit].algorithm, kinds[limit].rate, lease ? "units" : "cost", taker->units,
+                   (unsigned long long)taker->ttl_ms, rest);
     line->leaves = lease || permits;
     line->unbound = !permits || taker->ttl_ms != 0;
 }

@@ -271,7 +271,7 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     struct slot *slot = &holder->slots[holder->lock];
     if (!line->unbound && asked != ASKED_RELEASE) heard(line, native_sent_us(line));
     if (asked == ASKED_ACQUIRE)
-        granted(line, holder->lock, native_number(body, "token"), native_number(body, "ticket"), holder->shared);
+        granted(line, holder->lock, native_number_of(body, "token"), native_number_of(body, "ticket"), holder->shared);
     if (asked == ASKED_ALL) all_granted(line, body);
     if (asked == ASKED_RELEASE) slot->releasing = false;
     if (asked == ASKED_VERIFY) verified(line, body);
@@ -331,8 +331,8 @@ static void release(struct native_line *line, uint32_t lock) {
     let_go(line, lock);
     slot->releasing = true;
     holder->lock = lock;
-    native_ask(line, ASKED_RELEASE, 0, "lock/release", "{\"name\":\"%s\",\"token\":%llu,\"all\":true%s}",
-               kinds[lock].name, (unsigned long long)slot->token, owner_json(line, slot, owner, sizeof owner));
+    native_request(line, ASKED_RELEASE, 0, "lock/release", "{\"name\":\"%s\",\"token\":%llu,\"all\":true%s}",
+                   kinds[lock].name, (unsigned long long)slot->token, owner_json(line, slot, owner, sizeof owner));
     line->unbound = slot->ttl_ms != 0;
 }
 
@@ -342,9 +342,9 @@ static void renew(struct native_line *line, uint32_t lock) {
     char owner[128];
     holder->lock = lock;
     holder->relied_us = slot->sure_us;
-    native_ask(line, ASKED_RENEW, 0, "lock/renew", "{\"name\":\"%s\",\"token\":%llu,\"ttl_ms\":%llu%s}",
-               kinds[lock].name, (unsigned long long)slot->token, (unsigned long long)slot->ttl_ms,
-               owner_json(line, slot, owner, sizeof owner));
+    native_request(line, ASKED_RENEW, 0, "lock/renew", "{\"name\":\"%s\",\"token\":%llu,\"ttl_ms\":%llu%s}",
+                   kinds[lock].name, (unsigned long long)slot->token, (unsigned long long)slot->ttl_ms,
+                   owner_json(line, slot, owner, sizeof owner));
     line->unbound = true;
 }
 
@@ -380,10 +380,10 @@ static void acquire(struct native_line *line, uint32_t lock) {
         snprintf(mode, sizeof mode, "\"%s\"", holder->shared ? "shared" : "exclusive");
     else
         snprintf(mode, sizeof mode, "\"permits\",\"permits\":%u,\"total\":%u", holder->permits, kinds[lock].total);
-    native_ask(line, ASKED_ACQUIRE, wait_ms * 1000ull, "lock/acquire",
-               "{\"name\":\"%s\",\"mode\":%s,\"wait_ms\":%u,\"ttl_ms\":%llu,\"delay_ms\":%llu%s}", kinds[lock].name,
-               mode, wait_ms, (unsigned long long)slot->ttl_ms, (unsigned long long)slot->delay_ms,
-               owner_json(line, slot, owner, sizeof owner));
+    native_request(line, ASKED_ACQUIRE, wait_ms * 1000ull, "lock/acquire",
+                   "{\"name\":\"%s\",\"mode\":%s,\"wait_ms\":%u,\"ttl_ms\":%llu,\"delay_ms\":%llu%s}", kinds[lock].name,
+                   mode, wait_ms, (unsigned long long)slot->ttl_ms, (unsigned long long)slot->delay_ms,
+                   owner_json(line, slot, owner, sizeof owner));
     line->leaves = true;
     line->unbound = slot->ttl_ms != 0;
 }
@@ -413,9 +413,9 @@ static void acquire_several(struct native_line *line) {
         as.session_unsettled = holder->slots[i].session_unsettled;
         holder->slots[i] = as;
     }
-    native_ask(line, ASKED_ALL, 0, "lock/acquire_all", "{\"names\":[%s],\"ttl_ms\":%llu,\"delay_ms\":%llu%s}", names,
-               (unsigned long long)as.ttl_ms, (unsigned long long)as.delay_ms,
-               owner_json(line, &as, owner, sizeof owner));
+    native_request(line, ASKED_ALL, 0, "lock/acquire_all", "{\"names\":[%s],\"ttl_ms\":%llu,\"delay_ms\":%llu%s}",
+                   names, (unsigned long long)as.ttl_ms, (unsigned long long)as.delay_ms,
+                   owner_json(line, &as, owner, sizeof owner));
     line->unbound = as.ttl_ms != 0;
 }
 
@@ -432,8 +432,8 @@ static void verify(struct native_line *line, uint32_t lock) {
     uint64_t newer = 0;
     for (size_t k = 0; k < of->count && kinds[lock].total == 0; k++)
         if (of->grants[k].token > grant->token && !both_may(&of->grants[k], grant)) newer = of->grants[k].token;
-    native_ask(line, ASKED_VERIFY, 0, "lock/verify", "{\"name\":\"%s\",\"token\":%llu}", kinds[lock].name,
-               (unsigned long long)grant->token);
+    native_request(line, ASKED_VERIFY, 0, "lock/verify", "{\"name\":\"%s\",\"token\":%llu}", kinds[lock].name,
+                   (unsigned long long)grant->token);
     line->unbound = true;
     holder->lock = lock;
     holder->floor = newer;

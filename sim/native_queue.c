@@ -141,9 +141,9 @@ static void delivered(struct native_line *line, const char *object) {
     struct worker *worker = line->state;
     struct queues *all = line->shared;
     char body[32];
-    native_text(object, "body", body, sizeof body);
+    native_text_of(object, "body", body, sizeof body);
     size_t number = strtoull(body, NULL, 10);
-    uint64_t token = native_number(object, "token");
+    uint64_t token = native_number_of(object, "token");
     struct world *world = &line->native->sim->world;
     if (number == 0 || number > all->message_count ||
         strcmp(kinds[message_at(line, number)->key].queue, kinds[worker->queue].queue) != 0) {
@@ -152,12 +152,12 @@ static void delivered(struct native_line *line, const char *object) {
     }
     struct message *message = message_at(line, number);
     struct key *key = &all->keys[message->key];
-    is_known(line, number, native_number(object, "id"));
+    is_known(line, number, native_number_of(object, "id"));
     if (token <= worker->floors[message->key])
         world_fail(world, "queue: key %s: token %llu, and %llu was known when it was asked for",
                    kinds[message->key].key, (unsigned long long)token,
                    (unsigned long long)worker->floors[message->key]);
-    check_try(line, message, number, native_number(object, "tries"), token, key->newest);
+    check_try(line, message, number, native_number_of(object, "tries"), token, key->newest);
     uint64_t sent_us = native_sent_us(line);
     key->at = native_grow(key->at, &key->capacity, key->count, sizeof *key->at);
     struct delivery *delivery = &key->at[key->count];
@@ -236,7 +236,7 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     if (asked == ASKED_PUSH) {
         message_at(line, worker->message)->told = true;
         message_at(line, worker->message)->asking = false;
-        is_known(line, worker->message, native_number(body, "id"));
+        is_known(line, worker->message, native_number_of(body, "id"));
         if (worker->again == worker->message) worker->again = 0;
     }
     if (asked == ASKED_CLAIM) {
@@ -304,10 +304,10 @@ static void push(struct native_line *line) {
         snprintf(how, sizeof how, "\"number\":%u", message->number);
     else
         snprintf(how, sizeof how, "\"dedup_id\":\"%zu\",\"dedup_ms\":864000000", number);
-    native_ask(line, ASKED_PUSH, GAP_MS * 1200ull, "queue/push",
-               "{\"name\":\"%s\",\"key\":\"%s\",\"body\":\"%zu\",\"delay_ms\":%u,%s}", kinds[message->key].queue,
-               kinds[message->key].key, number,
-               native_draw(line->native, 4) == 0 ? (unsigned)native_draw(line->native, 500) : 0, how);
+    native_request(line, ASKED_PUSH, GAP_MS * 1200ull, "queue/push",
+                   "{\"name\":\"%s\",\"key\":\"%s\",\"body\":\"%zu\",\"delay_ms\":%u,%s}", kinds[message->key].queue,
+                   kinds[message->key].key, number,
+                   native_draw(line->native, 4) == 0 ? (unsigned)native_draw(line->native, 500) : 0, how);
     line->leaves = line->unbound = true;
 }
 
@@ -322,9 +322,10 @@ static void claim(struct native_line *line) {
     worker->visibility_ms = native_draw(native, 2) ? 0 : 500 + native_draw(native, 2500);
     for (uint32_t i = 0; i < KEYS; i++) worker->floors[i] = ((struct queues *)line->shared)->keys[i].newest;
     if (worker->visibility_ms == 0) snprintf(session, sizeof session, ",\"session\":\"%s\"", native->session);
-    native_ask(line, ASKED_CLAIM, wait_ms * 1000ull, "queue/claim",
-               "{\"name\":\"%s\",\"max\":%u,\"visibility_ms\":%llu,\"wait_ms\":%u%s}", kinds[worker->queue].queue,
-               1 + (unsigned)native_draw(native, room), (unsigned long long)worker->visibility_ms, wait_ms, session);
+    native_request(line, ASKED_CLAIM, wait_ms * 1000ull, "queue/claim",
+                   "{\"name\":\"%s\",\"max\":%u,\"visibility_ms\":%llu,\"wait_ms\":%u%s}", kinds[worker->queue].queue,
+                   1 + (unsigned)native_draw(native, room), (unsigned long long)worker->visibility_ms, wait_ms,
+                   session);
     line->leaves = true;
     line->unbound = worker->visibility_ms != 0;
 }
@@ -337,11 +338,11 @@ static void end_claim(struct native_line *line, struct slot *slot) {
     slot->ending = true;
     if (slot->visibility_ms == 0) snprintf(session, sizeof session, ",\"session\":\"%s\"", line->native->session);
     if (native_draw(line->native, 4) == 0) {
-        native_ask(line, ASKED_NACK, 0, "queue/nack", "{\"name\":\"%s\",\"token\":%llu,\"delay_ms\":%u%s}", queue,
-                   token, (unsigned)native_draw(line->native, 300), session);
+        native_request(line, ASKED_NACK, 0, "queue/nack", "{\"name\":\"%s\",\"token\":%llu,\"delay_ms\":%u%s}", queue,
+                       token, (unsigned)native_draw(line->native, 300), session);
     } else {
         message_at(line, delivery_of(line, slot)->message)->ack_asked = true;
-        native_ask(line, ASKED_ACK, 0, "queue/ack", "{\"name\":\"%s\",\"tokens\":[%llu]%s}", queue, token, session);
+        native_request(line, ASKED_ACK, 0, "queue/ack", "{\"name\":\"%s\",\"tokens\":[%llu]%s}", queue, token, session);
     }
     line->unbound = slot->visibility_ms != 0;
 }
@@ -360,9 +361,9 @@ static bool care(struct native_line *line) {
         if (over) {
             end_claim(line, slot);
         } else {
-            native_ask(line, ASKED_EXTEND, 0, "queue/extend", "{\"name\":\"%s\",\"token\":%llu,\"visibility_ms\":%llu}",
-                       kinds[slot->key].queue, (unsigned long long)slot->token,
-                       (unsigned long long)slot->visibility_ms);
+            native_request(line, ASKED_EXTEND, 0, "queue/extend",
+                           "{\"name\":\"%s\",\"token\":%llu,\"visibility_ms\":%llu}", kinds[slot->key].queue,
+                           (unsigned long long)slot->token, (unsigned long long)slot->visibility_ms);
             line->unbound = true;
         }
         return true;
@@ -375,8 +376,8 @@ static void step(struct native_line *line) {
     struct native *native = line->native;
     native->next_us = native_now_us(native) + native_draw(native, 300000);
     if (worker->made < 2) {
-        native_ask(line, ASKED_CONFIGURE, 0, "queue/configure", "{\"name\":\"%s\",\"tries_max\":%u,\"gap_ms\":%u}",
-                   worker->made == 0 ? "d" : "q", worker->made == 0 ? TRIES_MAX : 0, GAP_MS);
+        native_request(line, ASKED_CONFIGURE, 0, "queue/configure", "{\"name\":\"%s\",\"tries_max\":%u,\"gap_ms\":%u}",
+                       worker->made == 0 ? "d" : "q", worker->made == 0 ? TRIES_MAX : 0, GAP_MS);
         line->unbound = true;
     } else if (!care(line)) {
         if (native_draw(native, 5) < 2)

@@ -30,7 +30,7 @@ struct instance { // of one client
 static void registered(struct native_line *line, const char *body) {
     struct names *names = line->shared;
     struct instance *instance = line->state;
-    uint64_t registration = native_number(body, "registration");
+    uint64_t registration = native_number_of(body, "registration");
     if (registration <= instance->known.registration)
         world_fail(&line->native->sim->world, "naming: h%u got registration %llu, and %llu was known when it asked",
                    line->native->number, (unsigned long long)registration,
@@ -57,14 +57,14 @@ static uint64_t listed(struct native_line *line, const char *list) {
     char id[32], mine[32];
     snprintf(mine, sizeof mine, "h%u", line->native->number);
     while ((list = strstr(list, "\"id\":")) != NULL) { // an instance begins
-        uint64_t owner = native_number(list, "session");
+        uint64_t owner = native_number_of(list, "session");
         const struct history_session *session = history_session(&sim->history, owner);
-        native_text(list, "id", id, sizeof id);
+        native_text_of(list, "id", id, sizeof id);
         if (session == NULL || (session->ended_index != 0 && session->ended_index <= instance->committed))
             world_fail(&sim->world,
                        "naming: %s is listed, and its session %llu has ended before the list was asked for", id,
                        (unsigned long long)owner);
-        if (strcmp(id, mine) == 0) registration = native_number(list, "registration");
+        if (strcmp(id, mine) == 0) registration = native_number_of(list, "registration");
         list++;
     }
     return registration;
@@ -74,8 +74,8 @@ static void looked(struct native_line *line, unsigned asked, const char *body) {
     struct native *native = line->native;
     struct instance *instance = line->state;
     const char *list = strstr(body, "\"instances\":[");
-    version_told(line, native_number(body, "version"));
-    instance->version = native_number(body, "version");
+    version_told(line, native_number_of(body, "version"));
+    instance->version = native_number_of(body, "version");
     if (list == NULL) { // a watch: nothing has changed
         if (asked == ASKED_SHOW || instance->known.version > instance->watched)
             world_fail(&native->sim->world, "naming: h%u knows version %llu, and is not told what %llu is",
@@ -92,7 +92,7 @@ static void looked(struct native_line *line, unsigned asked, const char *body) {
 
 static void answer(struct native_line *line, unsigned asked, const char *body) {
     if (asked == ASKED_REGISTER) registered(line, body);
-    if (asked == ASKED_REGISTER || asked == ASKED_DEREGISTER) version_told(line, native_number(body, "version"));
+    if (asked == ASKED_REGISTER || asked == ASKED_DEREGISTER) version_told(line, native_number_of(body, "version"));
     if (asked == ASKED_SHOW || asked == ASKED_WATCH) looked(line, asked, body);
 }
 
@@ -130,25 +130,25 @@ static void step(struct native_line *line) {
     instance->committed = native->sim->history.last;
     instance->watched = instance->version;
     if (!instance->there || kind == 0) {
-        native_ask(line, ASKED_REGISTER, 0, "registry/register",
-                   "{\"service\":\"s\",\"id\":\"h%u\",\"address\":\"h:%u\",\"session\":\"%s\"}", native->number,
-                   native->number, native->session);
+        native_request(line, ASKED_REGISTER, 0, "registry/register",
+                       "{\"service\":\"s\",\"id\":\"h%u\",\"address\":\"h:%u\",\"session\":\"%s\"}", native->number,
+                       native->number, native->session);
         return;
     }
     if (kind == 1) {
         instance->there = false;
-        native_ask(line, ASKED_DEREGISTER, 0, "registry/deregister",
-                   "{\"service\":\"s\",\"id\":\"h%u\",\"registration\":%llu}", native->number,
-                   (unsigned long long)instance->registration);
+        native_request(line, ASKED_DEREGISTER, 0, "registry/deregister",
+                       "{\"service\":\"s\",\"id\":\"h%u\",\"registration\":%llu}", native->number,
+                       (unsigned long long)instance->registration);
     } else if (kind == 2) {
-        native_ask(line, ASKED_PICK, 0, "registry/pick", "{\"service\":\"s\",\"strategy\":\"random\"}");
+        native_request(line, ASKED_PICK, 0, "registry/pick", "{\"service\":\"s\",\"strategy\":\"random\"}");
     } else if (kind < 6) {
-        native_ask(line, ASKED_WATCH, WATCH_MS * 1000ull, "registry/watch",
-                   "{\"service\":\"s\",\"version\":%llu,\"wait_ms\":%u}", (unsigned long long)instance->version,
-                   WATCH_MS);
+        native_request(line, ASKED_WATCH, WATCH_MS * 1000ull, "registry/watch",
+                       "{\"service\":\"s\",\"version\":%llu,\"wait_ms\":%u}", (unsigned long long)instance->version,
+                       WATCH_MS);
         line->leaves = true;
     } else {
-        native_ask(line, ASKED_SHOW, 0, "registry/show", "{\"service\":\"s\"}");
+        native_request(line, ASKED_SHOW, 0, "registry/show", "{\"service\":\"s\"}");
     }
     line->unbound = true;
 }

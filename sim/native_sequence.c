@@ -100,7 +100,7 @@ static void keyed(struct native_line *line, const char *body) {
     struct counter *counter = line->state;
     struct key *key = &((struct numbers *)line->shared)->keys[counter->key];
     struct world *world = &line->native->sim->world;
-    uint64_t first = native_number(body, "first"), last = native_number(body, "last");
+    uint64_t first = native_number_of(body, "first"), last = native_number_of(body, "last");
     const char *name = kinds[counter->sequence].name;
     if (counter->other)
         world_fail(world, "sequence %s: key k%zu is for %u numbers, and h%u got %u under it", name, counter->key,
@@ -135,10 +135,10 @@ static void ids(struct native_line *line, const char *body) {
 static void leased(struct native_line *line, const char *body) {
     struct counter *counter = line->state;
     struct numbers *all = line->shared;
-    struct range range = {.token = native_number(body, "token"),
-                          .from_ms = native_number(body, "from_unix_ms"),
-                          .until_ms = native_number(body, "until_unix_ms"),
-                          .worker = (uint32_t)native_number(body, "worker")};
+    struct range range = {.token = native_number_of(body, "token"),
+                          .from_ms = native_number_of(body, "from_unix_ms"),
+                          .until_ms = native_number_of(body, "until_unix_ms"),
+                          .worker = (uint32_t)native_number_of(body, "worker")};
     counter->leases[counter->lease].token = range.token;
     counter->leases[counter->lease].worker = range.worker;
     size_t known = all->range_count;
@@ -175,8 +175,8 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     settle(line, asked);
     if (asked == ASKED_MAKE) counter->made |= 1u << counter->sequence;
     if (asked == ASKED_NEXT) {
-        check_block(line, native_number(body, "first"), native_number(body, "last"));
-        give(line, native_number(body, "first"), native_number(body, "last"));
+        check_block(line, native_number_of(body, "first"), native_number_of(body, "last"));
+        give(line, native_number_of(body, "first"), native_number_of(body, "last"));
     }
     if (asked == ASKED_KEYED) keyed(line, body);
     if (asked == ASKED_IDS) ids(line, body);
@@ -228,11 +228,11 @@ static void died(struct native_line *line) {
 // ---- requests
 
 static void make(struct native_line *line, uint32_t sequence) {
-    native_ask(line, ASKED_MAKE, 0, "sequence/create",
-               "{\"name\":\"%s\",\"start\":%llu,\"step\":%llu,\"ceiling\":%llu,\"block_max\":%u,\"gapless\":%s}",
-               kinds[sequence].name, (unsigned long long)kinds[sequence].start,
-               (unsigned long long)kinds[sequence].step, (unsigned long long)kinds[sequence].ceiling,
-               kinds[sequence].block_max, kinds[sequence].gapless ? "true" : "false");
+    native_request(line, ASKED_MAKE, 0, "sequence/create",
+                   "{\"name\":\"%s\",\"start\":%llu,\"step\":%llu,\"ceiling\":%llu,\"block_max\":%u,\"gapless\":%s}",
+                   kinds[sequence].name, (unsigned long long)kinds[sequence].start,
+                   (unsigned long long)kinds[sequence].step, (unsigned long long)kinds[sequence].ceiling,
+                   kinds[sequence].block_max, kinds[sequence].gapless ? "true" : "false");
     line->unbound = true;
 }
 
@@ -244,8 +244,8 @@ static uint32_t draw_count(struct native_line *line, uint32_t sequence) {
 static void next(struct native_line *line, uint32_t sequence) {
     struct counter *counter = line->state;
     counter->count = draw_count(line, sequence);
-    native_ask(line, ASKED_NEXT, 0, "sequence/next", "{\"name\":\"%s\",\"count\":%u}", kinds[sequence].name,
-               counter->count);
+    native_request(line, ASKED_NEXT, 0, "sequence/next", "{\"name\":\"%s\",\"count\":%u}", kinds[sequence].name,
+                   counter->count);
     line->unbound = true;
 }
 
@@ -274,15 +274,15 @@ static void next_keyed(struct native_line *line, uint32_t sequence) {
     counter->count = counter->other ? key->count + 1 : key->count;
     if (key->asking > 0) counter->floor = 0; // another may have got them before, and not know it yet
     key->asking++;
-    native_ask(line, ASKED_KEYED, 0, "sequence/next", "{\"name\":\"%s\",\"count\":%u,\"key\":\"k%zu\"}",
-               kinds[sequence].name, counter->count, counter->key);
+    native_request(line, ASKED_KEYED, 0, "sequence/next", "{\"name\":\"%s\",\"count\":%u,\"key\":\"k%zu\"}",
+                   kinds[sequence].name, counter->count, counter->key);
     line->unbound = true;
 }
 
 static void ask_ids(struct native_line *line) {
     struct counter *counter = line->state;
     counter->count = 1 + (uint32_t)native_draw(line->native, IDS_MAX);
-    native_ask(line, ASKED_IDS, 0, "sequence/ids", "{\"count\":%u}", counter->count);
+    native_request(line, ASKED_IDS, 0, "sequence/ids", "{\"count\":%u}", counter->count);
     line->unbound = true;
 }
 
@@ -297,13 +297,14 @@ static void worker(struct native_line *line) {
     bool bound = counter->leases[counter->lease].session;
     if (bound) snprintf(session, sizeof session, ",\"session\":\"%s\"", native->session);
     if (token == 0) {
-        native_ask(line, ASKED_LEASE, 0, "sequence/worker_lease", "{\"window_ms\":%u%s}", window_ms, session);
+        native_request(line, ASKED_LEASE, 0, "sequence/worker_lease", "{\"window_ms\":%u%s}", window_ms, session);
     } else if (native_draw(native, 3) > 0) {
-        native_ask(line, ASKED_RENEW, 0, "sequence/worker_renew", "{\"worker\":%u,\"token\":%llu,\"window_ms\":%u%s}",
-                   counter->leases[counter->lease].worker, (unsigned long long)token, window_ms, session);
+        native_request(line, ASKED_RENEW, 0, "sequence/worker_renew",
+                       "{\"worker\":%u,\"token\":%llu,\"window_ms\":%u%s}", counter->leases[counter->lease].worker,
+                       (unsigned long long)token, window_ms, session);
     } else {
-        native_ask(line, ASKED_GIVE_BACK, 0, "sequence/worker_release", "{\"worker\":%u,\"token\":%llu%s}",
-                   counter->leases[counter->lease].worker, (unsigned long long)token, session);
+        native_request(line, ASKED_GIVE_BACK, 0, "sequence/worker_release", "{\"worker\":%u,\"token\":%llu%s}",
+                       counter->leases[counter->lease].worker, (unsigned long long)token, session);
     }
     line->unbound = !bound;
 }

@@ -120,31 +120,31 @@ static void polled(struct native_line *line, const char *body) {
     char object[512], text[32];
     const char *at = strstr(body, "\"partitions\":");
     while (at != NULL && native_object(&at, object, sizeof object)) {
-        uint32_t p = (uint32_t)native_number(object, "partition") % PARTITIONS;
-        slots[p] = (struct slot){.token = native_number(object, "token"),
-                                 .next = native_number(object, "committed"),
-                                 .committed = native_number(object, "committed"),
+        uint32_t p = (uint32_t)native_number_of(object, "partition") % PARTITIONS;
+        slots[p] = (struct slot){.token = native_number_of(object, "token"),
+                                 .next = native_number_of(object, "committed"),
+                                 .committed = native_number_of(object, "committed"),
                                  .revoked = native_says(object, "revoked")};
         granted(line, p, slots[p].token, consumer->asked_member);
         is_committed(line, p, slots[p].committed);
     }
     at = strstr(body, "\"messages\":");
     while (at != NULL && native_object(&at, object, sizeof object)) {
-        uint32_t p = (uint32_t)native_number(object, "partition") % PARTITIONS;
-        uint64_t offset = native_number(object, "offset");
+        uint32_t p = (uint32_t)native_number_of(object, "partition") % PARTITIONS;
+        uint64_t offset = native_number_of(object, "offset");
         if (slots[p].token == 0 || slots[p].revoked || offset != slots[p].next)
             world_fail(&line->native->sim->world,
                        "topic: member %llu gets offset %llu of partition %u, token %llu%s, where %llu is next",
                        (unsigned long long)consumer->asked_member, (unsigned long long)offset, p,
                        (unsigned long long)slots[p].token, slots[p].revoked ? " (revoked)" : "",
                        (unsigned long long)slots[p].next);
-        native_text(object, "body", text, sizeof text);
+        native_text_of(object, "body", text, sizeof text);
         stands(line, p, offset, strtoull(text, NULL, 10), true);
         slots[p].next = offset + 1;
     }
     if (consumer->member != consumer->asked_member) return; // its session is over meanwhile
     memcpy(consumer->slots, slots, sizeof slots);
-    consumer->version = native_number(body, "version");
+    consumer->version = native_number_of(body, "version");
 }
 
 // ---- answers
@@ -155,7 +155,7 @@ static void published(struct native_line *line, const char *body) {
     size_t publication = consumer->asked_offset;
     topic->publications[publication - 1].told = true;
     if (consumer->publication == publication) consumer->publication = 0;
-    stands(line, (uint32_t)native_number(body, "partition"), native_number(body, "offset"), publication, false);
+    stands(line, (uint32_t)native_number_of(body, "partition"), native_number_of(body, "offset"), publication, false);
 }
 
 static void answer(struct native_line *line, unsigned asked, const char *body) {
@@ -163,14 +163,14 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     if (asked == ASKED_MAKE) consumer->made = true;
     if (asked == ASKED_PUBLISH) published(line, body);
     if (asked == ASKED_JOIN) {
-        consumer->member = native_number(body, "member_id");
+        consumer->member = native_number_of(body, "member_id");
         consumer->version = 0;
         memset(consumer->slots, 0, sizeof consumer->slots);
     }
     if (asked == ASKED_POLL) polled(line, body);
     if (asked == ASKED_COMMIT) {
         granted(line, consumer->partition, consumer->slots[consumer->partition].token, consumer->asked_member);
-        is_committed(line, consumer->partition, native_number(body, "committed"));
+        is_committed(line, consumer->partition, native_number_of(body, "committed"));
     }
     if (asked == ASKED_LEAVE && consumer->member == consumer->asked_member) consumer->member = 0;
 }
@@ -218,29 +218,30 @@ static void publish(struct native_line *line) {
         publication = ++topic->publication_count;
     }
     consumer->asked_offset = publication;
-    native_ask(line, ASKED_PUBLISH, 0, "topic/publish",
-               "{\"name\":\"t\",\"dedup_id\":\"d%zu\",\"dedup_ms\":864000000,\"messages\":[{\"partition\":%zu,\"body\":"
-               "\"%zu\"}]}",
-               publication, publication * 7 % PARTITIONS, publication);
+    native_request(
+        line, ASKED_PUBLISH, 0, "topic/publish",
+        "{\"name\":\"t\",\"dedup_id\":\"d%zu\",\"dedup_ms\":864000000,\"messages\":[{\"partition\":%zu,\"body\":"
+        "\"%zu\"}]}",
+        publication, publication * 7 % PARTITIONS, publication);
     line->unbound = true;
 }
 
 static void join(struct native_line *line) {
     static const char *const strategies[] = {"averagely", "by-circle", "consistent-hash"};
     struct native *native = line->native;
-    native_ask(line, ASKED_JOIN, 0, "topic/join",
-               "{" TOPIC ",\"member\":\"h%u\",\"session\":\"%s\",\"strategy\":\"%s\",\"handover_ms\":%u}",
-               native->number, native->session, strategies[native->sim->world.options.seed % 3],
-               500u + native->ttl_ms / 2);
+    native_request(line, ASKED_JOIN, 0, "topic/join",
+                   "{" TOPIC ",\"member\":\"h%u\",\"session\":\"%s\",\"strategy\":\"%s\",\"handover_ms\":%u}",
+                   native->number, native->session, strategies[native->sim->world.options.seed % 3],
+                   500u + native->ttl_ms / 2);
 }
 
 static void poll(struct native_line *line) {
     struct consumer *consumer = line->state;
     unsigned wait_ms = native_draw(line->native, 2) ? 0 : (unsigned)native_draw(line->native, 3000);
-    native_ask(line, ASKED_POLL, wait_ms * 1000ull, "topic/poll",
-               "{" TOPIC ",\"member_id\":%llu,\"version\":%llu,\"max\":%u,\"wait_ms\":%u}",
-               (unsigned long long)consumer->member, (unsigned long long)consumer->version,
-               1 + (unsigned)native_draw(line->native, 8), wait_ms);
+    native_request(line, ASKED_POLL, wait_ms * 1000ull, "topic/poll",
+                   "{" TOPIC ",\"member_id\":%llu,\"version\":%llu,\"max\":%u,\"wait_ms\":%u}",
+                   (unsigned long long)consumer->member, (unsigned long long)consumer->version,
+                   1 + (unsigned)native_draw(line->native, 8), wait_ms);
     line->leaves = wait_ms > 0;
     line->unbound = true;
 }
@@ -252,12 +253,13 @@ static bool of_slot(struct native_line *line, uint32_t p) {
     if (slot->token == 0 || (!commits && !gives_back)) return false;
     consumer->partition = p;
     if (commits) {
-        native_ask(line, ASKED_COMMIT, 0, "topic/commit", "{" TOPIC ",\"partition\":%u,\"token\":%llu,\"offset\":%llu}",
-                   p, (unsigned long long)slot->token, (unsigned long long)slot->next);
+        native_request(line, ASKED_COMMIT, 0, "topic/commit",
+                       "{" TOPIC ",\"partition\":%u,\"token\":%llu,\"offset\":%llu}", p,
+                       (unsigned long long)slot->token, (unsigned long long)slot->next);
         consumer->slots[p].committed = slot->next; // asked once
     } else {
-        native_ask(line, ASKED_RELEASE, 0, "topic/release", "{" TOPIC ",\"partition\":%u,\"token\":%llu}", p,
-                   (unsigned long long)slot->token);
+        native_request(line, ASKED_RELEASE, 0, "topic/release", "{" TOPIC ",\"partition\":%u,\"token\":%llu}", p,
+                       (unsigned long long)slot->token);
         consumer->slots[p].revoked = false;
     }
     line->unbound = true;
@@ -266,8 +268,8 @@ static bool of_slot(struct native_line *line, uint32_t p) {
 
 static void leave(struct native_line *line) {
     struct consumer *consumer = line->state;
-    native_ask(line, ASKED_LEAVE, 0, "topic/leave", "{" TOPIC ",\"member_id\":%llu}",
-               (unsigned long long)consumer->member);
+    native_request(line, ASKED_LEAVE, 0, "topic/leave", "{" TOPIC ",\"member_id\":%llu}",
+                   (unsigned long long)consumer->member);
     line->unbound = true;
 }
 
@@ -282,7 +284,7 @@ static void step(struct native_line *line) {
         consumer->committed[p] = topic->partitions[p].committed;
     }
     if (!consumer->made) {
-        native_ask(line, ASKED_MAKE, 0, "topic/create", "{\"name\":\"t\",\"partitions\":%u}", PARTITIONS);
+        native_request(line, ASKED_MAKE, 0, "topic/create", "{\"name\":\"t\",\"partitions\":%u}", PARTITIONS);
         line->unbound = true;
     } else if (native_draw(native, 4) == 0) {
         publish(line);
