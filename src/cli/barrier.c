@@ -195,12 +195,7 @@ int barrier_main(int argc, char **argv) {
     static struct native_client client;
     char **arguments = mem_alloc((size_t)argc * sizeof *arguments), error[512];
     size_t count;
-    char **command = NULL;
-    for (int i = 1; i < argc && command == NULL; i++) {
-        if (strcmp(argv[i], "--") != 0) continue;
-        command = argv + i + 1;
-        argc = i;
-    }
+    char **command = options_command(&argc, argv);
     int code = options_read(&table, argc, argv, arguments, &count);
     if (code < 0 && !native_client_init(&client, t.server, error)) code = options_wrong(&table, "--server: %s", error);
     if (code < 0) code = dispatch(&table, &t, &client, arguments, count, command);

@@ -128,3 +128,11 @@ int native_print(json_t *json) {
     json_decref(json);
     return 0;
 }
+
+int native_done(json_t *json, bool raw, const char *words) {
+    if (json == NULL) return EXIT_FATAL;
+    if (raw) return native_print(json);
+    printf("%s\n", words);
+    json_decref(json);
+    return 0;
+}

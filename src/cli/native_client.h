@@ -36,3 +36,5 @@ json_t *native_ask(struct native_client *client, const char *command, const char
 long long native_number(const json_t *json, const char *key); // 0: there is none
 const char *native_text(const json_t *json, const char *key); // "": there is none
 int native_print(json_t *json);                               // takes it; gives the exit code
+// The same of an answer that has nothing to tell but `words`; raw: its JSON. NULL: it failed.
+int native_done(json_t *json, bool raw, const char *words);

@@ -90,12 +90,7 @@ int once_main(int argc, char **argv) {
         sizeof rows / sizeof rows[0],
         1,
         1};
-    char **command = NULL;
-    for (int i = 1; i < argc && command == NULL; i++) {
-        if (strcmp(argv[i], "--") != 0) continue;
-        command = argv + i + 1;
-        argc = i;
-    }
+    char **command = options_command(&argc, argv);
     char **arguments = mem_alloc((size_t)argc * sizeof *arguments);
     size_t count;
     int code = options_read(&table, argc, argv, arguments, &count);

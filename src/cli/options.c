@@ -102,3 +102,12 @@ bool options_u64(const char *text, unsigned long long low, unsigned long long hi
     *out = value;
     return good;
 }
+
+char **options_command(int *argc, char **argv) {
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--") != 0) continue;
+        *argc = i;
+        return argv + i + 1;
+    }
+    return NULL;
+}

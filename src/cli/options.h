@@ -24,6 +24,8 @@ struct option_table {
 // Reads argv[1..]; arguments that are no flags are moved to arguments[] (room for argc). -1: go on; else the exit code:
 // 0 after --help, 2 after a mistake, which was printed. `--` ends the flags.
 int options_read(const struct option_table *table, int argc, char **argv, char **arguments, size_t *argument_count);
+// A command to run stands behind `--`: gives it, and ends argv before it. NULL: there is none.
+char **options_command(int *argc, char **argv);
 // Prints "parley COMMAND: ..." and gives EXIT_USAGE.
 int options_wrong(const struct option_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 // A whole number within bounds. false: text is none.

@@ -83,17 +83,11 @@ static json_t *ask(const struct call *call, const char *operation, json_t *body)
     return native_ask(call->client, "queue", operation, body);
 }
 
-// An answer that has nothing to print but `words`.
 static int done(const struct call *call, json_t *json, const char *words) {
-    if (json == NULL) return EXIT_FATAL;
-    if (call->texts->json) return native_print(json);
-    printf("%s\n", words);
-    json_decref(json);
-    return 0;
+    return native_done(json, call->texts->json, words);
 }
 
-// What is pushed may be sent to several nodes, so it gets an id by which the queue knows it.
-static void set_dedup(json_t *body, const char *given) {
+void queue_set_dedup(json_t *body, const char *given) {
     uint8_t random[16];
     char text[2 * sizeof random + 1] = "";
     if (given == NULL) {
@@ -124,7 +118,7 @@ static int push(const struct call *call) {
     if (t->number != NULL)
         set(body, "number", call->values->number);
     else
-        set_dedup(body, t->dedup);
+        queue_set_dedup(body, t->dedup);
     struct native_answer answer;
     uint64_t wait_ms = t->number != NULL ? QUEUE_TIME_MS_MAX : NATIVE_TIMEOUT_MS; // for the number before it
     if (!native_call(call->client, "queue/push", body, wait_ms, native_now_ms() + NATIVE_TIMEOUT_MS, &answer)) {
@@ -388,12 +382,7 @@ int queue_main(int argc, char **argv) {
         sizeof rows / sizeof rows[0],
         1,
         2 + QUEUE_CLAIM_MAX};
-    char **command = NULL;
-    for (int i = 1; i < argc && command == NULL; i++) {
-        if (strcmp(argv[i], "--") != 0) continue;
-        command = argv + i + 1;
-        argc = i;
-    }
+    char **command = options_command(&argc, argv);
     char **arguments = mem_alloc((size_t)argc * sizeof *arguments);
     size_t count;
     int code = options_read(&table, argc, argv, arguments, &count);

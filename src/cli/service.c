@@ -312,11 +312,6 @@ int service_main(int argc, char **argv) {
         sizeof rows / sizeof rows[0],
         1,
         3};
-    char **command = NULL;
-    for (int i = 1; i < argc && command == NULL; i++) {
-        if (strcmp(argv[i], "--") != 0) continue;
-        command = argv + i + 1;
-        argc = i;
-    }
+    char **command = options_command(&argc, argv);
     return dispatch(&table, &t, argc, argv, command);
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct texts { // flags as given
@@ -44,13 +43,8 @@ static json_t *ask(const struct call *call, const char *operation, json_t *body)
     return native_ask(call->client, "topic", operation, body);
 }
 
-// An answer that has nothing to print but `words`.
 static int done(const struct call *call, json_t *json, const char *words) {
-    if (json == NULL) return EXIT_FATAL;
-    if (call->texts->json) return native_print(json);
-    printf("%s\n", words);
-    json_decref(json);
-    return 0;
+    return native_done(json, call->texts->json, words);
 }
 
 // "a,b,c" as an array of strings, or of numbers. NULL: a number that is none.
@@ -93,18 +87,12 @@ static int create(const struct call *call) {
 // What is published may be sent to several nodes, so it gets an id by which the topic knows it.
 static void set_identity(const struct call *call, json_t *body) {
     const struct texts *t = call->texts;
-    uint8_t random[16];
-    char text[2 * sizeof random + 1] = "";
     if (t->producer != NULL) {
         json_object_set_new(body, "producer", json_string(t->producer));
         set(body, "number", call->values->number);
         return;
     }
-    if (t->dedup == NULL) {
-        if (getrandom(random, sizeof random, 0) != sizeof random) abort(); // never so few of so few
-        for (size_t i = 0; i < sizeof random; i++) snprintf(text + 2 * i, 3, "%02x", random[i]);
-    }
-    json_object_set_new(body, "dedup_id", json_string(t->dedup != NULL ? t->dedup : text));
+    queue_set_dedup(body, t->dedup);
 }
 
 static int print_places(const struct call *call, struct native_answer *answer) {
@@ -351,12 +339,7 @@ int topic_main(int argc, char **argv) {
         {"json", 0, NULL, "JSON; of consume, messages as lines, and what happens as lines on standard error", NULL,
          &t.json}};
     const struct option_table table = {"topic", usage, about, rows, sizeof rows / sizeof rows[0], 1, 3};
-    char **command = NULL;
-    for (int i = 1; i < argc && command == NULL; i++) {
-        if (strcmp(argv[i], "--") != 0) continue;
-        command = argv + i + 1;
-        argc = i;
-    }
+    char **command = options_command(&argc, argv);
     char **arguments = mem_alloc((size_t)argc * sizeof *arguments);
     size_t count;
     int code = options_read(&table, argc, argv, arguments, &count);

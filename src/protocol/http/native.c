@@ -144,16 +144,28 @@ static bool take_signed(struct http_connection *c, const struct native_field *fi
                  (long long)field->high);
 }
 
-static bool take_deltas(struct http_connection *c, const struct native_field *field, const json_t *json) {
+// An object of low to high of `what`.
+static bool take_object(struct http_connection *c, const struct native_field *field, const json_t *json,
+                        const char *what) {
+    size_t count = json_object_size(json);
+    return (json_is_object(json) && count >= field->low && count <= field->high) ||
+           wrong(c, field->name, "%s: an object of %llu to %llu %s is wanted", field->name,
+                 (unsigned long long)field->low, (unsigned long long)field->high, what);
+}
+
+static bool is_name(const char *key) {
+    return key[0] != 0 && strlen(key) <= 255;
+}
+
+static bool take_named(struct http_connection *c, const struct native_field *field, const json_t *json) {
+    bool numbers = field->type == NATIVE_DELTAS;
     const char *key;
     json_t *value;
-    size_t count = json_object_size(json);
-    if (!json_is_object(json) || count < field->low || count > field->high)
-        return wrong(c, field->name, "%s: an object of %llu to %llu names with whole numbers is wanted", field->name,
-                     (unsigned long long)field->low, (unsigned long long)field->high);
+    if (!take_object(c, field, json, numbers ? "names with whole numbers" : "names with strings")) return false;
     json_object_foreach((json_t *)json, key, value) {
-        if (!json_is_integer(value) || key[0] == 0 || strlen(key) > 255)
-            return wrong(c, field->name, "%s: its names have 1 to 255 bytes, each with a whole number", field->name);
+        if (!is_name(key) || !(numbers ? json_is_integer(value) : json_is_string(value)))
+            return wrong(c, field->name, "%s: its names have 1 to 255 bytes, each with a %s", field->name,
+                         numbers ? "whole number" : "string");
     }
     return true;
 }
@@ -170,33 +182,15 @@ static json_t *item_bytes(json_t *item) {
 }
 
 static bool take_items(struct http_connection *c, const struct native_field *field, json_t *json) {
-    size_t count = json_object_size(json);
-    if (!json_is_object(json) || count < field->low || count > field->high)
-        return wrong(c, field->name, "%s: an object of %llu to %llu items is wanted", field->name,
-                     (unsigned long long)field->low, (unsigned long long)field->high);
+    if (!take_object(c, field, json, "items")) return false;
     for (void *at = json_object_iter(json); at != NULL; at = json_object_iter_next(json, at)) {
         const char *key = json_object_iter_key(at);
         json_t *value = json_object_iter_value(at), *bytes = json_is_object(value) ? item_bytes(value) : NULL;
-        if (key[0] == 0 || strlen(key) > 255)
-            return wrong(c, field->name, "%s: its names have 1 to 255 bytes", field->name);
+        if (!is_name(key)) return wrong(c, field->name, "%s: its names have 1 to 255 bytes", field->name);
         if (bytes == NULL && !json_is_string(value) && !json_is_null(value))
             return wrong(c, field->name, "%s: %.100s: a string, {\"base64\": string} or null is wanted", field->name,
                          key);
         if (bytes != NULL) json_object_iter_set_new(json, at, bytes);
-    }
-    return true;
-}
-
-static bool take_pairs(struct http_connection *c, const struct native_field *field, const json_t *json) {
-    const char *key;
-    json_t *value;
-    size_t count = json_object_size(json);
-    if (!json_is_object(json) || count < field->low || count > field->high)
-        return wrong(c, field->name, "%s: an object of %llu to %llu names with strings is wanted", field->name,
-                     (unsigned long long)field->low, (unsigned long long)field->high);
-    json_object_foreach((json_t *)json, key, value) {
-        if (!json_is_string(value) || key[0] == 0 || strlen(key) > 255)
-            return wrong(c, field->name, "%s: its names have 1 to 255 bytes, each with a string", field->name);
     }
     return true;
 }
@@ -237,8 +231,9 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_SIGNED:
         return take_signed(c, field, out, json);
     case NATIVE_DELTAS:
+    case NATIVE_PAIRS:
         out->list = json;
-        return take_deltas(c, field, json);
+        return take_named(c, field, json);
     case NATIVE_NUMBERS:
         out->list = json;
         return take_numbers(c, field, json);
@@ -251,9 +246,6 @@ static bool take(struct http_connection *c, const struct native_field *field, st
     case NATIVE_OBJECTS:
         out->list = json;
         return take_objects(c, field, json);
-    case NATIVE_PAIRS:
-        out->list = json;
-        return take_pairs(c, field, json);
     default:
         return take_string(c, field, out, json);
     }

@@ -101,7 +101,8 @@ static void find_leader(void *context, const struct lock_claim_info *claim) {
 
 static struct lock_claim_info leader_of(const struct http_call *call) {
     struct lock_claim_info leader = {.owner = bytes_of("", 0), .value = bytes_of("", 0)};
-    struct lock_query query = {.name = call_text(call, "name"), .claim = find_leader, .context = &leader};
+    struct lock_query query = {
+        .name = call_text(call, "name"), .claims_max = 1, .claim = find_leader, .context = &leader};
     struct result result;
     service_query(call->agent->instance->service, MODEL_LOCK, &query, &result);
     return leader;
