@@ -1,7 +1,7 @@
 // The model's rows of functions, time, and queries. See keys_internal.h.
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "model/keys/keys_internal.h"
+#include "model/keys/quicklist.h"
 #include <string.h>
 
 #define COLLECT_A_RUN 64u // keys of flushed databases that are freed with each command, and with each that expires
@@ -9,6 +9,11 @@
 const char *const key_type_names[KEY_TYPE_COUNT] = {"string", "list", "set", "zset", "hash", "stream"};
 const char *const key_encoding_names[ENCODING_COUNT] = {"raw",       "int",       "embstr",   "listpack", "intset",
                                                         "quicklist", "hashtable", "skiplist", "stream"};
+
+const struct type_ops type_ops[KEY_TYPE_COUNT] = {
+    [KEY_LIST] = QUICKLIST_OPS,
+};
+
 static void *keys_create(void) {
     struct keys *keys = mem_zalloc(sizeof *keys);
     keys->memory_max = UINT64_MAX;
@@ -18,8 +23,9 @@ static void *keys_create(void) {
 
 static void keys_destroy(void *model) {
     struct keys *keys = model;
+    if (keys->loading != NULL) key_discard(keys, keys->loading);
+    writer_free(&keys->loading_rest);
     stores_free(keys);
-    mem_free(keys->loading);
     mem_free(keys->deletions);
     mem_free(keys->ends);
     mem_free(keys->argv);

@@ -12,7 +12,7 @@ static uint64_t count_of(const struct key *key) {
 }
 
 static struct key *make_list(struct keys_call *call, struct bytes name) {
-    return key_make(call, name, KEY_LIST, ENCODING_QUICKLIST, &quicklist_make()->value);
+    return key_make(call, name, KEY_LIST, ENCODING_QUICKLIST);
 }
 
 // After something was taken out: an empty list is no key.

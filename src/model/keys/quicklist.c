@@ -9,23 +9,30 @@
 
 // ---- entries
 
-struct digest quicklist_digest(uint64_t id, uint64_t position, struct bytes entry) {
+static struct digest entry_digest(uint64_t id, uint64_t position, struct bytes entry) {
     return digest_hash(entry.data, entry.len, hash_u64(id) ^ hash_u64(position));
 }
 
-size_t quicklist_memory(struct bytes entry) {
+static size_t entry_memory(struct bytes entry) {
     return entry.len + 2 * varint_size(entry.len);
 }
 
-static void write_entry(uint8_t *at, struct bytes entry) {
-    uint8_t head[10];
+// What stands ahead of an entry, and what stands behind it; gives the size of each.
+static size_t entry_ends(size_t len, uint8_t head[10], uint8_t tail[10]) {
     size_t size = 0;
-    for (uint64_t v = entry.len; v >= 0x80; v >>= 7) head[size++] = (uint8_t)(v | 0x80);
-    head[size] = (uint8_t)((uint64_t)entry.len >> 7 * size);
+    for (uint64_t v = len; v >= 0x80; v >>= 7) head[size++] = (uint8_t)(v | 0x80);
+    head[size] = (uint8_t)((uint64_t)len >> 7 * size);
     size++;
+    for (size_t i = 0; i < size; i++) tail[i] = head[size - 1 - i];
+    return size;
+}
+
+static void write_entry(uint8_t *at, struct bytes entry) {
+    uint8_t head[10], tail[10];
+    size_t size = entry_ends(entry.len, head, tail);
     memcpy(at, head, size);
     if (entry.len > 0) memcpy(at + size, entry.data, entry.len);
-    for (size_t i = 0; i < size; i++) at[size + entry.len + i] = head[size - 1 - i];
+    memcpy(at + size + entry.len, tail, size);
 }
 
 // At a head; gives the bytes, and how many the whole entry takes.
@@ -91,20 +98,23 @@ static void block_put(struct quicklist_block *block, bool front, struct bytes en
     block->count++;
 }
 
-// Puts an entry behind the last of `block`, or into a new block behind it. NULL: ahead of all blocks.
-static void put_behind(struct quicklist *list, struct quicklist_block *block, struct bytes entry) {
-    size_t need = quicklist_memory(entry);
+// Puts an entry behind the last of `block`, or into a new block behind it; gives the block that has it. NULL: ahead of
+// all blocks.
+static struct quicklist_block *put_behind(struct quicklist *list, struct quicklist_block *block, struct bytes entry) {
+    size_t need = entry_memory(entry);
     if (block == NULL || used(block) + need > QUICKLIST_BLOCK_BYTES) {
         struct quicklist_block *fresh = block_make(need > BLOCK_BYTES_FIRST ? need : BLOCK_BYTES_FIRST);
         list_push_front(block == NULL ? &list->blocks : &block->link, &fresh->link);
         block = fresh;
     }
-    block_put(block_room(block, false, need), false, entry, need);
+    block = block_room(block, false, need);
+    block_put(block, false, entry, need);
     list->count++;
+    return block;
 }
 
 static void put_ahead(struct quicklist *list, struct bytes entry) {
-    size_t need = quicklist_memory(entry);
+    size_t need = entry_memory(entry);
     struct quicklist_block *block = list_empty(&list->blocks) ? NULL : block_of(list->blocks.next);
     if (block == NULL || used(block) + need > QUICKLIST_BLOCK_BYTES) {
         put_behind(list, NULL, entry);
@@ -114,7 +124,7 @@ static void put_ahead(struct quicklist *list, struct bytes entry) {
     list->count++;
 }
 
-void quicklist_append(struct quicklist *list, struct bytes entry) {
+static void append(struct quicklist *list, struct bytes entry) {
     put_behind(list, list_empty(&list->blocks) ? NULL : block_of(list->blocks.prev), entry);
 }
 
@@ -170,13 +180,10 @@ static struct quicklist_block *cut_before(struct quicklist *list, const struct q
 static void put_at(struct quicklist *list, uint64_t rank, struct bytes entry) {
     struct quicklist_at at;
     if (!quicklist_seek(list, rank, &at)) {
-        quicklist_append(list, entry);
+        append(list, entry);
         return;
     }
-    struct quicklist_block *block = cut_before(list, &at);
-    put_behind(list, block, entry);
-    merge(list, block != NULL ? block_of(block->link.next == &list->blocks ? block->link.prev : &block->link)
-                              : block_of(list->blocks.next));
+    merge(list, put_behind(list, cut_before(list, &at), entry));
 }
 
 // ---- walking
@@ -237,28 +244,14 @@ bool quicklist_previous(struct quicklist_at *at) {
     return true;
 }
 
-// ---- life
-
-struct quicklist *quicklist_make(void) {
-    struct quicklist *list = mem_zalloc(sizeof *list);
-    list->value.memory = sizeof *list;
-    list_init(&list->blocks);
-    return list;
-}
-
-void quicklist_free(struct quicklist *list) {
-    while (!list_empty(&list->blocks)) block_free(block_of(list->blocks.next));
-    mem_free(list);
-}
-
 // ---- changes that account for themselves
 
 static void added(struct keys_call *call, struct key *key, uint64_t position, struct bytes entry) {
-    element_added(call, key, quicklist_digest(key->id, position, entry), quicklist_memory(entry));
+    element_added(call, key, entry_digest(key->id, position, entry), entry_memory(entry));
 }
 
 static void removed(struct keys_call *call, struct key *key, uint64_t position, struct bytes entry) {
-    element_removed(call, key, quicklist_digest(key->id, position, entry), quicklist_memory(entry));
+    element_removed(call, key, entry_digest(key->id, position, entry), entry_memory(entry));
 }
 
 void quicklist_push(struct keys_call *call, struct key *key, bool front, struct bytes entry) {
@@ -268,7 +261,7 @@ void quicklist_push(struct keys_call *call, struct key *key, bool front, struct 
         put_ahead(list, entry);
     } else {
         added(call, key, list->first + list->count, entry);
-        quicklist_append(list, entry);
+        append(list, entry);
     }
 }
 
@@ -345,7 +338,7 @@ uint64_t quicklist_remove_equal(struct keys_call *call, struct key *key, struct 
         if (equal)
             gone++;
         else
-            quicklist_append(&kept, one);
+            append(&kept, one);
     }
     while (!list_empty(&list->blocks)) block_free(block_of(list->blocks.next));
     while (!list_empty(&kept.blocks)) {
@@ -355,4 +348,77 @@ uint64_t quicklist_remove_equal(struct keys_call *call, struct key *key, struct 
     }
     list->count = kept.count;
     return gone;
+}
+
+// ---- what snapshots and databases do with it. An element is a block; `at` is its address, since nobody changes the
+// list meanwhile.
+
+struct value *quicklist_make(struct keys *keys, uint8_t encoding) {
+    (void)keys;
+    if (encoding != ENCODING_QUICKLIST) return NULL;
+    struct quicklist *list = mem_zalloc(sizeof *list);
+    list->value.memory = sizeof *list;
+    list_init(&list->blocks);
+    return &list->value;
+}
+
+bool quicklist_free(struct value *object, uint8_t encoding, size_t *max) {
+    struct quicklist *list = (struct quicklist *)(void *)object;
+    (void)encoding;
+    for (; !list_empty(&list->blocks) && *max > 0; --*max) block_free(block_of(list->blocks.next));
+    if (!list_empty(&list->blocks)) return false;
+    mem_free(list);
+    return true;
+}
+
+uint64_t quicklist_blocks(const struct key *key) {
+    const struct list *blocks = &quicklist_of(key)->blocks;
+    uint64_t count = 0;
+    for (const struct list *at = blocks->next; at != blocks; at = at->next) count++;
+    return count;
+}
+
+// The first one has the list's first position ahead of it.
+void quicklist_element(const struct key *key, uint64_t at, struct element *out) {
+    const struct quicklist *list = quicklist_of(key);
+    const struct list *link = at == 0 ? list->blocks.next : (const struct list *)(uintptr_t)at;
+    const struct quicklist_block *block = CONTAINER_OF_CONST(link, struct quicklist_block, link);
+    *out = (struct element){.parts = {bytes_of(block->data + block->begin, used(block))},
+                            .next = (uint64_t)(uintptr_t)link->next};
+    if (at != 0) return;
+    put_u64_le(out->head, list->first);
+    out->head_len = 8;
+}
+
+static bool load_entry(struct key *key, struct reader *r) {
+    struct quicklist *list = quicklist_of(key);
+    uint8_t head[10], tail[10];
+    struct bytes entry = read_blob(r);
+    size_t size = entry_ends(entry.len, head, tail);
+    const uint8_t *behind = reader_take(r, size);
+    if (behind == NULL || entry.len > KEYS_VALUE_BYTES_MAX || memcmp(behind, tail, size) != 0) return false;
+    digest_add(&list->value.digest, entry_digest(key->id, list->first + list->count, entry));
+    list->value.memory += entry_memory(entry);
+    append(list, entry);
+    return true;
+}
+
+bool quicklist_load(struct keys *keys, struct key *key, struct bytes element) {
+    struct quicklist *list = quicklist_of(key);
+    struct reader r = reader_of(element.data, element.len);
+    (void)keys;
+    if (list->count == 0) list->first = read_u64_le(&r);
+    if (reader_left(&r) == 0) return false;
+    while (reader_left(&r) > 0)
+        if (!load_entry(key, &r)) return false;
+    return true;
+}
+
+struct digest quicklist_recount(const struct key *key) {
+    const struct quicklist *list = quicklist_of(key);
+    struct digest sum = {0, 0};
+    struct quicklist_at at;
+    for (bool any = quicklist_seek(list, 0, &at); any; any = quicklist_next(&at))
+        digest_add(&sum, entry_digest(key->id, list->first + at.rank, quicklist_entry(&at)));
+    return sum;
 }

@@ -30,8 +30,6 @@ struct quicklist_at { // an entry; the one behind it and the one before it are n
     uint64_t rank;
 };
 
-struct quicklist *quicklist_make(void);
-void quicklist_free(struct quicklist *list);
 static inline struct quicklist *quicklist_of(const struct key *key) {
     return (struct quicklist *)(void *)key->object;
 }
@@ -48,7 +46,12 @@ bool quicklist_seek(const struct quicklist *list, uint64_t rank, struct quicklis
 struct bytes quicklist_entry(const struct quicklist_at *at);
 bool quicklist_next(struct quicklist_at *at);
 bool quicklist_previous(struct quicklist_at *at);
-// For load: behind the last one.
-void quicklist_append(struct quicklist *list, struct bytes entry);
-struct digest quicklist_digest(uint64_t id, uint64_t position, struct bytes entry);
-size_t quicklist_memory(struct bytes entry);
+
+struct value *quicklist_make(struct keys *keys, uint8_t encoding);
+bool quicklist_free(struct value *object, uint8_t encoding, size_t *max);
+uint64_t quicklist_blocks(const struct key *key);
+void quicklist_element(const struct key *key, uint64_t at, struct element *out);
+bool quicklist_load(struct keys *keys, struct key *key, struct bytes element);
+struct digest quicklist_recount(const struct key *key);
+#define QUICKLIST_OPS                                                                                                  \
+    { quicklist_make, quicklist_free, quicklist_blocks, quicklist_element, quicklist_load, quicklist_recount }
