@@ -1,4 +1,5 @@
-// 1 .. 99 and 1000 up: what the connection answers (protocol/redis): greetings, transactions, clients, the server.
+// 1 .. 99 and 1000 up: what the connection answers (protocol/redis): greetings, transactions, clients, the server. And
+// commands that only contain others.
 #pragma once
 
 #define KEYS_CONNECTION_COMMANDS(X)                                                                                    \
@@ -59,6 +60,7 @@
       NULL)                                                                                                            \
     X(31, "client|no-touch", 3, 0, 0, 0, KEYS_NOSCRIPT | KEYS_LOADING | KEYS_STALE, KEYS_IN_SLOW | KEYS_IN_CONNECTION, \
       NULL)                                                                                                            \
+    X(224, "object", -2, 0, 0, 0, 0, KEYS_IN_SLOW, NULL)                                                               \
     X(1000, "asking", 1, 0, 0, 0, KEYS_FAST, KEYS_IN_FAST | KEYS_IN_CONNECTION, NULL)                                  \
     X(1001, "cluster", -2, 0, 0, 0, 0, KEYS_IN_SLOW, NULL)                                                             \
     X(1002, "cluster|addslots", -3, 0, 0, 0, KEYS_ADMIN | KEYS_STALE | KEYS_NO_ASYNC_LOADING,                          \

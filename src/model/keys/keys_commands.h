@@ -1,5 +1,6 @@
 // The commands, one list for each group. Rows drive decoding, arity, flags, key positions, ACL categories, dispatch,
-// COMMAND and docs/redis.md. Numbers stand in entries: a row is never renumbered; those of a group begin at its hundred.
+// COMMAND and docs/redis.md. Numbers stand in entries: a row is never renumbered; those of a group begin at its
+// hundred.
 //
 //   X(number, name, arity, first, last, step, flags, categories, handler)
 //

@@ -75,8 +75,12 @@ static void *redis_start(struct service *service, const void *settings) {
     list_init(&instance->waiting);
     instance->handlers = mem_zalloc(keys_row_count * sizeof *instance->handlers);
     instance->statistics = mem_zalloc(keys_row_count * sizeof *instance->statistics);
-    for (size_t i = 0; i < keys_row_count; i++)
-        if (keys_rows[i].run == NULL) instance->handlers[i] = own_of(keys_rows[i].name);
+    instance->contains = mem_zalloc(keys_row_count * sizeof *instance->contains);
+    for (size_t i = 0; i < keys_row_count; i++) {
+        if (keys_rows[i].run != NULL) continue;
+        instance->handlers[i] = own_of(keys_rows[i].name);
+        instance->contains[i] = row_subcommands(&keys_rows[i]) > 0;
+    }
     service_random(service, &instance->seed, sizeof instance->seed);
     uint8_t random[20];
     service_random(service, random, sizeof random);
@@ -95,6 +99,7 @@ static void redis_stop(void *context) {
     mem_free(instance->spare.items);
     mem_free(instance->argv);
     mem_free(instance->handlers);
+    mem_free(instance->contains);
     mem_free(instance->statistics);
     writer_free(&instance->command);
     writer_free(&instance->scratch);

@@ -103,6 +103,7 @@ struct instance {
     size_t argv_capacity;
     struct writer command, scratch, line;
     own_handler *handlers;                 // by place in keys_rows; NULL: the model's, or not there
+    bool *contains;                        // by place in keys_rows: there are subcommands
     struct command_statistics *statistics; // by place in keys_rows
     struct channels *channels;
     struct config_values *config;

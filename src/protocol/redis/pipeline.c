@@ -369,10 +369,10 @@ __attribute__((format(printf, 3, 4))) static void reject(struct connection *c, c
     answer_end(c, row, &reply, at);
 }
 
-static void reject_unknown(struct connection *c, const struct bytes *argv, size_t argc) {
-    const struct keys_row *container = keys_row_find(argv[0], bytes_of(NULL, 0));
+static void reject_unknown(struct connection *c, const struct keys_row *container, const struct bytes *argv,
+                           size_t argc) {
     int name_len = argv[0].len > 128 ? 128 : (int)argv[0].len;
-    if (container != NULL && argc > 1) {
+    if (container != NULL) {
         char name[64] = "";
         for (size_t i = 0; container->name[i] != 0 && i < sizeof name - 1; i++)
             name[i] = (char)(container->name[i] - (container->name[i] >= 'a' && container->name[i] <= 'z' ? 32 : 0));
@@ -394,8 +394,8 @@ static void reject_unknown(struct connection *c, const struct bytes *argv, size_
 
 // What is wrong with a request whatever the state is. True: it was answered.
 static bool rejected(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc) {
-    if (row == NULL) {
-        reject_unknown(c, argv, argc);
+    if (row == NULL || (argc > 1 && c->instance->contains[row_place(row)])) {
+        reject_unknown(c, row, argv, argc);
         return true;
     }
     if (row->arity > 0 ? argc != (size_t)row->arity : argc < (size_t)-row->arity) {
