@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-void client_line(const struct connection *c, struct writer *out) {
+void redis_client_line(const struct connection *c, struct writer *out) {
     struct io_conn_info info;
     struct service *service = c->instance->service;
     client_info(c->client, &info);
@@ -21,12 +21,12 @@ void client_line(const struct connection *c, struct writer *out) {
     if (at == 0) flags[at++] = 'N';
     flags[at] = 0;
     size_t output = client_output_pending(c->client);
-    text_write(out, "id=%llu addr=%s laddr=%s fd=0 name=%s age=%lld idle=%llu flags=%s db=%u sub=%zu psub=%zu ssub=0 ",
+    text_format(out, "id=%llu addr=%s laddr=%s fd=0 name=%s age=%lld idle=%llu flags=%s db=%u sub=%zu psub=%zu ssub=0 ",
                (unsigned long long)c->id, info.remote, info.local, c->name == NULL ? "" : c->name,
                (long long)(service_unix_ms(service) - c->opened_unix_ms) / 1000,
                (unsigned long long)(service_now_ms(service) - c->last_ms) / 1000, flags, c->database,
                subscriber_count(c, false), subscriber_count(c, true));
-    text_write(out,
+    text_format(out,
                "multi=%lld qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=0 omem=%zu tot-mem=%zu "
                "events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
                queued, t == NULL ? 0 : t->bytes.capacity + t->keys.capacity, output,
@@ -53,7 +53,7 @@ void own_client_getredir(struct connection *c, const struct call *call) {
 void own_client_info(struct connection *c, const struct call *call) {
     struct writer text = {0};
     c->last_row = call->row;
-    client_line(c, &text);
+    redis_client_line(c, &text);
     reply_verbatim(call->reply, bytes_of(text.data, text.len));
     writer_free(&text);
 }
@@ -71,7 +71,7 @@ static enum client_type type_of(struct bytes word) {
                  {"slave", TYPE_REPLICA},
                  {"master", TYPE_MASTER}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (text_is(word, words[i].word)) return words[i].type;
+        if (word_is(word, words[i].word)) return words[i].type;
     return TYPE_WRONG;
 }
 
@@ -90,14 +90,14 @@ static bool wanted_id(const struct call *call, uint64_t id) {
 static bool list_arguments(const struct call *call, enum client_type *type, bool *ids) {
     int64_t number;
     if (call->argc == 2) return true;
-    if (call->argc == 4 && text_is(call->argv[2], "type")) {
+    if (call->argc == 4 && word_is(call->argv[2], "type")) {
         *type = type_of(call->argv[3]);
         if (*type != TYPE_WRONG) return true;
         reply_error(call->reply, "ERR Unknown client type '%.*s'", (int)call->argv[3].len,
                     (const char *)call->argv[3].data);
         return false;
     }
-    *ids = call->argc > 3 && text_is(call->argv[2], "id");
+    *ids = call->argc > 3 && word_is(call->argv[2], "id");
     if (!*ids) reply_syntax(call->reply);
     for (size_t i = 3; *ids && i < call->argc; i++) {
         if (parse_number(call->argv[i], &number)) continue;
@@ -118,7 +118,7 @@ void own_client_list(struct connection *c, const struct call *call) {
         const struct connection *other = CONTAINER_OF(at, struct connection, link);
         if (other->closing || (type != TYPE_WRONG && !is_type(other, type)) || (ids && !wanted_id(call, other->id)))
             continue;
-        client_line(other, &text);
+        redis_client_line(other, &text);
     }
     reply_verbatim(call->reply, bytes_of(text.data, text.len));
     writer_free(&text);
@@ -134,25 +134,25 @@ struct kill {
 };
 
 static bool kill_word(struct kill *kill, struct bytes word, struct bytes value, struct reply *reply) {
-    if (text_is(word, "id")) {
+    if (word_is(word, "id")) {
         if (parse_number(value, &kill->id) && kill->id > 0) return true;
         reply_error(reply, "ERR client-id should be greater than 0");
         return false;
     }
-    if (text_is(word, "type")) {
+    if (word_is(word, "type")) {
         kill->type = type_of(value);
         if (kill->type != TYPE_WRONG) return true;
         reply_error(reply, "ERR Unknown client type '%.*s'", (int)value.len, (const char *)value.data);
         return false;
     }
-    if (text_is(word, "user") && !bytes_equal(value, bytes_of_text("default"))) {
+    if (word_is(word, "user") && !bytes_equal(value, bytes_of_text("default"))) {
         reply_error(reply, "ERR No such user '%.*s'", (int)value.len, (const char *)value.data);
         return false;
     }
-    bool yes = text_is(value, "yes"), known = text_is(word, "user");
-    if (text_is(word, "addr")) kill->address = value, known = true;
-    if (text_is(word, "laddr")) kill->local = value, known = true;
-    if (text_is(word, "skipme") && (yes || text_is(value, "no"))) kill->skip_me = yes, known = true;
+    bool yes = word_is(value, "yes"), known = word_is(word, "user");
+    if (word_is(word, "addr")) kill->address = value, known = true;
+    if (word_is(word, "laddr")) kill->local = value, known = true;
+    if (word_is(word, "skipme") && (yes || word_is(value, "no"))) kill->skip_me = yes, known = true;
     if (!known) reply_syntax(reply);
     return known;
 }
@@ -162,8 +162,8 @@ static bool kill_matches(const struct kill *kill, const struct connection *c) {
     client_info(c->client, &info);
     if (kill->id >= 0 && (uint64_t)kill->id != c->id) return false;
     if (kill->type != TYPE_WRONG && !is_type(c, kill->type)) return false;
-    if (kill->address.data != NULL && !text_is(kill->address, info.remote)) return false;
-    return kill->local.data == NULL || text_is(kill->local, info.local);
+    if (kill->address.data != NULL && !word_is(kill->address, info.remote)) return false;
+    return kill->local.data == NULL || word_is(kill->local, info.local);
 }
 
 void own_client_kill(struct connection *c, const struct call *call) {
@@ -186,7 +186,7 @@ void own_client_kill(struct connection *c, const struct call *call) {
         if (other == c)
             c->ends = true; // the answer leaves first
         else
-            connection_end(other, false);
+            redis_end(other, false);
     }
     if (call->argc > 3)
         reply_number(call->reply, killed);
@@ -200,12 +200,12 @@ void own_client_kill(struct connection *c, const struct call *call) {
 
 void own_client_reply(struct connection *c, const struct call *call) {
     struct bytes word = call->argv[2];
-    if (text_is(word, "on")) {
+    if (word_is(word, "on")) {
         c->silent = c->silent_now = false;
         reply_ok(call->reply);
-    } else if (text_is(word, "off")) {
+    } else if (word_is(word, "off")) {
         c->silent = true;
-    } else if (text_is(word, "skip")) {
+    } else if (word_is(word, "skip")) {
         c->silent_next = !c->silent;
     } else {
         reply_syntax(call->reply);
@@ -213,8 +213,8 @@ void own_client_reply(struct connection *c, const struct call *call) {
 }
 
 static void set_switch(bool *to, const struct call *call) {
-    bool on = text_is(call->argv[2], "on");
-    if (!on && !text_is(call->argv[2], "off")) {
+    bool on = word_is(call->argv[2], "on");
+    if (!on && !word_is(call->argv[2], "off")) {
         reply_syntax(call->reply);
         return;
     }

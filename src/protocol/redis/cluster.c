@@ -30,7 +30,7 @@ static bool is_told(const struct service_member *m) {
     return m->protocol_address[0] != 0;
 }
 
-void address_split(const char *address, char host[ADDRESS_TEXT_MAX], int64_t *port) {
+void redis_address(const char *address, char host[ADDRESS_TEXT_MAX], int64_t *port) {
     const char *colon = strrchr(address, ':');
     size_t len = colon == NULL ? strlen(address) : (size_t)(colon - address);
     *port = colon == NULL ? 0 : strtol(colon + 1, NULL, 10);
@@ -61,7 +61,7 @@ static size_t told_count(const struct node_list *nodes) {
 static void write_slot_node(struct reply *reply, const struct service_member *m) {
     char host[ADDRESS_TEXT_MAX], id[ID_TEXT];
     int64_t port;
-    address_split(m->protocol_address, host, &port);
+    redis_address(m->protocol_address, host, &port);
     id_text(m->id, id);
     reply_array(reply, 4);
     reply_text(reply, host);
@@ -88,7 +88,7 @@ void own_cluster_slots(struct connection *c, const struct call *call) {
 static void write_shard_node(struct reply *reply, const struct service_member *m, bool master, uint64_t offset) {
     char host[ADDRESS_TEXT_MAX], id[ID_TEXT];
     int64_t port;
-    address_split(m->protocol_address, host, &port);
+    redis_address(m->protocol_address, host, &port);
     id_text(m->id, id);
     reply_map(reply, 7);
     reply_text(reply, "id");
@@ -130,14 +130,14 @@ static void write_node_line(struct instance *instance, const struct node_list *n
     char host[ADDRESS_TEXT_MAX], id[ID_TEXT], master_id[ID_TEXT] = "-";
     int64_t port;
     service_status(instance->service, &status);
-    address_split(m->protocol_address, host, &port);
+    redis_address(m->protocol_address, host, &port);
     id_text(m->id, id);
     bool master = is_master(nodes, at);
     if (!master) id_text(nodes->leader == NULL ? nodes->members[0].id : nodes->leader->id, master_id);
-    text_write(out, "%s %s:%lld@%lld %s%s %s 0 0 %llu connected", id, host, (long long)port,
+    text_format(out, "%s %s:%lld@%lld %s%s %s 0 0 %llu connected", id, host, (long long)port,
                (long long)(port + BUS_PORT_AHEAD), m->self ? "myself," : "", master ? "master" : "slave", master_id,
                (unsigned long long)status.term);
-    if (master) text_write(out, " 0-%d", SLOTS - 1);
+    if (master) text_format(out, " 0-%d", SLOTS - 1);
 }
 
 void own_cluster_nodes(struct connection *c, const struct call *call) {
@@ -147,7 +147,7 @@ void own_cluster_nodes(struct connection *c, const struct call *call) {
     for (size_t i = 0; i < nodes.count; i++) {
         if (!is_told(&nodes.members[i])) continue;
         write_node_line(c->instance, &nodes, i, &text);
-        text_write(&text, "\n");
+        text_format(&text, "\n");
     }
     reply_verbatim(call->reply, bytes_of(text.data, text.len));
     writer_free(&text);
@@ -157,7 +157,7 @@ static const struct service_member *member_by_text(const struct node_list *nodes
     for (size_t i = 0; i < nodes->count; i++) {
         char id[ID_TEXT];
         id_text(nodes->members[i].id, id);
-        if (text_is(text, id)) return &nodes->members[i];
+        if (word_is(text, id)) return &nodes->members[i];
     }
     return NULL;
 }
@@ -191,7 +191,7 @@ void own_cluster_info(struct connection *c, const struct call *call) {
     struct service_status status;
     struct writer text = {0};
     service_status(c->instance->service, &status);
-    text_write(&text,
+    text_format(&text,
                "cluster_state:%s\r\ncluster_slots_assigned:%d\r\ncluster_slots_ok:%d\r\ncluster_slots_pfail:0\r\n"
                "cluster_slots_fail:0\r\ncluster_known_nodes:%u\r\ncluster_size:1\r\ncluster_current_epoch:%llu\r\n"
                "cluster_my_epoch:%llu\r\ncluster_stats_messages_sent:0\r\ncluster_stats_messages_received:0\r\n"
@@ -268,7 +268,7 @@ void own_sentinel_address(struct connection *c, const struct call *call) {
         return;
     }
     char text[24];
-    address_split(master->protocol_address, host, &port);
+    redis_address(master->protocol_address, host, &port);
     snprintf(text, sizeof text, "%lld", (long long)port);
     reply_array(call->reply, 2);
     reply_text(call->reply, host);
@@ -293,7 +293,7 @@ static void write_instance(struct instance *instance, struct reply *reply, const
     char host[ADDRESS_TEXT_MAX], id[ID_TEXT];
     int64_t port;
     size_t begun = reply_begin(reply), count = 0;
-    address_split(m->protocol_address, host, &port);
+    redis_address(m->protocol_address, host, &port);
     id_text(m->id, id);
     write_pair(reply, "name", as == TOLD_MASTER ? instance->settings.sentinel_name : m->protocol_address, &count);
     write_pair(reply, "ip", host, &count);
@@ -319,7 +319,7 @@ static void write_instance(struct instance *instance, struct reply *reply, const
         char master_host[ADDRESS_TEXT_MAX] = "";
         int64_t master_port = 0;
         const struct service_member *master = master_of(nodes);
-        if (master != NULL) address_split(master->protocol_address, master_host, &master_port);
+        if (master != NULL) redis_address(master->protocol_address, master_host, &master_port);
         write_pair(reply, "role-reported", "slave", &count);
         write_pair_number(reply, "master-link-down-time", 0, &count);
         write_pair(reply, "master-link-status", "ok", &count);
@@ -403,7 +403,7 @@ void own_role(struct connection *c, const struct call *call) {
     service_status(c->instance->service, &status);
     struct reply *reply = call->reply;
     if (!status.leading) {
-        if (nodes.leader != NULL) address_split(nodes.leader->protocol_address, host, &port);
+        if (nodes.leader != NULL) redis_address(nodes.leader->protocol_address, host, &port);
         reply_array(reply, 5);
         reply_text(reply, "slave");
         reply_text(reply, host);
@@ -419,7 +419,7 @@ void own_role(struct connection *c, const struct call *call) {
     reply_array(reply, others);
     for (size_t i = 0; i < nodes.count; i++) {
         if (!is_told(&nodes.members[i]) || nodes.members[i].self) continue;
-        address_split(nodes.members[i].protocol_address, host, &port);
+        redis_address(nodes.members[i].protocol_address, host, &port);
         reply_array(reply, 3);
         reply_text(reply, host);
         snprintf(text, sizeof text, "%lld", (long long)port);
@@ -437,17 +437,17 @@ void info_replication(struct instance *instance, const struct service_status *st
     nodes_list(instance, &nodes);
     if (status->leading) {
         size_t count = 0;
-        text_write(out, "role:master\r\nconnected_slaves:%zu\r\n",
+        text_format(out, "role:master\r\nconnected_slaves:%zu\r\n",
                    told_count(&nodes) - (nodes.self != NULL && is_told(nodes.self)));
         for (size_t i = 0; i < nodes.count; i++) {
             if (!is_told(&nodes.members[i]) || nodes.members[i].self) continue;
-            address_split(nodes.members[i].protocol_address, host, &port);
-            text_write(out, "slave%zu:ip=%s,port=%lld,state=online,offset=%llu,lag=0\r\n", count++, host,
+            redis_address(nodes.members[i].protocol_address, host, &port);
+            text_format(out, "slave%zu:ip=%s,port=%lld,state=online,offset=%llu,lag=0\r\n", count++, host,
                        (long long)port, offset);
         }
     } else {
-        if (nodes.leader != NULL) address_split(nodes.leader->protocol_address, host, &port);
-        text_write(out,
+        if (nodes.leader != NULL) redis_address(nodes.leader->protocol_address, host, &port);
+        text_format(out,
                    "role:slave\r\nmaster_host:%s\r\nmaster_port:%lld\r\nmaster_link_status:%s\r\n"
                    "master_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nslave_read_repl_offset:%llu\r\n"
                    "slave_repl_offset:%llu\r\nslave_priority:100\r\nslave_read_only:0\r\nreplica_announced:1\r\n"
@@ -455,7 +455,7 @@ void info_replication(struct instance *instance, const struct service_status *st
                    host, (long long)port, status->has_leader ? "up" : "down", offset, offset);
     }
     id_text(0, id);
-    text_write(out,
+    text_format(out,
                "master_failover_state:no-failover\r\nmaster_replid:%s\r\n"
                "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:%llu\r\n"
                "second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n"

@@ -121,7 +121,7 @@ static size_t top_count(void) {
 // By the whole name, "config|get" too.
 static const struct keys_row *row_named(struct bytes name) {
     for (size_t i = 0; i < keys_row_count; i++)
-        if (text_is(name, keys_rows[i].name)) return &keys_rows[i];
+        if (word_is(name, keys_rows[i].name)) return &keys_rows[i];
     return NULL;
 }
 
@@ -148,7 +148,7 @@ void own_command_info(struct connection *c, const struct call *call) {
     for (size_t i = 2; i < call->argc; i++) {
         const struct keys_row *row = row_named(call->argv[i]);
         if (row == NULL)
-            reply_null_array(call->reply);
+            reply_null(call->reply);
         else
             write_row(call->reply, row);
     }
@@ -157,12 +157,12 @@ void own_command_info(struct connection *c, const struct call *call) {
 static bool listed(const struct call *call, const struct keys_row *row) {
     if (call->argc < 5) return stroke_of(row) == NULL;
     struct bytes what = call->argv[4];
-    if (text_is(call->argv[3], "aclcat")) {
+    if (word_is(call->argv[3], "aclcat")) {
         for (size_t i = 0; i < KEYS_CATEGORY_COUNT; i++)
-            if (text_is(what, keys_category_names[i])) return (row->categories >> i & 1) != 0;
+            if (word_is(what, keys_category_names[i])) return (row->categories >> i & 1) != 0;
         return false;
     }
-    if (!text_is(call->argv[3], "pattern")) return false; // of a module: there are none
+    if (!word_is(call->argv[3], "pattern")) return false; // of a module: there are none
     char pattern[64];
     if (what.len > sizeof pattern) return false;
     for (size_t i = 0; i < what.len; i++) pattern[i] = (char)tolower(what.data[i]);
@@ -171,8 +171,8 @@ static bool listed(const struct call *call, const struct keys_row *row) {
 
 void own_command_list(struct connection *c, const struct call *call) {
     bool filter =
-        call->argc == 5 && text_is(call->argv[2], "filterby") &&
-        (text_is(call->argv[3], "module") || text_is(call->argv[3], "aclcat") || text_is(call->argv[3], "pattern"));
+        call->argc == 5 && word_is(call->argv[2], "filterby") &&
+        (word_is(call->argv[3], "module") || word_is(call->argv[3], "aclcat") || word_is(call->argv[3], "pattern"));
     if (call->argc != 2 && !filter) {
         reply_syntax(call->reply);
         return;
@@ -217,7 +217,7 @@ void own_command_docs(struct connection *c, const struct call *call) {
     for (size_t i = 0; i < keys_row_count; i++) {
         const struct keys_row *row = &keys_rows[i];
         bool wanted = call->argc == 2 && stroke_of(row) == NULL;
-        for (size_t k = 2; k < call->argc; k++) wanted = wanted || text_is(call->argv[k], row->name);
+        for (size_t k = 2; k < call->argc; k++) wanted = wanted || word_is(call->argv[k], row->name);
         if (!wanted) continue;
         write_docs(call->reply, row);
         count++;
@@ -254,7 +254,7 @@ void own_help(struct connection *c, const struct call *call) {
     snprintf(name, sizeof name, "%.*s", (int)len, call->row->name);
     for (char *at = name; *at != 0; at++) *at = (char)toupper((unsigned char)*at);
     struct writer line = {0};
-    text_write(&line, "%s <subcommand> [<arg> ...]. Subcommands are:", name);
+    text_format(&line, "%s <subcommand> [<arg> ...]. Subcommands are:", name);
     reply_bulk(call->reply, bytes_of(line.data, line.len));
     for (size_t i = 0; i < keys_row_count; i++) {
         const struct keys_row *row = &keys_rows[i];

@@ -116,7 +116,7 @@ void own_config_set(struct connection *c, const struct call *call) {
             reply_error(call->reply, "ERR Unknown option or number of arguments for CONFIG SET - '%s'", name);
             return;
         }
-        if (text_is(call->argv[i + 1], value)) continue;
+        if (word_is(call->argv[i + 1], value)) continue;
         reply_error(call->reply,
                     "ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config", name);
         return;

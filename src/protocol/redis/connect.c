@@ -107,13 +107,13 @@ static void write_greeting(struct connection *c, struct reply *reply) {
 static bool hello_options(struct connection *c, const struct call *call, struct bytes *name, bool *named) {
     for (size_t i = 2; i < call->argc; i++) {
         size_t more = call->argc - 1 - i;
-        if (text_is(call->argv[i], "auth") && more >= 2) {
+        if (word_is(call->argv[i], "auth") && more >= 2) {
             if (!log_in(c, call->argv[i + 1], call->argv[i + 2])) {
                 reply_error(call->reply, "WRONGPASS invalid username-password pair or user is disabled.");
                 return false;
             }
             i += 2;
-        } else if (text_is(call->argv[i], "setname") && more >= 1) {
+        } else if (word_is(call->argv[i], "setname") && more >= 1) {
             *name = call->argv[++i];
             *named = true;
         } else {
@@ -151,7 +151,7 @@ void own_hello(struct connection *c, const struct call *call) {
 }
 
 void own_reset(struct connection *c, const struct call *call) {
-    connection_reset(c);
+    redis_reset(c);
     call->reply->resp3 = false;
     reply_simple(call->reply, "RESET");
 }
@@ -161,8 +161,8 @@ void own_client_setname(struct connection *c, const struct call *call) {
 }
 
 void own_client_setinfo(struct connection *c, const struct call *call) {
-    char **to = text_is(call->argv[2], "lib-name")  ? &c->library
-                : text_is(call->argv[2], "lib-ver") ? &c->library_version
+    char **to = word_is(call->argv[2], "lib-name")  ? &c->library
+                : word_is(call->argv[2], "lib-ver") ? &c->library_version
                                                     : NULL;
     if (to == NULL) {
         reply_error(call->reply, "ERR Unrecognized option '%.*s'", (int)call->argv[2].len,

@@ -12,7 +12,7 @@
 #define SCRATCH_KEPT_BYTES (1u << 20)
 #define ID_NODE_SHIFT 44 // with 8 bits of node ids still exact as a double, which JavaScript reads numbers as
 
-bool text_is(struct bytes text, const char *word) {
+bool word_is(struct bytes text, const char *word) {
     return text.len == strlen(word) && strncasecmp((const char *)text.data, word, text.len) == 0;
 }
 
@@ -29,7 +29,7 @@ void text_set(char **to, struct bytes text) {
     (*to)[text.len] = 0;
 }
 
-void text_write(struct writer *out, const char *format, ...) {
+void text_format(struct writer *out, const char *format, ...) {
     char text[1024];
     va_list arguments, again;
     va_start(arguments, format);
@@ -138,7 +138,7 @@ static void redis_close(void *context) {
     transaction_end(c);
     list_remove(&c->waiting);
     list_remove(&c->link);
-    pipeline_free(c);
+    requests_free(c);
     parse_free(&c->parse);
     mem_free(c->name);
     mem_free(c->library);
@@ -146,7 +146,7 @@ static void redis_close(void *context) {
     mem_free(c);
 }
 
-void connection_end(struct connection *c, bool flush) {
+void redis_end(struct connection *c, bool flush) {
     if (c->closing) return;
     c->closing = true;
     subscriber_leave(c);
@@ -155,7 +155,7 @@ void connection_end(struct connection *c, bool flush) {
 }
 
 // RESET: as it was when it was opened.
-void connection_reset(struct connection *c) {
+void redis_reset(struct connection *c) {
     transaction_end(c);
     subscriber_leave(c);
     text_set(&c->name, bytes_of(NULL, 0));
@@ -164,7 +164,7 @@ void connection_reset(struct connection *c) {
     c->authenticated = c->instance->settings.password == NULL;
 }
 
-struct connection *connection_by_id(struct instance *instance, uint64_t id) {
+struct connection *redis_connection_by_id(struct instance *instance, uint64_t id) {
     for (struct list *at = instance->connections.next; at != &instance->connections; at = at->next) {
         struct connection *c = CONTAINER_OF(at, struct connection, link);
         if (c->id == id) return c;
@@ -197,7 +197,7 @@ static void protocol_error(struct connection *c, const char *error) {
     if (c->requests.count == 0) {
         client_write(c->client, text.data, text.len);
     } else { // what was asked before is answered before
-        pipeline_hold(c, pipeline_push(c, NULL, REQUEST_READY), bytes_of(text.data, text.len));
+        requests_hold(c, requests_push(c, NULL, REQUEST_READY), bytes_of(text.data, text.len));
     }
     writer_free(&text);
     c->ends = true;
@@ -206,7 +206,7 @@ static void protocol_error(struct connection *c, const char *error) {
 
 // The whole request's arguments in instance->argv, pointing into where they came in.
 static size_t arguments_of(struct connection *c, const uint8_t *base) {
-    struct bytes *argv = pipeline_arguments(c->instance, c->parse.count);
+    struct bytes *argv = requests_arguments(c->instance, c->parse.count);
     for (uint32_t i = 0; i < c->parse.count; i++)
         argv[i] = bytes_of(base + c->parse.spans.items[i].at, c->parse.spans.items[i].len);
     return c->parse.count;
@@ -214,7 +214,7 @@ static size_t arguments_of(struct connection *c, const uint8_t *base) {
 
 // A browser that was made to send a form here, with commands in its body.
 static bool is_http(struct bytes name) {
-    return text_is(name, "post") || text_is(name, "host:");
+    return word_is(name, "post") || word_is(name, "host:");
 }
 
 // Bytes of the request at the front. 0: it is not whole, or cannot be taken now.
@@ -238,10 +238,10 @@ static size_t take(struct connection *c, const uint8_t *data, size_t len, const 
         size_t argc = arguments_of(c, outcome == PARSE_INLINE ? instance->line.data : data);
         if (is_http(instance->argv[0])) {
             LOG_WARN(service_log(instance->service), "redis connection closed reason=\"looks like HTTP\"");
-            connection_end(c, false);
+            redis_end(c, false);
             taken = true;
         } else {
-            taken = pipeline_request(c, instance->argv, argc);
+            taken = requests_request(c, instance->argv, argc);
         }
     }
     spans_give(c);
@@ -267,7 +267,7 @@ static size_t redis_input(void *context, const uint8_t *data, size_t len) {
         if (used == 0) break;
         at += used;
     }
-    if (c->ends && c->requests.count == 0) connection_end(c, true);
+    if (c->ends && c->requests.count == 0) redis_end(c, true);
     if (c->closing || c->ends) return len;
     if (at == len) c->waiting_since_ms = 0;
     return at;
@@ -279,11 +279,11 @@ static bool redis_owes(const void *context) {
 }
 
 static void redis_reply(void *context, uint64_t tag, const struct result *result) {
-    pipeline_reply(context, tag, result);
+    requests_reply(context, tag, result);
 }
 
 static void redis_read_ready(void *context, uint64_t tag, int error) {
-    pipeline_read_ready(context, tag, error);
+    requests_read_ready(context, tag, error);
 }
 
 // ---- time
@@ -322,7 +322,7 @@ static void redis_tick(void *context, uint64_t now_ms) {
     if (reading.has_leader) return;
     for (struct list *at = instance->connections.next; at != &instance->connections; at = at->next) {
         struct connection *c = CONTAINER_OF(at, struct connection, link);
-        if (c->requests.count > 0) pipeline_tick(c);
+        if (c->requests.count > 0) requests_tick(c);
     }
 }
 

@@ -1,6 +1,6 @@
 // Shapes of the Redis room, shared by its files only.
 //
-//   bytes --> parse.c --> pipeline.c (request)  --> own commands (connect.c, clients.c, transaction.c, ...)  at arrival
+//   bytes --> parse.c --> requests.c (request)  --> own commands (connect.c, clients.c, transaction.c, ...)  at arrival
 //                              |--> KEYS_OP_RUN, answered by `reply`                    writes, and EXEC with writes
 //                              `--> keys_query, when all before it has been answered    reads
 //
@@ -121,35 +121,33 @@ static inline struct reply reply_to(struct writer *to, const struct connection *
 static inline size_t row_place(const struct keys_row *row) {
     return (size_t)(row - keys_rows);
 }
-bool text_is(struct bytes text, const char *word); // without regard to case
+bool word_is(struct bytes text, const char *word); // without regard to case
 struct bytes text_of(const char *text);            // NULL is empty
 
 // instance.c
-void connection_end(struct connection *c, bool flush);
-void connection_reset(struct connection *c);
-struct connection *connection_by_id(struct instance *instance, uint64_t id);
+void redis_end(struct connection *c, bool flush);
+void redis_reset(struct connection *c);
+struct connection *redis_connection_by_id(struct instance *instance, uint64_t id);
 void text_set(char **to, struct bytes text);
 
-// pipeline.c
-void pipeline_init(struct instance *instance);
+// requests.c
 // False: it cannot be taken now; its bytes are to come again.
-bool pipeline_request(struct connection *c, const struct bytes *argv, size_t argc);
-void pipeline_reply(struct connection *c, uint64_t tag, const struct result *result);
-void pipeline_read_ready(struct connection *c, uint64_t tag, int error);
-void pipeline_tick(struct connection *c); // reads without a leader
-void pipeline_free(struct connection *c);
-struct request *pipeline_push(struct connection *c, const struct keys_row *row, enum request_state state);
-void pipeline_hold(struct connection *c, struct request *request, struct bytes bytes);
-void pipeline_submit(struct connection *c, struct request *request); // what instance->command holds
-void pipeline_read(struct connection *c, const struct keys_row *row, uint8_t flags, struct bytes held);
-void pipeline_drain(struct connection *c);
-void pipeline_run_own(struct connection *c, const struct call *call);
-void pipeline_query(struct connection *c, uint32_t database, const struct keys_row *row, const struct bytes *argv,
+bool requests_request(struct connection *c, const struct bytes *argv, size_t argc);
+void requests_reply(struct connection *c, uint64_t tag, const struct result *result);
+void requests_read_ready(struct connection *c, uint64_t tag, int error);
+void requests_tick(struct connection *c); // reads without a leader
+void requests_free(struct connection *c);
+struct request *requests_push(struct connection *c, const struct keys_row *row, enum request_state state);
+void requests_hold(struct connection *c, struct request *request, struct bytes bytes);
+void requests_submit(struct connection *c, struct request *request); // what instance->command holds
+void requests_read(struct connection *c, const struct keys_row *row, uint8_t flags, struct bytes held);
+void requests_drain(struct connection *c);
+void requests_run_own(struct connection *c, const struct call *call);
+void requests_query(struct connection *c, uint32_t database, const struct keys_row *row, const struct bytes *argv,
                     size_t argc, struct reply *reply);
-struct bytes *pipeline_arguments(struct instance *instance, size_t count);
+struct bytes *requests_arguments(struct instance *instance, size_t count);
 void arguments_write(struct writer *w, const struct bytes *argv, size_t argc);
 size_t arguments_read(struct instance *instance, struct reader *r); // into instance->argv; how many
-bool has_leader(struct instance *instance);
 void call_error(struct connection *c, const struct keys_row *row, struct reply *reply, int error);
 
 // transaction.c
@@ -177,7 +175,7 @@ void config_values_free(struct config_values *values);
 const char *config_value(const struct instance *instance, const char *name);
 
 // clients.c
-void client_line(const struct connection *c, struct writer *out);
+void redis_client_line(const struct connection *c, struct writer *out);
 // commands.c
 size_t row_subcommands(const struct keys_row *row); // of a container
 const char *row_group(const struct keys_row *row);
@@ -188,10 +186,10 @@ struct node_list {
     const struct service_member *leader, *self; // NULL: none
 };
 void nodes_list(struct instance *instance, struct node_list *nodes);
-void address_split(const char *address, char host[ADDRESS_TEXT_MAX], int64_t *port);
+void redis_address(const char *address, char host[ADDRESS_TEXT_MAX], int64_t *port);
 void info_replication(struct instance *instance, const struct service_status *status, struct writer *out);
 
-__attribute__((format(printf, 2, 3))) void text_write(struct writer *out, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void text_format(struct writer *out, const char *format, ...);
 
 // ---- own commands: row's name, handler
 #define REDIS_OWN_COMMANDS(X)                                                                                          \

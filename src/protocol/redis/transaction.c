@@ -114,7 +114,7 @@ static void hold(struct connection *c, bool writes, struct writer *held, struct 
             struct reply reply = reply_to(&reply_bytes, c);
             writer_clear(&reply_bytes);
             struct call call = {.row = queued->row, .argv = argv, .argc = argc, .reply = &reply};
-            pipeline_run_own(c, &call);
+            requests_run_own(c, &call);
             write_blob(held, bytes_of(reply_bytes.data, reply_bytes.len));
         } else if (writes) {
             keys_write_command(command, c->database, queued->row, argv, argc);
@@ -134,8 +134,8 @@ static void refuse(struct connection *c, const struct keys_row *row, const char 
     reply_error(&reply, "%s", text);
     c->instance->errors++;
     if (c->silent_now) return;
-    pipeline_hold(c, pipeline_push(c, row, REQUEST_READY), bytes_of(scratch->data, scratch->len));
-    pipeline_drain(c);
+    requests_hold(c, requests_push(c, row, REQUEST_READY), bytes_of(scratch->data, scratch->len));
+    requests_drain(c);
 }
 
 void transaction_exec(struct connection *c, const struct keys_row *row) {
@@ -170,12 +170,12 @@ void transaction_exec(struct connection *c, const struct keys_row *row) {
     hold(c, writes, &held, command);
     transaction_end(c);
     if (writes) {
-        struct request *request = pipeline_push(c, row, REQUEST_WRITE);
+        struct request *request = requests_push(c, row, REQUEST_WRITE);
         request->flags |= REQUEST_EXEC;
-        pipeline_hold(c, request, bytes_of(held.data, held.len));
-        pipeline_submit(c, request);
+        requests_hold(c, request, bytes_of(held.data, held.len));
+        requests_submit(c, request);
     } else {
-        pipeline_read(c, row, REQUEST_EXEC, bytes_of(held.data, held.len));
+        requests_read(c, row, REQUEST_EXEC, bytes_of(held.data, held.len));
     }
     writer_free(&held);
 }
@@ -226,7 +226,7 @@ void transaction_run(struct connection *c, struct bytes held, struct reply *repl
         const struct keys_row *row = &keys_rows[read_varint(&r)];
         uint32_t database = (uint32_t)read_varint(&r);
         size_t argc = arguments_read(c->instance, &r);
-        pipeline_query(c, database, row, c->instance->argv, argc, reply);
+        requests_query(c, database, row, c->instance->argv, argc, reply);
     }
     ENSURE(reader_done(&r));
 }

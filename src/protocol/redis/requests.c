@@ -14,7 +14,7 @@ void arguments_write(struct writer *w, const struct bytes *argv, size_t argc) {
     for (size_t i = 0; i < argc; i++) write_blob(w, argv[i]);
 }
 
-struct bytes *pipeline_arguments(struct instance *instance, size_t count) {
+struct bytes *requests_arguments(struct instance *instance, size_t count) {
     if (count > instance->argv_capacity) {
         instance->argv_capacity = count + count / 2 + 16;
         instance->argv = mem_realloc(instance->argv, instance->argv_capacity * sizeof *instance->argv);
@@ -24,7 +24,7 @@ struct bytes *pipeline_arguments(struct instance *instance, size_t count) {
 
 size_t arguments_read(struct instance *instance, struct reader *r) {
     size_t count = (size_t)read_varint(r);
-    struct bytes *argv = pipeline_arguments(instance, count);
+    struct bytes *argv = requests_arguments(instance, count);
     for (size_t i = 0; i < count; i++) argv[i] = read_blob(r);
     ENSURE(!r->failed);
     return count;
@@ -32,7 +32,7 @@ size_t arguments_read(struct instance *instance, struct reader *r) {
 
 // ---- the ring
 
-struct request *pipeline_push(struct connection *c, const struct keys_row *row, enum request_state state) {
+struct request *requests_push(struct connection *c, const struct keys_row *row, enum request_state state) {
     struct request *slot = ring_push(&c->requests);
     uint8_t flags = (uint8_t)((c->resp3 ? REQUEST_RESP3 : 0) | (c->silent_now ? REQUEST_SILENT : 0));
     *slot = (struct request){.row = row == NULL ? UINT16_MAX : (uint16_t)row_place(row),
@@ -47,7 +47,7 @@ struct request *pipeline_push(struct connection *c, const struct keys_row *row, 
     return slot;
 }
 
-void pipeline_hold(struct connection *c, struct request *request, struct bytes bytes) {
+void requests_hold(struct connection *c, struct request *request, struct bytes bytes) {
     request->held_at = c->held_base + c->held.len;
     request->held_len = (uint32_t)bytes.len;
     write_span(&c->held, bytes);
@@ -82,7 +82,7 @@ static void pop(struct connection *c) {
     c->held_base += done;
 }
 
-void pipeline_free(struct connection *c) {
+void requests_free(struct connection *c) {
     ring_free(&c->requests);
     writer_free(&c->held);
 }
@@ -130,7 +130,7 @@ void call_error(struct connection *c, const struct keys_row *row, struct reply *
     reply_error(reply, "%s", error_words(error, write));
 }
 
-void pipeline_query(struct connection *c, uint32_t database, const struct keys_row *row, const struct bytes *argv,
+void requests_query(struct connection *c, uint32_t database, const struct keys_row *row, const struct bytes *argv,
                     size_t argc, struct reply *reply) {
     struct instance *instance = c->instance;
     struct service_reading reading;
@@ -164,7 +164,7 @@ static void run_read(struct connection *c, const struct request *request, struct
         struct call call = {.row = row, .argv = c->instance->argv, .argc = argc, .reply = reply};
         transaction_watch(c, &call);
     } else {
-        pipeline_query(c, request->database, row, c->instance->argv, argc, reply);
+        requests_query(c, request->database, row, c->instance->argv, argc, reply);
     }
 }
 
@@ -180,14 +180,14 @@ static void answer_front(struct connection *c, const struct request *request) {
     client_output_ready(c->client);
 }
 
-void pipeline_drain(struct connection *c) {
+void requests_drain(struct connection *c) {
     while (c->requests.count > 0 && !c->closing) {
         struct request request = *(struct request *)ring_front(&c->requests);
         if (request.state == REQUEST_WRITE || request.state == REQUEST_ROUND) break;
         answer_front(c, &request);
         pop(c);
     }
-    if (c->ends && c->requests.count == 0) connection_end(c, true);
+    if (c->ends && c->requests.count == 0) redis_end(c, true);
     read_again(c);
 }
 
@@ -220,10 +220,10 @@ static void hold_result(struct connection *c, struct request *request, const str
     writer_clear(scratch);
     write_result(c, request, result, &reply);
     request->state = REQUEST_READY;
-    pipeline_hold(c, request, bytes_of(scratch->data, scratch->len));
+    requests_hold(c, request, bytes_of(scratch->data, scratch->len));
 }
 
-void pipeline_reply(struct connection *c, uint64_t tag, const struct result *result) {
+void requests_reply(struct connection *c, uint64_t tag, const struct result *result) {
     struct request *request = find(c, tag);
     if (request == NULL || c->closing) return;
     if (request != ring_front(&c->requests)) {
@@ -237,7 +237,7 @@ void pipeline_reply(struct connection *c, uint64_t tag, const struct result *res
     write_result(c, &front, result, &reply);
     client_output_ready(c->client);
     pop(c);
-    pipeline_drain(c);
+    requests_drain(c);
 }
 
 static void refuse_read(struct connection *c, struct request *request, int error) {
@@ -245,30 +245,30 @@ static void refuse_read(struct connection *c, struct request *request, int error
     hold_result(c, request, &result);
 }
 
-void pipeline_read_ready(struct connection *c, uint64_t tag, int error) {
+void requests_read_ready(struct connection *c, uint64_t tag, int error) {
     struct request *request = find(c, tag);
     if (request == NULL || c->closing) return; // refused by the tick
     if (error != 0)
         refuse_read(c, request, error);
     else
         request->state = REQUEST_READ;
-    pipeline_drain(c);
+    requests_drain(c);
 }
 
 // There is no leader: reads need not wait as long as the node would.
-void pipeline_tick(struct connection *c) {
+void requests_tick(struct connection *c) {
     struct instance *instance = c->instance;
     for (size_t i = 0; i < c->requests.count; i++) {
         struct request *request = ring_at(&c->requests, i);
         if ((uint32_t)instance->now_ms - request->arrived_ms < instance->settings.leader_wait_ms) break;
         if (request->state == REQUEST_ROUND) refuse_read(c, request, COMMAND_NOT_APPLIED);
     }
-    pipeline_drain(c);
+    requests_drain(c);
 }
 
 // ---- arrival
 
-void pipeline_submit(struct connection *c, struct request *request) {
+void requests_submit(struct connection *c, struct request *request) {
     struct writer *command = &c->instance->command;
     request->tag = client_submit(c->client, bytes_of(command->data, command->len));
 }
@@ -280,19 +280,19 @@ static void take_write(struct connection *c, const struct keys_row *row, const s
     command_write_head(w, MODEL_KEYS, KEYS_OP_RUN, 0, 0);
     keys_write_run(w, &run);
     keys_write_command(w, c->database, row, argv, argc);
-    pipeline_submit(c, pipeline_push(c, row, REQUEST_WRITE));
+    requests_submit(c, requests_push(c, row, REQUEST_WRITE));
 }
 
 // held: what run_read takes.
-void pipeline_read(struct connection *c, const struct keys_row *row, uint8_t flags, struct bytes held) {
+void requests_read(struct connection *c, const struct keys_row *row, uint8_t flags, struct bytes held) {
     struct service_reading reading;
     service_reading(c->instance->service, &reading);
     bool round = !reading.alone && !(c->local_reads && !(flags & (REQUEST_WATCH | REQUEST_EXEC)));
-    struct request *request = pipeline_push(c, row, round ? REQUEST_ROUND : REQUEST_READ);
+    struct request *request = requests_push(c, row, round ? REQUEST_ROUND : REQUEST_READ);
     request->flags |= flags;
-    pipeline_hold(c, request, held);
+    requests_hold(c, request, held);
     if (round) request->tag = client_read_index(c->client);
-    if (!round) pipeline_drain(c);
+    if (!round) requests_drain(c);
 }
 
 static void take_read(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc,
@@ -301,17 +301,17 @@ static void take_read(struct connection *c, const struct keys_row *row, const st
     service_reading(c->instance->service, &reading);
     if (c->requests.count == 0 && flags == 0 && !c->silent_now && (reading.alone || c->local_reads)) {
         struct reply reply = reply_to(client_output(c->client), c);
-        pipeline_query(c, c->database, row, argv, argc, &reply);
+        requests_query(c, c->database, row, argv, argc, &reply);
         client_output_ready(c->client);
         return;
     }
     struct writer held = {0};
     arguments_write(&held, argv, argc);
-    pipeline_read(c, row, flags, bytes_of(held.data, held.len));
+    requests_read(c, row, flags, bytes_of(held.data, held.len));
     writer_free(&held);
 }
 
-void pipeline_run_own(struct connection *c, const struct call *call) {
+void requests_run_own(struct connection *c, const struct call *call) {
     struct instance *instance = c->instance;
     own_handler handler = instance->handlers[row_place(call->row)];
     if (handler != NULL) {
@@ -342,15 +342,15 @@ static void answer_end(struct connection *c, const struct keys_row *row, struct 
         return;
     }
     if (c->silent_now || reply->to->len == 0) return;
-    pipeline_hold(c, pipeline_push(c, row, REQUEST_READY), bytes_of(reply->to->data, reply->to->len));
-    pipeline_drain(c); // the ring may be empty but for it
+    requests_hold(c, requests_push(c, row, REQUEST_READY), bytes_of(reply->to->data, reply->to->len));
+    requests_drain(c); // the ring may be empty but for it
 }
 
 static void take_own(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc) {
     struct reply reply = answer_begin(c);
     size_t at = reply.to->len;
     struct call call = {.row = row, .argv = argv, .argc = argc, .reply = &reply};
-    pipeline_run_own(c, &call);
+    requests_run_own(c, &call);
     answer_end(c, row, &reply, at);
 }
 
@@ -385,7 +385,7 @@ static void reject_unknown(struct connection *c, const struct keys_row *containe
         size_t room = 128 - arguments.len, len = argv[i].len < room ? argv[i].len : room;
         const uint8_t *nul = len == 0 ? NULL : memchr(argv[i].data, 0, len); // as printf
         if (nul != NULL) len = (size_t)(nul - argv[i].data);
-        text_write(&arguments, "'%.*s' ", (int)len, (const char *)argv[i].data);
+        text_format(&arguments, "'%.*s' ", (int)len, (const char *)argv[i].data);
     }
     reject(c, NULL, "ERR unknown command '%.*s', with args beginning with: %.*s", name_len, (const char *)argv[0].data,
            (int)arguments.len, arguments.len == 0 ? "" : (const char *)arguments.data);
@@ -486,7 +486,7 @@ static bool take_data(struct connection *c, const struct keys_row *row, const st
     return true;
 }
 
-bool pipeline_request(struct connection *c, const struct bytes *argv, size_t argc) {
+bool requests_request(struct connection *c, const struct bytes *argv, size_t argc) {
     struct instance *instance = c->instance;
     const struct keys_row *row = keys_row_find(argv[0], argc > 1 ? argv[1] : bytes_of(NULL, 0));
     if (row != NULL && c->requests.count > 0 && stands_apart(row) && !transaction_open(c)) {
