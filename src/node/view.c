@@ -153,11 +153,11 @@ void service_reading(struct service *service, struct service_reading *reading) {
     uint64_t log_time_ms = heard_ms > applied_ms ? heard_ms : applied_ms;
     // A round of its own has shown that all of before this life is applied.
     bool alone = atomic_load(&node->alone) && service->catch_up == CAUGHT_UP;
-    *reading = (struct service_reading){.has_leader = service->status.leader != 0,
-                                        .alone = alone,
-                                        .log_time_ms = log_time_ms,
-                                        .unix_ms = offset == 0 ? io_unix_ms(service->io)
-                                                               : (int64_t)log_time_ms + offset};
+    *reading =
+        (struct service_reading){.has_leader = service->status.leader != 0,
+                                 .alone = alone,
+                                 .log_time_ms = log_time_ms,
+                                 .unix_ms = offset == 0 ? io_unix_ms(service->io) : (int64_t)log_time_ms + offset};
 }
 
 static enum advertised advertised_for(const char *protocol) {

@@ -40,9 +40,6 @@ struct core_ops {
     void (*keepalive_acked)(void *context, uint64_t round, const struct core_keepalive *unknown, size_t unknown_count);
     void (*status)(void *context, const struct core_status *status);
     void (*clock)(void *context, uint64_t log_time_ms); // newest heartbeat's log time
-    // It leads, has applied its term's first entry, and no other node votes: what is applied is all that was ever
-    // acknowledged. False is told before a message leaves that could make it so. May be NULL.
-    void (*alone)(void *context, bool alone);
     void (*install)(void *context, uint64_t index, uint64_t term,
                     uint64_t epoch);      // a received snapshot is on disk: load it, then core_installed
     void (*want_snapshot)(void *context); // a follower needs one: make one now
@@ -64,6 +61,9 @@ struct core_ops {
                  uint64_t term);
     int64_t (*unix_ms)(void *context);
     uint64_t (*service_turn_ms)(void *context); // monotonic ms of the service loop's last turn that read its sockets
+    // It leads, has applied its term's first entry, and no other node votes: what is applied is all that was ever
+    // acknowledged. False is told before a message leaves that could make it so. May be NULL.
+    void (*alone)(void *context, bool alone);
     void *context;
 };
 

@@ -475,8 +475,7 @@ static void check_tls(struct config *config) {
         line(&config->errors, "%s needs --tls-cert and --tls-key", source_of(config, doors[i]));
         missed = true;
     }
-    if (!missed && cert != key)
-        line(&config->errors, "--tls-cert and --tls-key are needed together");
+    if (!missed && cert != key) line(&config->errors, "--tls-cert and --tls-key are needed together");
     bool peer_cert = config_text(config, SETTING_PEER_TLS_CERT) != NULL,
          peer_key = config_text(config, SETTING_PEER_TLS_KEY) != NULL,
          peer_ca = config_text(config, SETTING_PEER_TLS_CA) != NULL;

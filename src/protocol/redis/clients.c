@@ -22,17 +22,17 @@ void redis_client_line(const struct connection *c, struct writer *out) {
     flags[at] = 0;
     size_t output = client_output_pending(c->client);
     text_format(out, "id=%llu addr=%s laddr=%s fd=0 name=%s age=%lld idle=%llu flags=%s db=%u sub=%zu psub=%zu ssub=0 ",
-               (unsigned long long)c->id, info.remote, info.local, c->name == NULL ? "" : c->name,
-               (long long)(service_unix_ms(service) - c->opened_unix_ms) / 1000,
-               (unsigned long long)(service_now_ms(service) - c->last_ms) / 1000, flags, c->database,
-               subscriber_count(c, false), subscriber_count(c, true));
+                (unsigned long long)c->id, info.remote, info.local, c->name == NULL ? "" : c->name,
+                (long long)(service_unix_ms(service) - c->opened_unix_ms) / 1000,
+                (unsigned long long)(service_now_ms(service) - c->last_ms) / 1000, flags, c->database,
+                subscriber_count(c, false), subscriber_count(c, true));
     text_format(out,
-               "multi=%lld qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=0 omem=%zu tot-mem=%zu "
-               "events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
-               queued, t == NULL ? 0 : t->bytes.capacity + t->keys.capacity, output,
-               sizeof *c + c->held.capacity + output, c->last_row == NULL ? "NULL" : c->last_row->name,
-               c->resp3 ? 3 : 2, c->library == NULL ? "" : c->library,
-               c->library_version == NULL ? "" : c->library_version);
+                "multi=%lld qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=0 omem=%zu tot-mem=%zu "
+                "events=r cmd=%s user=default redir=-1 resp=%d lib-name=%s lib-ver=%s\n",
+                queued, t == NULL ? 0 : t->bytes.capacity + t->keys.capacity, output,
+                sizeof *c + c->held.capacity + output, c->last_row == NULL ? "NULL" : c->last_row->name,
+                c->resp3 ? 3 : 2, c->library == NULL ? "" : c->library,
+                c->library_version == NULL ? "" : c->library_version);
 }
 
 void own_client_id(struct connection *c, const struct call *call) {

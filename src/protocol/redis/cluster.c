@@ -135,8 +135,8 @@ static void write_node_line(struct instance *instance, const struct node_list *n
     bool master = is_master(nodes, at);
     if (!master) id_text(nodes->leader == NULL ? nodes->members[0].id : nodes->leader->id, master_id);
     text_format(out, "%s %s:%lld@%lld %s%s %s 0 0 %llu connected", id, host, (long long)port,
-               (long long)(port + BUS_PORT_AHEAD), m->self ? "myself," : "", master ? "master" : "slave", master_id,
-               (unsigned long long)status.term);
+                (long long)(port + BUS_PORT_AHEAD), m->self ? "myself," : "", master ? "master" : "slave", master_id,
+                (unsigned long long)status.term);
     if (master) text_format(out, " 0-%d", SLOTS - 1);
 }
 
@@ -192,12 +192,12 @@ void own_cluster_info(struct connection *c, const struct call *call) {
     struct writer text = {0};
     service_status(c->instance->service, &status);
     text_format(&text,
-               "cluster_state:%s\r\ncluster_slots_assigned:%d\r\ncluster_slots_ok:%d\r\ncluster_slots_pfail:0\r\n"
-               "cluster_slots_fail:0\r\ncluster_known_nodes:%u\r\ncluster_size:1\r\ncluster_current_epoch:%llu\r\n"
-               "cluster_my_epoch:%llu\r\ncluster_stats_messages_sent:0\r\ncluster_stats_messages_received:0\r\n"
-               "total_cluster_links_buffer_limit_exceeded:0\r\n",
-               status.has_leader ? "ok" : "fail", SLOTS, SLOTS, status.members, (unsigned long long)status.term,
-               (unsigned long long)status.term);
+                "cluster_state:%s\r\ncluster_slots_assigned:%d\r\ncluster_slots_ok:%d\r\ncluster_slots_pfail:0\r\n"
+                "cluster_slots_fail:0\r\ncluster_known_nodes:%u\r\ncluster_size:1\r\ncluster_current_epoch:%llu\r\n"
+                "cluster_my_epoch:%llu\r\ncluster_stats_messages_sent:0\r\ncluster_stats_messages_received:0\r\n"
+                "total_cluster_links_buffer_limit_exceeded:0\r\n",
+                status.has_leader ? "ok" : "fail", SLOTS, SLOTS, status.members, (unsigned long long)status.term,
+                (unsigned long long)status.term);
     reply_verbatim(call->reply, bytes_of(text.data, text.len));
     writer_free(&text);
 }
@@ -438,29 +438,29 @@ void info_replication(struct instance *instance, const struct service_status *st
     if (status->leading) {
         size_t count = 0;
         text_format(out, "role:master\r\nconnected_slaves:%zu\r\n",
-                   told_count(&nodes) - (nodes.self != NULL && is_told(nodes.self)));
+                    told_count(&nodes) - (nodes.self != NULL && is_told(nodes.self)));
         for (size_t i = 0; i < nodes.count; i++) {
             if (!is_told(&nodes.members[i]) || nodes.members[i].self) continue;
             redis_address(nodes.members[i].protocol_address, host, &port);
             text_format(out, "slave%zu:ip=%s,port=%lld,state=online,offset=%llu,lag=0\r\n", count++, host,
-                       (long long)port, offset);
+                        (long long)port, offset);
         }
     } else {
         if (nodes.leader != NULL) redis_address(nodes.leader->protocol_address, host, &port);
         text_format(out,
-                   "role:slave\r\nmaster_host:%s\r\nmaster_port:%lld\r\nmaster_link_status:%s\r\n"
-                   "master_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nslave_read_repl_offset:%llu\r\n"
-                   "slave_repl_offset:%llu\r\nslave_priority:100\r\nslave_read_only:0\r\nreplica_announced:1\r\n"
-                   "connected_slaves:0\r\n",
-                   host, (long long)port, status->has_leader ? "up" : "down", offset, offset);
+                    "role:slave\r\nmaster_host:%s\r\nmaster_port:%lld\r\nmaster_link_status:%s\r\n"
+                    "master_last_io_seconds_ago:0\r\nmaster_sync_in_progress:0\r\nslave_read_repl_offset:%llu\r\n"
+                    "slave_repl_offset:%llu\r\nslave_priority:100\r\nslave_read_only:0\r\nreplica_announced:1\r\n"
+                    "connected_slaves:0\r\n",
+                    host, (long long)port, status->has_leader ? "up" : "down", offset, offset);
     }
     id_text(0, id);
     text_format(out,
-               "master_failover_state:no-failover\r\nmaster_replid:%s\r\n"
-               "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:%llu\r\n"
-               "second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n"
-               "repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:0\r\n",
-               id, offset);
+                "master_failover_state:no-failover\r\nmaster_replid:%s\r\n"
+                "master_replid2:0000000000000000000000000000000000000000\r\nmaster_repl_offset:%llu\r\n"
+                "second_repl_offset:-1\r\nrepl_backlog_active:1\r\nrepl_backlog_size:1048576\r\n"
+                "repl_backlog_first_byte_offset:1\r\nrepl_backlog_histlen:0\r\n",
+                id, offset);
 }
 
 // Whatever was answered on this connection is on a majority of disks.

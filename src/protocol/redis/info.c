@@ -13,31 +13,32 @@ static unsigned long long number(uint64_t value) {
 static void write_server(struct instance *instance, const struct service_status *status, struct writer *out) {
     struct utsname system = {0};
     uname(&system);
-    text_format(out,
-               "redis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:parley-%s\r\n"
-               "redis_mode:%s\r\nos:%s %s %s\r\narch_bits:64\r\nmultiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\n"
-               "process_id:%d\r\nrun_id:%s\r\n",
-               REDIS_VERSION, PARLEY_VERSION, instance->settings.cluster ? "cluster" : "standalone", system.sysname,
-               system.release, system.machine, (int)getpid(), instance->run_id);
+    text_format(
+        out,
+        "redis_version:%s\r\nredis_git_sha1:00000000\r\nredis_git_dirty:0\r\nredis_build_id:parley-%s\r\n"
+        "redis_mode:%s\r\nos:%s %s %s\r\narch_bits:64\r\nmultiplexing_api:epoll\r\natomicvar_api:c11-builtin\r\n"
+        "process_id:%d\r\nrun_id:%s\r\n",
+        REDIS_VERSION, PARLEY_VERSION, instance->settings.cluster ? "cluster" : "standalone", system.sysname,
+        system.release, system.machine, (int)getpid(), instance->run_id);
     struct node_list nodes;
     char host[ADDRESS_TEXT_MAX] = "";
     int64_t port = 0;
     nodes_list(instance, &nodes);
     if (nodes.self != NULL) redis_address(nodes.self->protocol_address, host, &port);
     text_format(out,
-               "tcp_port:%lld\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\nhz:10\r\n"
-               "configured_hz:10\r\nexecutable:parley\r\nconfig_file:\r\nio_threads_active:0\r\nparley_version:%s\r\n"
-               "parley_node:%u\r\n",
-               (long long)port, (long long)service_unix_ms(instance->service) * 1000, number(status->uptime_ms / 1000),
-               number(status->uptime_ms / 86400000), PARLEY_VERSION, status->id);
+                "tcp_port:%lld\r\nserver_time_usec:%lld\r\nuptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\nhz:10\r\n"
+                "configured_hz:10\r\nexecutable:parley\r\nconfig_file:\r\nio_threads_active:0\r\nparley_version:%s\r\n"
+                "parley_node:%u\r\n",
+                (long long)port, (long long)service_unix_ms(instance->service) * 1000, number(status->uptime_ms / 1000),
+                number(status->uptime_ms / 86400000), PARLEY_VERSION, status->id);
 }
 
 static void write_clients(struct instance *instance, const struct service_status *status, struct writer *out) {
     text_format(out,
-               "connected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:10000\r\n"
-               "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\nblocked_clients:0\r\n"
-               "tracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-               number(instance->connection_count));
+                "connected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:10000\r\n"
+                "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\nblocked_clients:0\r\n"
+                "tracking_clients:0\r\nclients_in_timeout_table:0\r\n",
+                number(instance->connection_count));
 }
 
 static uint64_t resident_bytes(void) {
@@ -77,12 +78,12 @@ static void write_memory(struct instance *instance, const struct service_status 
 
 static void write_persistence(struct instance *instance, const struct service_status *status, struct writer *out) {
     text_format(out,
-               "loading:%d\r\nasync_loading:0\r\ncurrent_cow_size:0\r\nrdb_changes_since_last_save:%llu\r\n"
-               "rdb_bgsave_in_progress:0\r\nrdb_last_save_time:%llu\r\nrdb_last_bgsave_status:ok\r\n"
-               "rdb_last_bgsave_time_sec:-1\r\nrdb_saves:%llu\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n"
-               "aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\naof_current_size:%llu\r\n",
-               status->applied_index == 0, number(status->applied_index - status->last_snapshot_index),
-               number(status->start_unix_ms / 1000), number(status->snapshots), number(status->journal_bytes));
+                "loading:%d\r\nasync_loading:0\r\ncurrent_cow_size:0\r\nrdb_changes_since_last_save:%llu\r\n"
+                "rdb_bgsave_in_progress:0\r\nrdb_last_save_time:%llu\r\nrdb_last_bgsave_status:ok\r\n"
+                "rdb_last_bgsave_time_sec:-1\r\nrdb_saves:%llu\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n"
+                "aof_last_bgrewrite_status:ok\r\naof_last_write_status:ok\r\naof_current_size:%llu\r\n",
+                status->applied_index == 0, number(status->applied_index - status->last_snapshot_index),
+                number(status->start_unix_ms / 1000), number(status->snapshots), number(status->journal_bytes));
 }
 
 static void statistics_of(struct instance *instance, struct keys_statistics *out) {
@@ -97,29 +98,29 @@ static void write_stats(struct instance *instance, const struct service_status *
     struct keys_statistics keys;
     statistics_of(instance, &keys);
     text_format(out,
-               "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ninstantaneous_ops_per_sec:%llu\r\n"
-               "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\ninstantaneous_input_kbps:0.00\r\n"
-               "instantaneous_output_kbps:0.00\r\nrejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\n"
-               "sync_partial_err:0\r\n",
-               number(instance->connections_received), number(instance->commands),
-               number(instance->commands_per_second), number(status->received_bytes), number(status->sent_bytes),
-               number(status->refused_connections));
+                "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\ninstantaneous_ops_per_sec:%llu\r\n"
+                "total_net_input_bytes:%llu\r\ntotal_net_output_bytes:%llu\r\ninstantaneous_input_kbps:0.00\r\n"
+                "instantaneous_output_kbps:0.00\r\nrejected_connections:%llu\r\nsync_full:0\r\nsync_partial_ok:0\r\n"
+                "sync_partial_err:0\r\n",
+                number(instance->connections_received), number(instance->commands),
+                number(instance->commands_per_second), number(status->received_bytes), number(status->sent_bytes),
+                number(status->refused_connections));
     text_format(out,
-               "expired_keys:%llu\r\nexpired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nevicted_keys:0\r\n"
-               "evicted_clients:0\r\nkeyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%zu\r\n"
-               "pubsub_patterns:%zu\r\nlatest_fork_usec:0\r\ntotal_forks:%llu\r\ntotal_error_replies:%llu\r\n",
-               number(keys.expired), number(keys.hits), number(keys.misses), channels_count(instance->channels, false),
-               channels_count(instance->channels, true), number(status->snapshots), number(instance->errors));
+                "expired_keys:%llu\r\nexpired_stale_perc:0.00\r\nexpired_time_cap_reached_count:0\r\nevicted_keys:0\r\n"
+                "evicted_clients:0\r\nkeyspace_hits:%llu\r\nkeyspace_misses:%llu\r\npubsub_channels:%zu\r\n"
+                "pubsub_patterns:%zu\r\nlatest_fork_usec:0\r\ntotal_forks:%llu\r\ntotal_error_replies:%llu\r\n",
+                number(keys.expired), number(keys.hits), number(keys.misses), channels_count(instance->channels, false),
+                channels_count(instance->channels, true), number(status->snapshots), number(instance->errors));
 }
 
 static void write_cpu(struct instance *instance, const struct service_status *status, struct writer *out) {
     struct rusage own;
     getrusage(RUSAGE_SELF, &own);
     text_format(out,
-               "used_cpu_sys:%ld.%06ld\r\nused_cpu_user:%ld.%06ld\r\nused_cpu_sys_children:0.000000\r\n"
-               "used_cpu_user_children:0.000000\r\n",
-               (long)own.ru_stime.tv_sec, (long)own.ru_stime.tv_usec, (long)own.ru_utime.tv_sec,
-               (long)own.ru_utime.tv_usec);
+                "used_cpu_sys:%ld.%06ld\r\nused_cpu_user:%ld.%06ld\r\nused_cpu_sys_children:0.000000\r\n"
+                "used_cpu_user_children:0.000000\r\n",
+                (long)own.ru_stime.tv_sec, (long)own.ru_stime.tv_usec, (long)own.ru_utime.tv_sec,
+                (long)own.ru_utime.tv_usec);
 }
 
 static void write_modules(struct instance *instance, const struct service_status *status, struct writer *out) {}
@@ -129,7 +130,7 @@ static void write_commandstats(struct instance *instance, const struct service_s
         const struct command_statistics *s = &instance->statistics[i];
         if (s->calls == 0 && s->rejected == 0) continue;
         text_format(out, "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=0.00,rejected_calls=%llu,failed_calls=%llu\r\n",
-                   keys_rows[i].name, number(s->calls), number(s->us), number(s->rejected), number(s->failed));
+                    keys_rows[i].name, number(s->calls), number(s->us), number(s->rejected), number(s->failed));
     }
 }
 
@@ -145,7 +146,7 @@ static void write_keyspace(struct instance *instance, const struct service_statu
     for (unsigned i = 0; i < KEYS_DATABASES; i++)
         if (keys.keys[i] > 0)
             text_format(out, "db%u:keys=%llu,expires=%llu,avg_ttl=%llu\r\n", i, number(keys.keys[i]),
-                       number(keys.expires[i]), number(keys.average_ttl_ms[i]));
+                        number(keys.expires[i]), number(keys.average_ttl_ms[i]));
 }
 
 void own_info(struct connection *c, const struct call *call) {
