@@ -152,8 +152,22 @@ static void test_huge(void **state) {
 
 // However the bytes are cut, the requests are the same.
 static void test_random_cuts(void **state) {
-    static const char *const parts[] = {"*1\r\n$4\r\nPING\r\n", "*2\r\n", "$3\r\nabc\r\n", "$0\r\n\r\n", "get a\r\n", "\"",
-                                        "\r\n", "$", "*", "x", "'", "\\", "-1", "\n", "5", " "};
+    static const char *const parts[] = {"*1\r\n$4\r\nPING\r\n",
+                                        "*2\r\n",
+                                        "$3\r\nabc\r\n",
+                                        "$0\r\n\r\n",
+                                        "get a\r\n",
+                                        "\"",
+                                        "\r\n",
+                                        "$",
+                                        "*",
+                                        "x",
+                                        "'",
+                                        "\\",
+                                        "-1",
+                                        "\n",
+                                        "5",
+                                        " "};
     struct prng prng;
     prng_seed(&prng, 6);
     for (int round = 0; round < 3000; round++) {
@@ -174,16 +188,26 @@ static void test_numbers(void **state) {
     assert_true(parse_number(bytes_of_text("-9223372036854775808"), &value) && value == INT64_MIN);
     assert_true(parse_number(bytes_of_text("9223372036854775807"), &value) && value == INT64_MAX);
     assert_true(parse_number(bytes_of_text("0"), &value) && value == 0);
-    static const char *const wrong[] = {"",   "-",   "-0",  "00", "+1", " 1", "1 ", "1.0", "0x1", "9223372036854775808",
-                                        "-9223372036854775809", "99999999999999999999999"};
+    static const char *const wrong[] = {"",
+                                        "-",
+                                        "-0",
+                                        "00",
+                                        "+1",
+                                        " 1",
+                                        "1 ",
+                                        "1.0",
+                                        "0x1",
+                                        "9223372036854775808",
+                                        "-9223372036854775809",
+                                        "99999999999999999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         if (parse_number(bytes_of_text(wrong[i]), &value)) fail_msg("'%s' is no number", wrong[i]);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_requests), cmocka_unit_test(test_lines),       cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_huge),        cmocka_unit_test(test_random_cuts),
+        cmocka_unit_test(test_requests), cmocka_unit_test(test_lines), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_huge),  cmocka_unit_test(test_random_cuts),
         cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests_name("redis_parse", tests, NULL, NULL);
