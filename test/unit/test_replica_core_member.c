@@ -149,7 +149,7 @@ static void one_grows_to_three_in_one_change(void **state) {
     cluster_start(c, 2);
     core_admin(c->nodes[1].core, c->now_ms, 3, CORE_MEMBER_ADD, 2, "node2:1");
     cluster_run(c, 3000);
-    assert_true(c->nodes[1].alone); // a learner does not vote
+    assert_true(c->nodes[1].alone);                     // a learner does not vote
     assert_int_equal(role_of(c, 1, 2), MEMBER_LEARNER); // two voters would stop when either dies
     uint64_t tag = cluster_create(c, 2);                // a learner's clients are served
     cluster_run(c, 50);
