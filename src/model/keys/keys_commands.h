@@ -8,9 +8,11 @@
 #pragma once
 #include "model/keys/commands_connection.h"
 #include "model/keys/commands_generic.h"
+#include "model/keys/commands_list.h"
 #include "model/keys/commands_string.h"
 
 #define KEYS_COMMANDS(X)                                                                                               \
     KEYS_CONNECTION_COMMANDS(X)                                                                                        \
     KEYS_GENERIC_COMMANDS(X)                                                                                           \
+    KEYS_LIST_COMMANDS(X)                                                                                              \
     KEYS_STRING_COMMANDS(X)

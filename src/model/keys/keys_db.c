@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "model/keys/keys_internal.h"
+#include "model/keys/quicklist.h"
 #include <string.h>
 
 #define PIECE_BYTES 4096u           // of a string in the digest: what a change inside it costs
@@ -201,7 +202,7 @@ static void remember_deletion(struct keys_call *call, uint32_t database, struct 
 }
 
 void value_free(struct key *key) {
-    (void)key; // strings have nothing beside the key; collections come with their types
+    if (key->type == KEY_LIST) quicklist_free(quicklist_of(key)); // strings have nothing beside the key
 }
 
 static void unlink_key(struct keys_call *call, struct key *key) {
@@ -258,8 +259,10 @@ static void link_new(struct keys_call *call, struct key *key) {
     key_notify(call, KEYS_NOTIFY_NEW, "new", call->database, key_name(key));
 }
 
-struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding) {
+struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding,
+                     struct value *object) {
     struct key *key = key_allocate(name, 0);
+    key->object = object;
     key->type = (uint8_t)type;
     key->encoding = (uint8_t)encoding;
     link_new(call, key);

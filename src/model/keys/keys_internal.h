@@ -122,8 +122,9 @@ struct keys_call {
 struct key *key_find(struct keys_call *call, uint32_t database, struct bytes name);
 // Of the call's database; another type than `type`: the error is replied and *wrong set.
 struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_type type, bool *wrong);
-// A collection's key, absent before: its object is the caller's to make.
-struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
+// A collection's key, absent before, with its object (empty still).
+struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding,
+                     struct value *object);
 // What a string holds from now on; `key` (NULL: absent) may be of any type. It may move: use what is given. Numbers and
 // short texts get the encodings that Redis gives them. keep: deadline and id stay (INCR); else it is a new one (SET).
 struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep);
@@ -189,8 +190,10 @@ bool text_is(struct bytes text, const char *word);                             /
 // ---- handlers
 #define X(number, name, arity, first, last, step, flags, categories, handler) void handler(struct keys_call *call);
 #include "model/keys/commands_generic.h"
+#include "model/keys/commands_list.h"
 #include "model/keys/commands_string.h"
 KEYS_GENERIC_COMMANDS(X)
+KEYS_LIST_COMMANDS(X)
 KEYS_STRING_COMMANDS(X)
 #undef X
 
