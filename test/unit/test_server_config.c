@@ -310,6 +310,7 @@ static void generated_files_are_those_of_the_table(void **state) {
     compare_file("man", "packaging/parley.1");
     compare_file("native", "docs/native.md");
     compare_file("openapi", "docs/openapi.json");
+    compare_file("redis", "docs/redis-commands.md");
     struct writer w;
     writer_init(&w);
     assert_false(generate_write("fish", &w));

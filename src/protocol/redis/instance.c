@@ -94,6 +94,10 @@ static uint8_t traits_of(const struct keys_row *row) {
     return subscribes ? traits | TRAIT_LISTENS : traits;
 }
 
+bool redis_serves(const struct keys_row *row) {
+    return traits_of(row) & (TRAIT_DATA | TRAIT_CONTAINS) || own_of(row->name) != NULL;
+}
+
 static void *redis_start(struct service *service, const void *settings) {
     struct instance *instance = mem_zalloc(sizeof *instance);
     instance->service = service;

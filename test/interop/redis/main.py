@@ -157,7 +157,7 @@ def survives(cluster, client, killed):
 def sentinel_form():
     with RedisNodes(3) as cluster:
         addresses = [("127.0.0.1", n.redis_port) for n in cluster.nodes]
-        sentinel = Sentinel(addresses, socket_timeout=2)
+        sentinel = Sentinel(addresses, sentinel_kwargs={"socket_timeout": 2, "retry": ONCE})
         leader = cluster.leader()
         kit.equal(sentinel.discover_master("mymaster"), ("127.0.0.1", leader.redis_port))
         kit.equal(len(sentinel.discover_slaves("mymaster")), 2)
