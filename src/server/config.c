@@ -58,7 +58,7 @@ const char *config_notes(struct config *config) {
 }
 
 // Names that a later part brings: their flags are known, and answered so.
-static const char *const later[] = {"etcd", "redis", "memcached"};
+static const char *const later[] = {"etcd", "memcached"};
 
 static bool comes_later(const char *name) {
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
@@ -87,7 +87,7 @@ static void unknown(struct config *config, const char *where, const char *name) 
     const char *near = config_nearest(name, names, count);
     const char *dashes = strcmp(where, "--") == 0 ? "--" : "";
     if (comes_later(name))
-        line(&config->errors, "%s%s comes with a later part of Parley: this build serves ZooKeeper and HTTP", where,
+        line(&config->errors, "%s%s comes with a later part of Parley: this build serves ZooKeeper, Redis and HTTP", where,
              name);
     else if (near != NULL)
         line(&config->errors, "%s%s is unknown; did you mean %s%s?", where, name, dashes, near);

@@ -237,6 +237,12 @@ static void print_ready(const struct server *server) {
                "print(k.get_children(\"/\"))'\n",
                address);
     }
+    for (size_t i = 0; i < server->listener_count; i++) {
+        if (server->flags[i] != SETTING_REDIS) continue;
+        const char *address = server->listeners[i].advertise, *port = port_of(address);
+        printf("%sredis-cli -h %.*s -p %s\n", zookeeper == NULL ? "  try: " : "       ", (int)(port - 1 - address),
+               address, port);
+    }
     if (http != NULL) {
         const char *address = server->listeners[server->listener_count - 1].advertise;
         if (strcmp(address, "localhost:7450") == 0)

@@ -63,6 +63,41 @@ static own_handler own_of(const char *name) {
     return NULL;
 }
 
+static uint8_t traits_of(const struct keys_row *row) {
+    static const struct {
+        const char *name;
+        uint8_t traits;
+    } table[] = {{"exec", TRAIT_EXEC | TRAIT_DATA | TRAIT_AT_ONCE},
+                 {"watch", TRAIT_WATCH | TRAIT_DATA | TRAIT_AT_ONCE},
+                 {"discard", TRAIT_AT_ONCE},
+                 {"multi", TRAIT_AT_ONCE},
+                 {"quit", TRAIT_AT_ONCE | TRAIT_APART | TRAIT_LISTENS},
+                 {"reset", TRAIT_AT_ONCE | TRAIT_LISTENS},
+                 {"ping", TRAIT_LISTENS},
+                 {"wait", TRAIT_APART},
+                 {"publish", TRAIT_APART},
+                 {"spublish", TRAIT_APART},
+                 {"client|kill", TRAIT_APART},
+                 {"cluster|slots", TRAIT_NAMES_LEADER},
+                 {"cluster|shards", TRAIT_NAMES_LEADER},
+                 {"cluster|nodes", TRAIT_NAMES_LEADER},
+                 {"sentinel|get-master-addr-by-name", TRAIT_NAMES_LEADER},
+                 {"sentinel|master", TRAIT_NAMES_LEADER},
+                 {"sentinel|masters", TRAIT_NAMES_LEADER},
+                 {"sentinel|replicas", TRAIT_NAMES_LEADER},
+                 {"sentinel|slaves", TRAIT_NAMES_LEADER}};
+    if (row->run != NULL) return TRAIT_DATA;
+    uint8_t traits = row_subcommands(row) > 0 ? TRAIT_CONTAINS : 0;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (strcmp(table[i].name, row->name) == 0) traits |= table[i].traits;
+    bool subscribes = (row->categories & KEYS_IN_PUBSUB) && strstr(row->name, "subscribe") != NULL;
+    return subscribes ? traits | TRAIT_LISTENS : traits;
+}
+
+bool redis_serves(const struct keys_row *row) {
+    return traits_of(row) & (TRAIT_DATA | TRAIT_CONTAINS) || own_of(row->name) != NULL;
+}
+
 static void *redis_start(struct service *service, const void *settings) {
     struct instance *instance = mem_zalloc(sizeof *instance);
     instance->service = service;
@@ -75,11 +110,10 @@ static void *redis_start(struct service *service, const void *settings) {
     list_init(&instance->waiting);
     instance->handlers = mem_zalloc(keys_row_count * sizeof *instance->handlers);
     instance->statistics = mem_zalloc(keys_row_count * sizeof *instance->statistics);
-    instance->contains = mem_zalloc(keys_row_count * sizeof *instance->contains);
+    instance->traits = mem_zalloc(keys_row_count * sizeof *instance->traits);
     for (size_t i = 0; i < keys_row_count; i++) {
-        if (keys_rows[i].run != NULL) continue;
-        instance->handlers[i] = own_of(keys_rows[i].name);
-        instance->contains[i] = row_subcommands(&keys_rows[i]) > 0;
+        instance->handlers[i] = keys_rows[i].run != NULL ? NULL : own_of(keys_rows[i].name);
+        instance->traits[i] = traits_of(&keys_rows[i]);
     }
     service_random(service, &instance->seed, sizeof instance->seed);
     uint8_t random[20];
@@ -99,7 +133,7 @@ static void redis_stop(void *context) {
     mem_free(instance->spare.items);
     mem_free(instance->argv);
     mem_free(instance->handlers);
-    mem_free(instance->contains);
+    mem_free(instance->traits);
     mem_free(instance->statistics);
     writer_free(&instance->command);
     writer_free(&instance->scratch);
@@ -312,11 +346,35 @@ static void second_passed(struct instance *instance) {
     if (instance->command.capacity > SCRATCH_KEPT_BYTES) writer_free(&instance->command);
 }
 
+// Clients in Sentinel form listen for it.
+static void tell_new_leader(struct instance *instance, const struct service_member *from,
+                            const struct service_member *to) {
+    char old_host[ADDRESS_TEXT_MAX], new_host[ADDRESS_TEXT_MAX];
+    int64_t old_port, new_port;
+    struct writer message = {0};
+    redis_address(from->protocol_address, old_host, &old_port);
+    redis_address(to->protocol_address, new_host, &new_port);
+    text_format(&message, "%s %s %lld %s %lld", instance->settings.sentinel_name, old_host, (long long)old_port,
+                new_host, (long long)new_port);
+    channels_publish(instance->channels, bytes_of_text("+switch-master"), bytes_of(message.data, message.len), false);
+    writer_free(&message);
+}
+
+static void look_at_leader(struct instance *instance) {
+    struct node_list nodes;
+    nodes_list(instance, &nodes);
+    if (nodes.leader == NULL || nodes.leader->id == instance->leader) return;
+    for (size_t i = 0; i < nodes.count; i++)
+        if (nodes.members[i].id == instance->leader) tell_new_leader(instance, &nodes.members[i], nodes.leader);
+    instance->leader = nodes.leader->id;
+}
+
 static void redis_tick(void *context, uint64_t now_ms) {
     struct instance *instance = context;
     struct service_reading reading;
     instance->now_ms = now_ms;
     service_reading(instance->service, &reading);
+    if (reading.has_leader) look_at_leader(instance);
     waiting_go_on(instance, reading.has_leader);
     if (now_ms - instance->ticked_ms >= 1000) second_passed(instance);
     if (reading.has_leader) return;

@@ -89,6 +89,16 @@ struct connection {
     bool ends; // closed once what was asked is answered; nothing more is read
 };
 
+enum {                       // of a row, beside its flags
+    TRAIT_CONTAINS = 1,      // there are subcommands
+    TRAIT_EXEC = 2,          // the pipeline's own, as WATCH
+    TRAIT_WATCH = 4,         //
+    TRAIT_DATA = 8,          // the model's; EXEC, WATCH
+    TRAIT_APART = 16,        // an own one that runs when all before it has been answered
+    TRAIT_AT_ONCE = 32,      // not queued by MULTI
+    TRAIT_NAMES_LEADER = 64, // it is worth waiting for the election's end: clients ask when they lost the leader
+    TRAIT_LISTENS = 128,     // allowed to a subscriber in RESP2
+};
 struct command_statistics {
     uint64_t calls, us, rejected, failed;
 };
@@ -103,7 +113,7 @@ struct instance {
     size_t argv_capacity;
     struct writer command, scratch, line;
     own_handler *handlers;                 // by place in keys_rows; NULL: the model's, or not there
-    bool *contains;                        // by place in keys_rows: there are subcommands
+    uint8_t *traits;                       // by place in keys_rows: TRAIT_...
     struct command_statistics *statistics; // by place in keys_rows
     struct channels *channels;
     struct config_values *config;

@@ -12,6 +12,9 @@ extern const struct protocol redis_protocol;
 #define REDIS_VERSION "7.0.15"      // what clients are told: they ask for features by it
 #define REDIS_OUTSTANDING_MAX 8192u // requests of one connection that wait for their reply
 
+struct keys_row;
+bool redis_serves(const struct keys_row *row); // for docs: else it is an error that says so
+
 // All zero (or NULL) gives the defaults. Strings are borrowed for the life of the instance.
 struct redis_settings {
     const char *password;      // NULL: none is asked for

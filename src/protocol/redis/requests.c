@@ -393,8 +393,9 @@ static void reject_unknown(struct connection *c, const struct keys_row *containe
 }
 
 // What is wrong with a request whatever the state is. True: it was answered.
-static bool rejected(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc) {
-    if (row == NULL || (argc > 1 && c->instance->contains[row_place(row)])) {
+static bool rejected(struct connection *c, const struct keys_row *row, uint8_t traits, const struct bytes *argv,
+                     size_t argc) {
+    if (row == NULL || (argc > 1 && (traits & TRAIT_CONTAINS))) {
         reject_unknown(c, row, argv, argc);
         return true;
     }
@@ -410,30 +411,13 @@ static bool rejected(struct connection *c, const struct keys_row *row, const str
         reject(c, row, "ERR Command not allowed inside a transaction");
         return true;
     }
-    if (subscriber_restricted(c) && !(row->categories & KEYS_IN_PUBSUB) && strcmp(row->name, "ping") != 0 &&
-        strcmp(row->name, "quit") != 0 && strcmp(row->name, "reset") != 0) {
+    if (subscriber_restricted(c) && !(traits & TRAIT_LISTENS)) {
         reject(c, row,
                "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
                "this context",
                row->name);
         return true;
     }
-    return false;
-}
-
-// Own commands that are run when all before them has been answered.
-static bool stands_apart(const struct keys_row *row) {
-    static const char *const names[] = {"quit", "wait", "publish", "spublish", "client|kill"};
-    if (row->run != NULL) return false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(row->name, names[i]) == 0) return true;
-    return false;
-}
-
-static bool runs_in_transaction(const struct keys_row *row) {
-    static const char *const names[] = {"exec", "discard", "multi", "watch", "quit", "reset"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(row->name, names[i]) == 0) return true;
     return false;
 }
 
@@ -456,8 +440,9 @@ static enum leader_wait wait_for_leader(struct connection *c) {
 }
 
 // WATCH, EXEC and the model's commands.
-static bool take_data(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc) {
-    bool exec = strcmp(row->name, "exec") == 0, watch = strcmp(row->name, "watch") == 0;
+static bool take_data(struct connection *c, const struct keys_row *row, uint8_t traits, const struct bytes *argv,
+                      size_t argc) {
+    bool exec = (traits & TRAIT_EXEC) != 0, watch = (traits & TRAIT_WATCH) != 0;
     bool reads = (row->flags & KEYS_READONLY) != 0;
     if (!(reads && c->local_reads) && !(exec && !transaction_open(c)) && !(watch && transaction_open(c))) {
         enum leader_wait wait = wait_for_leader(c);
@@ -486,29 +471,35 @@ static bool take_data(struct connection *c, const struct keys_row *row, const st
     return true;
 }
 
+static void take_queued(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc) {
+    transaction_queue(c, row, argv, argc);
+    struct reply reply = answer_begin(c);
+    size_t at = reply.to->len;
+    reply_simple(&reply, "QUEUED");
+    answer_end(c, row, &reply, at);
+}
+
 bool requests_request(struct connection *c, const struct bytes *argv, size_t argc) {
     struct instance *instance = c->instance;
     const struct keys_row *row = keys_row_find(argv[0], argc > 1 ? argv[1] : bytes_of(NULL, 0));
-    if (row != NULL && c->requests.count > 0 && stands_apart(row) && !transaction_open(c)) {
+    uint8_t traits = row == NULL ? 0 : instance->traits[row_place(row)];
+    bool in_transaction = transaction_open(c);
+    if ((traits & TRAIT_APART) && c->requests.count > 0 && !in_transaction) {
         wait_for_all(c);
         return false;
     }
+    if ((traits & TRAIT_NAMES_LEADER) && !in_transaction && wait_for_leader(c) == LEADER_AWAITED) return false;
     bool silent_next = c->silent_next;
     c->silent_now = c->silent || silent_next;
     c->silent_next = false;
     bool taken = true;
-    if (!rejected(c, row, argv, argc)) {
-        bool data = row->run != NULL || strcmp(row->name, "exec") == 0 || strcmp(row->name, "watch") == 0;
-        if (transaction_open(c) && !runs_in_transaction(row)) {
-            transaction_queue(c, row, argv, argc);
-            struct reply reply = answer_begin(c);
-            reply_simple(&reply, "QUEUED");
-            answer_end(c, row, &reply, reply.to->len);
-        } else if (data) {
-            taken = take_data(c, row, argv, argc);
-        } else {
+    if (!rejected(c, row, traits, argv, argc)) {
+        if (in_transaction && !(traits & TRAIT_AT_ONCE))
+            take_queued(c, row, argv, argc);
+        else if (traits & TRAIT_DATA)
+            taken = take_data(c, row, traits, argv, argc);
+        else
             take_own(c, row, argv, argc);
-        }
     }
     if (!taken) {
         c->silent_next = silent_next;

@@ -11,10 +11,13 @@ from servers import RealRedis, RedisNodes, talk, wait_until
 import kit  # noqa: E402  (servers.py put it on the path)
 import redis
 import redis.asyncio
+from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ONCE = Retry(NoBackoff(), 0)  # the library resends by itself otherwise: attempts could not be counted
 END = b"this-is-the-end"
 
 
@@ -106,8 +109,8 @@ def redis_py_asyncio():
 def password():
     with RedisNodes(1, ["--redis-requirepass", "secret"]) as cluster:
         port = cluster.nodes[0].redis_port
-        kit.raises(redis.AuthenticationError, redis.Redis(port=port).ping)
-        kit.raises(redis.AuthenticationError, redis.Redis(port=port, password="wrong").ping)
+        kit.raises(redis.AuthenticationError, redis.Redis(port=port, retry=ONCE).ping)
+        kit.raises(redis.AuthenticationError, redis.Redis(port=port, password="wrong", retry=ONCE).ping)
         assert redis.Redis(port=port, password="secret").ping()
         assert redis.Redis(port=port, username="default", password="secret", protocol=3).ping()
 
@@ -154,18 +157,18 @@ def survives(cluster, client, killed):
 def sentinel_form():
     with RedisNodes(3) as cluster:
         addresses = [("127.0.0.1", n.redis_port) for n in cluster.nodes]
-        sentinel = Sentinel(addresses, socket_timeout=2)
+        sentinel = Sentinel(addresses, sentinel_kwargs={"socket_timeout": 2, "retry": ONCE})
         leader = cluster.leader()
         kit.equal(sentinel.discover_master("mymaster"), ("127.0.0.1", leader.redis_port))
         kit.equal(len(sentinel.discover_slaves("mymaster")), 2)
-        survives(cluster, sentinel.master_for("mymaster", socket_timeout=4), leader)
+        survives(cluster, sentinel.master_for("mymaster", socket_timeout=4, retry=ONCE), leader)
 
 
 @kit.test(120)
 def cluster_form():
     with RedisNodes(3, ["--redis-mode", "cluster"]) as cluster:
         nodes = [ClusterNode("127.0.0.1", n.redis_port) for n in cluster.nodes]
-        client = RedisCluster(startup_nodes=nodes, socket_timeout=4)
+        client = RedisCluster(startup_nodes=nodes, socket_timeout=4, retry=ONCE)
         kit.equal(client.get_primaries()[0].port, cluster.leader().redis_port)
         kit.equal(len(client.get_replicas()), 2)
         survives(cluster, client, cluster.leader())
@@ -176,7 +179,7 @@ def single_address_of_a_follower():
     with RedisNodes(3) as cluster:
         leader = cluster.leader()
         follower = next(n for n in cluster.nodes if n is not leader)
-        survives(cluster, redis.Redis(port=follower.redis_port, socket_timeout=10), leader)
+        survives(cluster, redis.Redis(port=follower.redis_port, socket_timeout=10, retry=ONCE), leader)
 
 
 @kit.test(120)
@@ -190,7 +193,7 @@ def reads_on_followers():
         for n in cluster.nodes:
             if n is not leader:
                 n.kill()
-        alone = redis.Redis(port=leader.redis_port, socket_timeout=8, retry_on_error=[], retry=None)
+        alone = redis.Redis(port=leader.redis_port, socket_timeout=8, retry=ONCE)
         begin = time.monotonic()
         wait_until("refusals", lambda: refused(alone))
         alone.execute_command("READONLY")
