@@ -363,14 +363,19 @@ void list_lmpop(struct keys_call *call) {
         return;
     }
     size_t at = (size_t)keys + 2;
-    if ((uint64_t)keys > call->argc - 3 || !read_end(call->argv[at], &front) ||
-        (at + 1 < call->argc && (at + 3 != call->argc || !text_is(call->argv[at + 1], "count")))) {
+    if ((uint64_t)keys > call->argc - 3 || !read_end(call->argv[at], &front)) {
         reply_syntax(&call->out);
         return;
     }
-    if (at + 1 < call->argc && (!number_read(call->argv[at + 2], &count) || count <= 0)) {
-        reply_error(&call->out, "ERR count should be greater than 0");
-        return;
+    for (size_t i = at + 1; i < call->argc; i += 2) {
+        if (i > at + 1 || i + 1 >= call->argc || !text_is(call->argv[i], "count")) {
+            reply_syntax(&call->out);
+            return;
+        }
+        if (!number_read(call->argv[i + 1], &count) || count <= 0) {
+            reply_error(&call->out, "ERR count should be greater than 0");
+            return;
+        }
     }
     for (size_t i = 2; i < at; i++) {
         struct key *key = find_list(call, call->argv[i], &wrong);
