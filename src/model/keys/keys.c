@@ -9,6 +9,10 @@
 const char *const key_type_names[KEY_TYPE_COUNT] = {"string", "list", "set", "zset", "hash", "stream"};
 const char *const key_encoding_names[ENCODING_COUNT] = {"raw",       "int",       "embstr",   "listpack", "intset",
                                                         "quicklist", "hashtable", "skiplist", "stream"};
+const struct type_ops type_ops[KEY_TYPE_COUNT] = {
+    [KEY_STRING] = {0},
+};
+
 static void *keys_create(void) {
     struct keys *keys = mem_zalloc(sizeof *keys);
     keys->memory_max = UINT64_MAX;
@@ -18,8 +22,9 @@ static void *keys_create(void) {
 
 static void keys_destroy(void *model) {
     struct keys *keys = model;
+    if (keys->loading != NULL) key_discard(keys, keys->loading);
+    writer_free(&keys->loading_rest);
     stores_free(keys);
-    mem_free(keys->loading);
     mem_free(keys->deletions);
     mem_free(keys->ends);
     mem_free(keys->argv);

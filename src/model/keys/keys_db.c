@@ -7,6 +7,7 @@
 
 #define PIECE_BYTES 4096u           // of a string in the digest: what a change inside it costs
 #define EMBSTR_BYTES_MAX 44u        // Redis's: up to here OBJECT ENCODING says embstr
+#define FREE_AT_ONCE 64u            // elements of a collection that go with their key; the others by keys_collect
 #define GROWTH_BYTES_MAX (1u << 20) // a string that grows gets twice its length as room, and no more than this on top
 
 struct store *store_of(const struct keys *keys, uint32_t database) {
@@ -200,8 +201,19 @@ static void remember_deletion(struct keys_call *call, uint32_t database, struct 
     digest_add(&keys->deleted, digest_hash(words, sizeof words, MODEL_KEYS));
 }
 
-void value_free(struct key *key) {
-    (void)key; // strings have nothing beside the key; collections come with their types
+bool key_has_object(const struct key *key) {
+    return type_ops[key->type].make != NULL;
+}
+
+void value_free(struct keys *keys, struct key *key) {
+    size_t max = FREE_AT_ONCE;
+    if (!key_has_object(key) || type_ops[key->type].free(key->object, key->encoding, &max)) return;
+    struct garbage *garbage = mem_zalloc(sizeof *garbage);
+    garbage->object = key->object;
+    garbage->type = key->type;
+    garbage->encoding = key->encoding;
+    garbage->next = keys->garbage;
+    keys->garbage = garbage;
 }
 
 static void unlink_key(struct keys_call *call, struct key *key) {
@@ -217,7 +229,7 @@ void key_delete(struct keys_call *call, struct key *key) {
     digest_sub(&store_of_key(call->keys, key)->digest, key_value_digest(key));
     unlink_key(call, key);
     deadline_free(call->keys, key);
-    value_free(key);
+    value_free(call->keys, key);
     mem_free(key);
 }
 
@@ -249,21 +261,47 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
     return key;
 }
 
-static void link_new(struct keys_call *call, struct key *key) {
-    key->store = call->keys->store_of[call->database];
-    new_id(call, key);
+void key_publish(struct keys_call *call, uint32_t database, struct key *key) {
+    key->store = call->keys->store_of[database];
     key->changed = call->index;
     key_link(call->keys, key, NO_DEADLINE);
     tell_changed(call, key);
-    key_notify(call, KEYS_NOTIFY_NEW, "new", call->database, key_name(key));
+    key_notify(call, KEYS_NOTIFY_NEW, "new", database, key_name(key));
 }
 
-struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding) {
+static void link_new(struct keys_call *call, struct key *key) {
+    new_id(call, key);
+    key_publish(call, call->database, key);
+}
+
+struct key *key_draft(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding) {
     struct key *key = key_allocate(name, 0);
     key->type = (uint8_t)type;
     key->encoding = (uint8_t)encoding;
-    link_new(call, key);
+    key->object = type_ops[type].make(call->keys, key->encoding);
+    new_id(call, key);
     return key;
+}
+
+void key_discard(struct keys *keys, struct key *draft) {
+    value_free(keys, draft);
+    mem_free(draft);
+}
+
+struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding) {
+    struct key *key = key_draft(call, name, type, encoding);
+    key_publish(call, call->database, key);
+    return key;
+}
+
+void key_object_changing(struct keys_call *call, struct key *key) {
+    digest_sub(&store_of_key(call->keys, key)->digest, key->object->digest);
+    key_head_changing(call, key);
+}
+
+void key_object_changed(struct keys_call *call, struct key *key) {
+    digest_add(&store_of_key(call->keys, key)->digest, key->object->digest);
+    key_head_changed(call, key);
 }
 
 // ---- strings
@@ -279,7 +317,7 @@ static struct key *replace(struct keys_call *call, struct key *old, struct key *
     key->deadline = old->deadline;
     key->place = old->place;
     key->store = old->store;
-    value_free(old);
+    value_free(call->keys, old);
     mem_free(old);
     relocate(call->keys, key);
     return key;
@@ -418,17 +456,22 @@ void database_swapped(struct keys_call *call, uint32_t database) {
     tell(call, &(struct keys_event){.kind = KEYS_EVENT_FLUSHED, .database = database, .client = call->client});
 }
 
-static void key_free(struct key *key) {
+static void key_free(struct keys *keys, struct key *key) {
     mem_free(key->deadline);
-    value_free(key);
+    value_free(keys, key);
     mem_free(key);
 }
 
+// A key's big object comes to the front of the list, and is freed before its siblings.
 void keys_collect(struct keys *keys, size_t max) {
     struct garbage *garbage;
     while ((garbage = keys->garbage) != NULL && max > 0) {
-        for (; garbage->keys.count > 0 && max > 0; max--) key_free(garbage->keys.items[--garbage->keys.count]);
-        if (garbage->keys.count > 0) return;
+        if (garbage->keys.count > 0) {
+            max--;
+            key_free(keys, garbage->keys.items[--garbage->keys.count]);
+            continue;
+        }
+        if (garbage->object != NULL && !type_ops[garbage->type].free(garbage->object, garbage->encoding, &max)) return;
         keys->garbage = garbage->next;
         dense_free(&garbage->keys);
         mem_free(garbage);
@@ -475,7 +518,7 @@ void stores_init(struct keys *keys) {
 void stores_free(struct keys *keys) {
     for (uint8_t i = 0; i < KEYS_DATABASES; i++) {
         struct store *store = &keys->stores[i];
-        while (store->keys.count > 0) key_free(store->keys.items[--store->keys.count]);
+        while (store->keys.count > 0) key_free(keys, store->keys.items[--store->keys.count]);
         dense_free(&store->keys);
         heap_free(&store->deadlines);
     }

@@ -57,6 +57,30 @@ struct value {            // begins the object of each collection
     struct digest digest; // of its elements, bound to the key by its id
     uint64_t memory;      // of the object and its elements
 };
+// One part of an object as snapshots keep it: `head`, then the two spans. A copy is made of the same parts.
+#define ELEMENT_HEAD_BYTES 64u
+struct element {
+    uint8_t head[ELEMENT_HEAD_BYTES];
+    size_t head_len;
+    struct bytes parts[2]; // borrowed from the object
+    uint64_t next;         // where the next one is
+};
+struct keys;
+// What a type does with its objects; strings have none of it. Objects know neither their key nor its place: a RENAME
+// moves the pointer. Digests of elements contain key->id.
+struct type_ops {
+    struct value *(*make)(struct keys *keys, uint8_t encoding); // empty; NULL: the type has no such encoding
+    // Frees up to *max elements and takes them off *max; true: the object is gone, false: go on later.
+    bool (*free)(struct value *object, uint8_t encoding, size_t *max);
+    uint64_t (*count)(const struct key *key); // elements as `element` tells them
+    // The element at `at`: 0, then as ->next tells; the caller knows how many there are. Allocates nothing.
+    void (*element)(const struct key *key, uint64_t at, struct element *out);
+    // Puts an element behind those that are there, with its digest and memory in the object (the key stands in no
+    // store); may replace key->object. false: bytes that no node makes.
+    bool (*load)(struct keys *keys, struct key *key, struct bytes element);
+    struct digest (*recount)(const struct key *key); // what object->digest has to be
+};
+extern const struct type_ops type_ops[KEY_TYPE_COUNT];
 struct key_deadline {
     struct heap_item item; // (log time ms, the key's id)
     struct key *key;
@@ -73,9 +97,11 @@ struct store {
     struct digest digest; // of its keys: with the number it has now it goes into the whole one
     uint64_t memory;
 };
-struct garbage { // of a database that was flushed: freed bit by bit
+struct garbage { // of a database that was flushed, or an object too big for one moment: freed bit by bit
     struct garbage *next;
     struct dense keys;
+    struct value *object;
+    uint8_t type, encoding;
 };
 
 #define DELETIONS 65536u // places for the newest index at which a key was deleted, by the name's hash (WATCH)
@@ -89,10 +115,11 @@ struct keys {
     struct digest deleted;       // of `deletions`
     uint64_t memory_max;
     uint64_t expired;
-    struct key *loading;   // a key of which records are still to come
-    size_t loading_filled; // bytes of its name and value that are there
-    uint64_t loading_deadline;
-    struct writer out; // replies of the entry that runs
+    struct key *loading;                         // a key of which records are still to come
+    size_t loading_filled;                       // bytes of its name and value that are there
+    uint64_t loading_deadline, loading_elements; // elements still to come
+    struct writer loading_rest;                  // the beginning of the next one
+    struct writer out;                           // replies of the entry that runs
     size_t *ends;
     size_t ends_capacity;
     struct bytes *argv;
@@ -122,8 +149,16 @@ struct keys_call {
 struct key *key_find(struct keys_call *call, uint32_t database, struct bytes name);
 // Of the call's database; another type than `type`: the error is replied and *wrong set.
 struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_type type, bool *wrong);
-// A collection's key, absent before: its object is the caller's to make.
+// A collection's key, absent before, with an empty object. A draft stands in no database yet: elements may be put in
+// without a bracket of key_object_changing.
 struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
+struct key *key_draft(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
+void key_publish(struct keys_call *call, uint32_t database, struct key *key);
+void key_discard(struct keys *keys, struct key *draft);
+// Around changes of a collection: between the two, key->object, its digest and memory, and the encoding are the
+// caller's. The second one is key_head_changed too.
+void key_object_changing(struct keys_call *call, struct key *key);
+void key_object_changed(struct keys_call *call, struct key *key);
 // What a string holds from now on; `key` (NULL: absent) may be of any type. It may move: use what is given. Numbers and
 // short texts get the encodings that Redis gives them. keep: deadline and id stay (INCR); else it is a new one (SET).
 struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep);
@@ -165,7 +200,8 @@ struct key *key_allocate(struct bytes name, size_t capacity);
 struct digest key_head_digest(const struct key *key);
 struct digest key_value_digest(const struct key *key);
 size_t key_memory(const struct key *key);
-void value_free(struct key *key); // of a collection
+void value_free(struct keys *keys, struct key *key); // a collection's object; a big one becomes garbage
+bool key_has_object(const struct key *key);
 
 // Log time of a Unix time, and back; past ones give 0 and up.
 static inline uint64_t log_of_unix(const struct keys_call *call, int64_t unix_ms) {

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { RECORD_HEAD = 1, RECORD_DELETIONS = 2, RECORD_KEY = 3, RECORD_REST = 4 };
+enum { RECORD_HEAD = 1, RECORD_DELETIONS = 2, RECORD_KEY = 3, RECORD_REST = 4, RECORD_ELEMENTS = 5 };
 enum {
     PHASE_HEAD,
     PHASE_DELETIONS,
@@ -80,8 +80,10 @@ struct digest keys_recount(const void *model) {
     for (size_t i = 0; i < KEYS_DATABASES; i++) {
         const struct dense *all = &keys->stores[i].keys;
         for (uint32_t at = 0; at < all->count; at++) {
-            digest_add(&stores[i], key_head_digest(all->items[at]));
-            digest_add(&stores[i], key_value_digest(all->items[at]));
+            const struct key *key = all->items[at];
+            bool object = key_has_object(key);
+            digest_add(&stores[i], key_head_digest(key));
+            digest_add(&stores[i], object ? type_ops[key->type].recount(key) : key_value_digest(key));
         }
     }
     for (uint64_t i = 0; keys->deletions != NULL && i < DELETIONS; i++) {
@@ -134,30 +136,84 @@ static void save_key_head(const struct key *key, struct output *o) {
     if (key->encoding == ENCODING_INT)
         put_u64(o, (uint64_t)key->number);
     else
-        put_varint(o, key->len);
+        put_varint(o, key_has_object(key) ? type_ops[key->type].count(key) : key->len);
+}
+
+// The bytes of an element from `from` on, its length ahead of them; gives false when the rest did not fit.
+static bool put_element(struct output *o, const struct element *element, uint64_t *from) {
+    size_t total = element->head_len + element->parts[0].len + element->parts[1].len, at = 0;
+    if (*from == 0) put_varint(o, total);
+    struct bytes spans[3] = {bytes_of(element->head, element->head_len), element->parts[0], element->parts[1]};
+    for (size_t i = 0; i < 3; at += spans[i].len, i++) {
+        if (*from >= at + spans[i].len) continue;
+        size_t skip = *from - at, left = spans[i].len - skip, room = o->capacity - o->len;
+        size_t part = left < room ? left : room;
+        put_bytes(o, spans[i].data + skip, part);
+        *from += part;
+        if (part < left) return false;
+    }
+    return true;
+}
+
+struct place { // of a save among a key's elements
+    uint64_t *done, *at, *filled;
+};
+
+// As many elements as fit; true: all of them are saved.
+static bool save_elements(const struct key *key, struct place *place, struct output *o) {
+    const struct type_ops *ops = &type_ops[key->type];
+    uint64_t count = ops->count(key);
+    struct element element;
+    if (o->capacity - o->len < 2 * KEY_HEAD_BYTES) return false;
+    put_u8(o, RECORD_ELEMENTS);
+    size_t len_at = o->len;
+    put_bytes(o, "\0\0\0\0", 4);
+    bool fits = true;
+    while (*place->done < count && fits && o->capacity - o->len > 10) {
+        ops->element(key, *place->at, &element);
+        fits = put_element(o, &element, place->filled);
+        if (!fits) break;
+        *place->filled = 0;
+        *place->at = element.next;
+        ++*place->done;
+    }
+    put_u32_le(o->at + len_at, (uint32_t)(o->len - len_at - 4));
+    if (*place->done < count) return false;
+    *place->done = *place->at = *place->filled = 0;
+    return true;
+}
+
+// Name and bytes of a key; true: all of them are saved.
+static bool save_payload(const struct key *key, uint64_t *filled, struct output *o) {
+    size_t total = payload(key), room = o->capacity - o->len;
+    if (room < 2 * KEY_HEAD_BYTES) return false;
+    if (*filled == 0)
+        save_key_head(key, o);
+    else
+        put_u8(o, RECORD_REST);
+    room = o->capacity - o->len - 10;
+    size_t part = total - *filled < room ? total - *filled : room;
+    put_varint(o, part);
+    put_bytes(o, key->data + *filled, part);
+    *filled += part;
+    if (*filled < total) return false;
+    *filled = 0;
+    return true;
 }
 
 // Fills `o` with keys from the cursor on; false: there is nothing more.
 static bool save_keys(const struct keys *keys, struct save_cursor *cursor, struct output *o) {
     uint64_t *store = &cursor->words[1], *place = &cursor->words[2], *filled = &cursor->words[3];
+    uint64_t *named = &cursor->words[4]; // only the elements are left
+    struct place elements = {&cursor->words[5], &cursor->words[6], &cursor->words[7]};
     for (; *store < KEYS_DATABASES; (*store)++, *place = 0) {
         const struct dense *all = &keys->stores[*store].keys;
         while (*place < all->count) {
             const struct key *key = all->items[*place];
-            size_t total = payload(key), room = o->capacity - o->len;
-            if (room < 2 * KEY_HEAD_BYTES) return true;
-            if (*filled == 0) {
-                save_key_head(key, o);
-            } else {
-                put_u8(o, RECORD_REST);
-            }
-            room = o->capacity - o->len - 10;
-            size_t part = total - *filled < room ? total - *filled : room;
-            put_varint(o, part);
-            put_bytes(o, key->data + *filled, part);
-            *filled += part;
-            if (*filled < total) return true;
-            *filled = 0;
+            if (*named == 0 && !save_payload(key, filled, o)) return true;
+            *named = 1;
+            if (key_has_object(key) && !save_elements(key, &elements, o)) return true;
+            *named = 0;
             (*place)++;
         }
     }
@@ -213,14 +269,9 @@ static bool load_deletions(struct keys *keys, struct reader *r) {
     return !r->failed;
 }
 
-// Fills the key that is loading; when it is whole it takes its place.
-static bool load_part(struct keys *keys, struct reader *r) {
-    struct bytes part = read_blob(r);
+// The key that is loading takes its place.
+static bool load_whole(struct keys *keys) {
     struct key *key = keys->loading;
-    if (r->failed || key == NULL || part.len > payload(key) - keys->loading_filled) return false;
-    if (part.len > 0) memcpy(key->data + keys->loading_filled, part.data, part.len);
-    keys->loading_filled += part.len;
-    if (keys->loading_filled < payload(key)) return part.len > 0;
     struct store *store = &keys->stores[key->store];
     if (dense_find(&store->keys, &store->kind, key_name(key)) != DENSE_NONE) return false;
     key_link(keys, key, keys->loading_deadline);
@@ -228,18 +279,76 @@ static bool load_part(struct keys *keys, struct reader *r) {
     return true;
 }
 
+// Fills the key that is loading.
+static bool load_part(struct keys *keys, struct reader *r) {
+    struct bytes part = read_blob(r);
+    struct key *key = keys->loading;
+    if (r->failed || key == NULL || part.len > payload(key) - keys->loading_filled) return false;
+    if (part.len > 0) memcpy(key->data + keys->loading_filled, part.data, part.len);
+    keys->loading_filled += part.len;
+    if (keys->loading_filled < payload(key)) return part.len > 0;
+    return keys->loading_elements > 0 || load_whole(keys);
+}
+
+// Elements from `r` on, as long as they are whole.
+static bool load_whole_elements(struct keys *keys, struct reader *r) {
+    struct key *key = keys->loading;
+    while (reader_left(r) > 0) {
+        struct reader ahead = *r;
+        uint64_t len = read_varint(&ahead);
+        if (ahead.failed || len > reader_left(&ahead)) return len <= 3ull * KEYS_VALUE_BYTES_MAX;
+        *r = ahead;
+        struct bytes element = read_span(r, (size_t)len);
+        if (keys->loading_elements == 0 || !type_ops[key->type].load(keys, key, element)) return false;
+        keys->loading_elements--;
+    }
+    return true;
+}
+
+static bool load_elements(struct keys *keys, struct reader *r) {
+    uint32_t len = read_u32_le(r);
+    if (r->failed || len > reader_left(r)) return false;
+    struct bytes part = read_span(r, len);
+    struct key *key = keys->loading;
+    if (len == 0 || key == NULL || !key_has_object(key) || keys->loading_filled < payload(key)) return len == 0;
+    struct writer *rest = &keys->loading_rest;
+    bool fresh = rest->len == 0;
+    if (!fresh) write_span(rest, part);
+    struct reader elements = fresh ? reader_of(part.data, part.len) : reader_of(rest->data, rest->len);
+    if (!load_whole_elements(keys, &elements)) return false;
+    if (fresh)
+        write_span(rest, bytes_of(part.data + elements.at, part.len - elements.at));
+    else
+        writer_consume(rest, elements.at);
+    if (keys->loading_elements > 0) return true;
+    return rest->len == 0 && load_whole(keys);
+}
+
+// What stands in a key's head, and can be: the object is made, for its elements to come.
+static bool load_value(struct keys *keys, struct key *key, uint64_t word) {
+    const struct type_ops *ops = &type_ops[key->type];
+    keys->loading_elements = 0;
+    if (ops->make != NULL) {
+        key->object = word == 0 ? NULL : ops->make(keys, key->encoding);
+        keys->loading_elements = word;
+        return key->object != NULL;
+    }
+    if (key->type != KEY_STRING || key->encoding > ENCODING_EMBSTR) return false;
+    if (key->encoding == ENCODING_INT)
+        key->number = (int64_t)word;
+    else
+        key->len = key->capacity = (uint32_t)word;
+    return true;
+}
+
 static bool load_key(struct keys *keys, struct reader *r) {
     uint8_t store = read_u8(r), type = read_u8(r), encoding = read_u8(r);
     uint64_t id = read_varint(r), changed = read_varint(r);
     keys->loading_deadline = read_u64_le(r);
-    uint64_t name_len = read_varint(r), number = 0, len = 0;
-    if (encoding == ENCODING_INT)
-        number = read_u64_le(r);
-    else
-        len = read_varint(r);
-    if (r->failed || keys->loading != NULL || keys->hash_seed == 0 || store >= KEYS_DATABASES || type != KEY_STRING ||
-        encoding > ENCODING_EMBSTR || id >= keys->next_id || name_len > KEYS_NAME_BYTES_MAX ||
-        len > KEYS_VALUE_BYTES_MAX)
+    uint64_t name_len = read_varint(r), word = encoding == ENCODING_INT ? read_u64_le(r) : read_varint(r);
+    size_t len = type == KEY_STRING && encoding != ENCODING_INT ? word : 0;
+    if (r->failed || keys->loading != NULL || keys->hash_seed == 0 || store >= KEYS_DATABASES ||
+        type >= KEY_TYPE_COUNT || id >= keys->next_id || name_len > KEYS_NAME_BYTES_MAX || len > KEYS_VALUE_BYTES_MAX)
         return false;
     struct key *key = key_allocate(bytes_of(NULL, 0), name_len + len);
     key->name_len = (uint32_t)name_len;
@@ -248,14 +357,13 @@ static bool load_key(struct keys *keys, struct reader *r) {
     key->encoding = encoding;
     key->id = id;
     key->changed = changed;
-    if (encoding == ENCODING_INT) {
-        key->number = (int64_t)number;
-    } else {
-        key->len = (uint32_t)len;
-        key->capacity = (uint32_t)len;
+    if (!load_value(keys, key, word)) {
+        mem_free(key);
+        return false;
     }
     keys->loading = key;
     keys->loading_filled = 0;
+    writer_clear(&keys->loading_rest);
     return load_part(keys, r);
 }
 
@@ -276,6 +384,9 @@ int keys_load(void *model, const uint8_t *data, size_t len) {
             break;
         case RECORD_REST:
             good = load_part(keys, &r);
+            break;
+        case RECORD_ELEMENTS:
+            good = load_elements(keys, &r);
             break;
         }
         if (!good) return -EBADMSG;
