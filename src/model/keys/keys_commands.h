@@ -9,8 +9,10 @@
 #include "model/keys/commands_connection.h"
 #include "model/keys/commands_generic.h"
 #include "model/keys/commands_string.h"
+#include "model/keys/commands_zset.h"
 
 #define KEYS_COMMANDS(X)                                                                                               \
     KEYS_CONNECTION_COMMANDS(X)                                                                                        \
     KEYS_GENERIC_COMMANDS(X)                                                                                           \
-    KEYS_STRING_COMMANDS(X)
+    KEYS_STRING_COMMANDS(X)                                                                                            \
+    KEYS_ZSET_COMMANDS(X)

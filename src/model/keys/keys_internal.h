@@ -226,8 +226,10 @@ bool text_is(struct bytes text, const char *word);                             /
 #define X(number, name, arity, first, last, step, flags, categories, handler) void handler(struct keys_call *call);
 #include "model/keys/commands_generic.h"
 #include "model/keys/commands_string.h"
+#include "model/keys/commands_zset.h"
 KEYS_GENERIC_COMMANDS(X)
 KEYS_STRING_COMMANDS(X)
+KEYS_ZSET_COMMANDS(X)
 #undef X
 
 // ---- keys_save.c
