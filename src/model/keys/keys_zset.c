@@ -114,7 +114,7 @@ static bool add_pairs(struct keys_call *call, struct adding *a, struct key *key,
         a->added += !known;
         a->updated += known;
     }
-    if (!draft && a->added + a->updated > 0) key_object_changed(call, key);
+    if (!draft && a->added + a->updated > 0) key_object_changed(call, key, true);
     return true;
 }
 
@@ -215,7 +215,7 @@ void zset_rem(struct keys_call *call) {
     }
     reply_number(&call->out, taken);
     if (taken == 0) return;
-    key_object_changed(call, key);
+    key_object_changed(call, key, true);
     zset_taken(call, key, call->argv[1], "zrem");
 }
 
@@ -223,7 +223,7 @@ void zset_take_span(struct keys_call *call, struct key *key, struct bytes name, 
                     const char *event) {
     key_object_changing(call, key);
     zset_take_ranks(key, span.from, span.to);
-    key_object_changed(call, key);
+    key_object_changed(call, key, true);
     zset_taken(call, key, name, event);
 }
 

@@ -3,6 +3,7 @@
 // takes them.
 #include "base/alloc.h"
 #include "model/keys/double_text.h"
+#include "model/keys/keys_elements.h"
 #include "model/keys/zset.h"
 
 enum operation { UNION, INTER, DIFF };
@@ -26,24 +27,36 @@ struct algebra {
 // ---- inputs
 
 static uint32_t source_count(const struct source *s) {
-    return s->key == NULL ? 0 : zset_count(s->key);
+    if (s->key == NULL) return 0;
+    return s->key->type == KEY_SET ? elements_count(s->key) : zset_count(s->key);
 }
 
-static bool source_find(const struct source *s, struct bytes member, double *score) {
-    return s->key != NULL && zset_find(s->key, member, score);
+// Members of a set have the score 1.
+static bool source_find(const struct keys *keys, const struct source *s, struct bytes member, double *score) {
+    struct item item;
+    *score = 1;
+    if (s->key == NULL) return false;
+    return s->key->type == KEY_SET ? elements_find(keys, s->key, member, &item) : zset_find(s->key, member, score);
 }
 
 struct source_walk {
     const struct source *source;
     struct zset_walk zset;
+    struct walk set;
+    struct item item;
 };
 static struct source_walk walk_of(const struct source *s) {
     struct source_walk walk = {.source = s};
-    if (s->key != NULL) walk.zset = zset_walk_from(s->key, 0, UINT32_MAX, false);
+    if (s->key != NULL && s->key->type == KEY_ZSET) walk.zset = zset_walk_from(s->key, 0, UINT32_MAX, false);
     return walk;
 }
 static bool source_step(struct source_walk *walk, struct zset_item *out) {
-    return walk->source->key != NULL && zset_step(&walk->zset, out);
+    const struct key *key = walk->source->key;
+    if (key == NULL) return false;
+    if (key->type == KEY_ZSET) return zset_step(&walk->zset, out);
+    if (!elements_next(key, &walk->set, &walk->item)) return false;
+    *out = (struct zset_item){1, walk->item.name};
+    return true;
 }
 
 // By size, smaller ones first, equal ones as they stand: runs of twice the length at each pass.
@@ -92,11 +105,11 @@ static void unite(struct keys *keys, const struct algebra *a, struct key *result
 }
 
 // Of an element of the first input. false: another one does not have it.
-static bool in_all(const struct algebra *a, const struct zset_item *item, double *score) {
+static bool in_all(const struct keys *keys, const struct algebra *a, const struct zset_item *item, double *score) {
     double found;
     *score = number_or_zero(a->sources[0].weight * item->score);
     for (size_t i = 1; i < a->count; i++) {
-        if (!source_find(&a->sources[i], item->member, &found)) return false;
+        if (!source_find(keys, &a->sources[i], item->member, &found)) return false;
         *score = aggregated(a->aggregate, *score, found * a->sources[i].weight);
     }
     return true;
@@ -108,7 +121,7 @@ static uint32_t intersect(struct keys *keys, const struct algebra *a, struct key
     uint32_t count = 0;
     double score;
     for (struct zset_item item; (a->limit == 0 || count < a->limit) && source_step(&walk, &item);) {
-        if (!in_all(a, &item, &score)) continue;
+        if (!in_all(keys, a, &item, &score)) continue;
         if (result != NULL) zset_put(keys, result, item.member, score);
         count++;
     }
@@ -121,7 +134,7 @@ static void subtract(struct keys *keys, const struct algebra *a, struct key *res
     for (struct zset_item item; source_step(&walk, &item);) {
         bool elsewhere = false;
         for (size_t i = 1; i < a->count && !elsewhere; i++)
-            elsewhere = source_find(&a->sources[i], item.member, &score);
+            elsewhere = source_find(keys, &a->sources[i], item.member, &score);
         if (!elsewhere) zset_put(keys, result, item.member, item.score);
     }
 }
@@ -143,7 +156,7 @@ static bool read_sources(struct keys_call *call, struct algebra *a) {
     a->sources = mem_zalloc(a->count * sizeof *a->sources);
     for (size_t i = 0; i < a->count; i++) {
         const struct key *key = key_find(call, call->database, call->argv[a->at + 1 + i]);
-        if (key != NULL && key->type != KEY_ZSET) {
+        if (key != NULL && key->type != KEY_ZSET && key->type != KEY_SET) {
             reply_wrong_type(&call->out);
             return false;
         }
@@ -228,7 +241,7 @@ static void compute(struct keys_call *call, struct algebra *a) {
         reply_number(&call->out, intersect(call->keys, a, NULL));
         return;
     }
-    struct key *result = zset_scratch(call->keys);
+    struct key *result = elements_temporary(call->keys, KEY_ZSET, ENCODING_SKIPLIST);
     if (a->operation == UNION)
         unite(call->keys, a, result);
     else if (a->operation == INTER)
@@ -239,7 +252,7 @@ static void compute(struct keys_call *call, struct algebra *a) {
         store_result(call, a, result);
     else
         tell_result(call, a, result);
-    zset_scratch_free(result);
+    elements_discard(result);
 }
 
 static void run(struct keys_call *call, struct algebra a) {

@@ -315,14 +315,6 @@ struct zset_item zset_at_place(const struct key *key, uint32_t place) {
     return (struct zset_item){e->score, zset_member(e)};
 }
 
-struct key *zset_scratch(struct keys *keys) {
-    struct key *key = key_allocate(bytes_of(NULL, 0), 0);
-    key->type = KEY_ZSET;
-    key->encoding = ENCODING_SKIPLIST;
-    key->object = zset_make(keys, ENCODING_SKIPLIST);
-    return key;
-}
-
 // ---- what the room does with objects of any type
 
 static bool zset_free(struct value *object, uint8_t encoding, size_t *max) {
@@ -334,12 +326,6 @@ static bool zset_free(struct value *object, uint8_t encoding, size_t *max) {
     }
     mem_free(object);
     return true;
-}
-
-void zset_scratch_free(struct key *key) {
-    size_t all = SIZE_MAX;
-    zset_free(key->object, key->encoding, &all);
-    mem_free(key);
 }
 
 static uint64_t zset_elements(const struct key *key) {

@@ -42,8 +42,6 @@ struct zset_walk {
 };
 
 uint32_t zset_count(const struct key *key);
-struct key *zset_scratch(struct keys *keys); // a big one of no database, for a command's own use
-void zset_scratch_free(struct key *key);
 bool zset_find(const struct key *key, struct bytes member, double *score);
 bool zset_rank(const struct key *key, struct bytes member, uint32_t *rank);
 void zset_put(struct keys *keys, struct key *key, struct bytes member, double score); // new, or another score
