@@ -289,8 +289,9 @@ static bool mpop_arguments(struct keys_call *call, size_t *keys, bool *highest, 
     *highest = good && text_is(call->argv[at], "max");
     good = good && (*highest || text_is(call->argv[at], "min"));
     if (good && at + 1 < call->argc) {
-        good = at + 3 == call->argc && text_is(call->argv[at + 1], "count");
+        good = at + 2 < call->argc && text_is(call->argv[at + 1], "count");
         if (good && !read_count(call, call->argv[at + 2], 1, "ERR count should be greater than 0", count)) return false;
+        good = good && at + 3 == call->argc;
     }
     if (!good) reply_syntax(&call->out);
     return good;

@@ -46,11 +46,18 @@ void zset_randmember(struct keys_call *call) {
     }
 }
 
-// Scores are texts here in RESP3 too.
-static void reply_pair(struct keys_call *call, const struct zset_item *item) {
+#define WHOLE_MAX 0x1p62
+
+// Scores are texts here in RESP3 too, and large whole ones of a small set have no exponent, as Redis keeps them there.
+static void reply_pair(struct keys_call *call, const struct zset_item *item, bool small) {
     struct reply text = {.to = call->out.to};
+    bool whole = item->score >= -WHOLE_MAX && item->score <= WHOLE_MAX && (double)(int64_t)item->score == item->score;
+    char number[24];
     reply_bulk(&text, item->member);
-    reply_double(&text, item->score);
+    if (small && whole)
+        reply_bulk(&text, bytes_of(number, number_write(number, (int64_t)item->score)));
+    else
+        reply_double(&text, item->score);
 }
 
 // A small one is told whole.
@@ -72,7 +79,7 @@ void zset_scan(struct keys_call *call) {
     for (; at > end; at--) {
         struct zset_item item = zset_at_place(key, (uint32_t)(small ? all - at : at - 1));
         if (!scan_matches(&scan, item.member)) continue;
-        reply_pair(call, &item);
+        reply_pair(call, &item, small);
         count += 2;
     }
     reply_end(&call->out, begun, '*', count);
