@@ -142,7 +142,7 @@ static void big_add(struct key *key, struct bytes member, double score) {
     e->len = (uint32_t)member.len;
     if (member.len > 0) memcpy(e->member, member.data, member.len);
     e->place = dense_add(&z->members, &kind, e);
-    tree_insert(z, e);
+    zset_tree_insert(z, e);
     digest_add(&z->value.digest, element_digest(key, e));
     z->value.memory += ELEMENT_BYTES + e->len;
 }
@@ -152,20 +152,20 @@ static void big_remove(struct key *key, struct zset_element *e) {
     const struct dense_kind kind = kind_of(key);
     digest_sub(&z->value.digest, element_digest(key, e));
     z->value.memory -= ELEMENT_BYTES + e->len;
-    tree_remove(z, e);
+    zset_tree_remove(z, e);
     dense_remove(&z->members, &kind, e->place);
     mem_free(e);
 }
 
 static void big_move(struct key *key, struct zset_element *e, double score) {
     struct zset_big *z = big_of(key);
-    const struct zset_element *before = tree_beside(e, true), *behind = tree_beside(e, false);
+    const struct zset_element *before = zset_tree_beside(e, true), *behind = zset_tree_beside(e, false);
     bool stays = (before == NULL || zset_compare(before->score, zset_member(before), score, zset_member(e)) < 0) &&
                  (behind == NULL || zset_compare(score, zset_member(e), behind->score, zset_member(behind)) < 0);
     digest_sub(&z->value.digest, element_digest(key, e));
-    if (!stays) tree_remove(z, e);
+    if (!stays) zset_tree_remove(z, e);
     e->score = score;
-    if (!stays) tree_insert(z, e);
+    if (!stays) zset_tree_insert(z, e);
     digest_add(&z->value.digest, element_digest(key, e));
 }
 
@@ -214,7 +214,7 @@ bool zset_find(const struct key *key, struct bytes member, double *score) {
 bool zset_rank(const struct key *key, struct bytes member, uint32_t *rank) {
     if (is_small(key)) return entry_find(small_of(key), member, rank) < small_of(key)->len;
     const struct zset_element *e = big_find(key, member);
-    if (e != NULL) *rank = tree_rank(e);
+    if (e != NULL) *rank = zset_tree_rank(e);
     return e != NULL;
 }
 
@@ -253,9 +253,9 @@ void zset_take_ranks(struct key *key, uint32_t from, uint32_t to) {
         entries_remove(key, begin, end);
         return;
     }
-    struct zset_element *e = tree_at(big_of(key), from);
+    struct zset_element *e = zset_tree_at(big_of(key), from);
     for (; from < to; from++) {
-        struct zset_element *next = tree_beside(e, false);
+        struct zset_element *next = zset_tree_beside(e, false);
         big_remove(key, e);
         e = next;
     }
@@ -288,7 +288,7 @@ struct zset_walk zset_walk_from(const struct key *key, uint32_t rank, uint32_t c
     if (is_small(key))
         walk.at = entry_of_rank(small_of(key), rank);
     else
-        walk.element = tree_at(big_of(key), rank);
+        walk.element = zset_tree_at(big_of(key), rank);
     return walk;
 }
 
@@ -305,7 +305,7 @@ bool zset_step(struct zset_walk *walk, struct zset_item *out) {
         return true;
     }
     *out = (struct zset_item){walk->element->score, zset_member(walk->element)};
-    walk->element = tree_beside(walk->element, walk->backwards);
+    walk->element = zset_tree_beside(walk->element, walk->backwards);
     return true;
 }
 

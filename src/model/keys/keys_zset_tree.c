@@ -71,18 +71,18 @@ static struct zset_element *outmost(struct zset_element *e, int side) {
     return e;
 }
 
-struct zset_element *tree_first(const struct zset_big *z) {
+struct zset_element *zset_tree_first(const struct zset_big *z) {
     return outmost(z->root, 0);
 }
 
-struct zset_element *tree_beside(const struct zset_element *e, bool before) {
+struct zset_element *zset_tree_beside(const struct zset_element *e, bool before) {
     int side = before ? 0 : 1;
     if (e->child[side] != NULL) return outmost(e->child[side], !side);
     while (e->parent != NULL && e->parent->child[side] == e) e = e->parent;
     return e->parent;
 }
 
-struct zset_element *tree_at(const struct zset_big *z, uint32_t rank) {
+struct zset_element *zset_tree_at(const struct zset_big *z, uint32_t rank) {
     struct zset_element *e = z->root;
     while (e != NULL) {
         uint32_t left = size_of(e->child[0]);
@@ -94,14 +94,14 @@ struct zset_element *tree_at(const struct zset_big *z, uint32_t rank) {
     return NULL;
 }
 
-uint32_t tree_rank(const struct zset_element *e) {
+uint32_t zset_tree_rank(const struct zset_element *e) {
     uint32_t rank = size_of(e->child[0]);
     for (; e->parent != NULL; e = e->parent)
         if (e->parent->child[1] == e) rank += size_of(e->parent->child[0]) + 1;
     return rank;
 }
 
-void tree_insert(struct zset_big *z, struct zset_element *e) {
+void zset_tree_insert(struct zset_big *z, struct zset_element *e) {
     struct zset_element *parent = NULL, **at = &z->root;
     while (*at != NULL) {
         parent = *at;
@@ -113,7 +113,7 @@ void tree_insert(struct zset_big *z, struct zset_element *e) {
     balance_up(z, e);
 }
 
-void tree_remove(struct zset_big *z, struct zset_element *e) {
+void zset_tree_remove(struct zset_big *z, struct zset_element *e) {
     struct zset_element *from = e->parent;
     if (e->child[0] != NULL && e->child[1] != NULL) {
         struct zset_element *next = outmost(e->child[1], 0);

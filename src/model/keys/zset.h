@@ -57,12 +57,12 @@ bool zset_step(struct zset_walk *walk, struct zset_item *out);
 struct zset_item zset_at_place(const struct key *key, uint32_t place);
 
 // ---- keys_zset_tree.c
-struct zset_element *tree_first(const struct zset_big *z);
-struct zset_element *tree_beside(const struct zset_element *e, bool before); // NULL: none
-struct zset_element *tree_at(const struct zset_big *z, uint32_t rank);
-uint32_t tree_rank(const struct zset_element *e);
-void tree_insert(struct zset_big *z, struct zset_element *e);
-void tree_remove(struct zset_big *z, struct zset_element *e);
+struct zset_element *zset_tree_first(const struct zset_big *z);
+struct zset_element *zset_tree_beside(const struct zset_element *e, bool before); // NULL: none
+struct zset_element *zset_tree_at(const struct zset_big *z, uint32_t rank);
+uint32_t zset_tree_rank(const struct zset_element *e);
+void zset_tree_insert(struct zset_big *z, struct zset_element *e);
+void zset_tree_remove(struct zset_big *z, struct zset_element *e);
 int zset_compare(double a_score, struct bytes a, double b_score, struct bytes b);
 static inline struct bytes zset_member(const struct zset_element *e) {
     return bytes_of(e->member, e->len);
