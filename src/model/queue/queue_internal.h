@@ -56,7 +56,7 @@ struct queue_key {
     uint64_t number;
     struct list messages;
     struct queue_place place;
-    struct omap_node of_depth; // when it has two messages or more
+    struct omap_node of_depth; // when it has two messages or more, or one that waits for a number
     uint64_t next;             // number awaited from producers; 0: none was numbered
     struct omap held;          // by number
     struct queue_due due;
@@ -184,6 +184,7 @@ struct queue_waiter *queue_waiter_make(struct queue_state *state, struct queue *
 void queue_waiter_free(struct queue_state *state, struct queue_waiter *waiter);
 struct queue_place *queue_place_find(const struct queue_state *state, uint64_t session, bool claim, uint64_t number);
 struct queue_place *queue_place_first(const struct queue_state *state, uint64_t session); // NULL: has none
+struct queue_place *queue_place_next(const struct queue_place *place);                    // of the same session
 
 // queue_flow.c
 void queue_begin(struct queue_state *state, struct queue *queue);

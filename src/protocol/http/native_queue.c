@@ -347,6 +347,7 @@ static void list_message(void *context, const struct queue_message_info *info) {
     struct listing *listing = context;
     json_t *json = message_json(listing, info);
     json_object_set_new(json, "delay_ms", json_number(native_until(listing->now_ms, info->not_before_ms)));
+    if (info->number != 0) json_object_set_new(json, "number", json_number(info->number));
     json_array_append_new(listing->messages, json);
 }
 
@@ -571,12 +572,15 @@ FIELDS(queue_show_answer) = {
     {.name = "tries_max", .type = NATIVE_NUMBER, .help = "and all the other options of configure"},
     {.name = "hot_keys",
      .type = NATIVE_OBJECTS,
-     .help = "keys with two messages or more, the deepest first: key, depth, tries of the first, held (messages that "
-             "wait for a number), next (the number awaited), token (claimed; 0: not), session, oldest_ms (age)"},
+     .help =
+         "keys with two messages or more, or with one that waits for a number, the deepest first: key, depth, tries "
+         "of the first, held (messages that wait for a number, beside its depth), next (the number awaited), token "
+         "(claimed; 0: not), session, oldest_ms (age)"},
     MORE,
     {.name = "in_key",
      .type = NATIVE_OBJECTS,
-     .help = "the key's messages in order: id, key, priority, age_ms, delay_ms, body"},
+     .help = "the key's messages in order: id, key, priority, age_ms, delay_ms, body; those that wait for an earlier "
+             "number last, with their number"},
     END};
 FIELDS(queue_list_fields) = {{.name = "after",
                               .type = NATIVE_TEXT,
