@@ -108,10 +108,17 @@ static const char once_intro[] =
     "kept, send\n"
     "the same again. At most 1,000,000 keys are remembered (`limit`); they are apart from those of `begin`, and all "
     "callers share\n"
-    "them. Where nothing is changed the header says nothing; other operations that change something refuse it "
+    "them. Of queues, locks and limits only what was done is kept: after `busy`, `full` or `allowed`: false the same\n"
+    "request asks anew. A lock or a permit that was got under a key stays when its connection closes, until its "
+    "session\n"
+    "ends; the same request is told of it again while it is held, then `not-held`. With `wait_ms` or `ttl_ms` they "
+    "take no\n"
+    "key (`bad-request`), since what was kept would not be true any more when it is told again: there an owner that "
+    "asks\n"
+    "again keeps its place, or has one hold more.\n\n"
+    "Where nothing is changed the header says nothing; other operations that change something refuse it "
     "(`bad-request`),\n"
-    "since they have means of their own: an owner (locks), `dedup_id` or `number` (queues), `version` (values), "
-    "tokens.\n"
+    "since they have means of their own: `version` (values), tokens and tickets.\n"
     "A restore from a backup forgets the keys that were used since it was made.\n\n"
     "`sequence/next` with a `key`, `guard/counter_add` and `guard/entity_transition` with a `request` remember their\n"
     "answer in the same step: after `unknown`, ask the same again. Without one, `unknown` may have left a gap, or "
@@ -191,7 +198,10 @@ static void write_field(struct writer *w, const struct native_field *field) {
 
 static void write_operation(struct writer *w, const struct native_operation *operation) {
     format(w, "\n## POST %s\n\n%s\n", operation->path, operation->about);
-    if (operation->keyed) text(w, "\nHonours `Idempotency-Key` (errors: `mismatch`, `limit`).\n");
+    const char *only = operation->keyed_if;
+    if (operation->keyed)
+        format(w, "\nHonours `Idempotency-Key`%s%s (errors: `mismatch`, `limit`).\n", only != NULL ? " " : "",
+               only != NULL ? only : "");
     if (operation->administration) text(w, "\nFrom the node's own machine only, unless `allow-remote` is on.\n");
     if (operation->fields[0].name != NULL) text(w, "\n| field | type | default | |\n| --- | --- | --- | --- |\n");
     for (size_t i = 0; operation->fields[i].name != NULL; i++) write_field(w, &operation->fields[i]);

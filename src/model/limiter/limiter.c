@@ -295,6 +295,7 @@ const struct model_ops limiter_model = {
     .digest = limiter_digest,
     .digest_recount = limiter_digest_recount,
     .memory = limiter_memory,
+    .keeper = &limiter_keeper,
     .growing = MODEL_GROWS(LIMITER_TAKE) | MODEL_GROWS(LIMITER_LEASE),
     .count = limiter_count,
     .count_of_session = limiter_count_of_session,

@@ -497,6 +497,7 @@ const struct model_ops lock_model = {
     .digest = lock_digest,
     .digest_recount = lock_digest_recount,
     .memory = lock_memory,
+    .keeper = &lock_keeper,
     .growing = MODEL_GROWS(LOCK_ACQUIRE) | MODEL_GROWS(LOCK_ACQUIRE_ALL) | MODEL_GROWS(LOCK_PROCLAIM),
     .count = lock_count_model,
     .count_of_session = lock_count_of_session,

@@ -123,6 +123,7 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock);
 uint64_t lock_time_after(uint64_t now_ms, uint64_t ms); // does not overflow
 
 // lock_op.c
+extern const struct result_keeper lock_keeper;
 void lock_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
 
 // lock_deadlock.c: would `owner` waiting for `lock` close a circle? Gives its text (in the state's arena), or NULL.

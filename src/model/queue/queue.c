@@ -411,6 +411,7 @@ const struct model_ops queue_model = {
     .digest = queue_digest,
     .digest_recount = queue_digest_recount,
     .memory = queue_memory,
+    .keeper = &queue_keeper,
     .growing = MODEL_GROWS(QUEUE_CONFIGURE) | MODEL_GROWS(QUEUE_PUSH),
     .count = queue_count,
     .count_of_session = queue_count_of_session,

@@ -204,6 +204,7 @@ void queue_session_end(void *state, struct apply *apply, uint64_t session);
 size_t queue_expire(void *state, struct apply *apply, size_t max);
 
 // queue_push.c
+bool queue_read_push(struct reader *r, struct queue_push *q);
 int queue_apply_push(struct queue_state *state, struct apply *apply, uint64_t session, struct reader *r,
                      struct queue_result *out);
 void queue_append(struct queue_state *state, struct queue_key *key, struct queue_message *message); // and its digest
@@ -211,6 +212,7 @@ void queue_tell_push(struct queue_state *state, struct apply *apply, const struc
                      enum queue_event_type type);
 
 // queue_op.c
+extern const struct result_keeper queue_keeper;
 void queue_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
 bool queue_options_good(const struct queue_options *options);
 

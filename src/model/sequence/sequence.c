@@ -196,7 +196,8 @@ static uint64_t sequence_memory(const void *model) {
 }
 
 // Not leases of workers, which end, and not ids, of which there may be none just now.
-static bool sequence_keeps(uint8_t op) {
+static bool sequence_keeps(const struct command *command) {
+    uint8_t op = command->op;
     return op == SEQUENCE_CREATE || op == SEQUENCE_NEXT || op == SEQUENCE_SET;
 }
 
@@ -208,7 +209,7 @@ static void sequence_write_result(const struct result *result, struct writer *w)
     write_u8(w, sequence->repeated);
 }
 
-static bool sequence_read_result(void *model, struct reader *r, struct result *result) {
+static bool sequence_read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
     struct sequence_result *sequence = &((struct sequence_state *)model)->result;
     *sequence = (struct sequence_result){.first = read_varint(r)};
     sequence->step = read_varint(r);
@@ -218,7 +219,8 @@ static bool sequence_read_result(void *model, struct reader *r, struct result *r
     return reader_done(r);
 }
 
-static const struct result_keeper sequence_keeper = {sequence_keeps, sequence_write_result, sequence_read_result};
+static const struct result_keeper sequence_keeper = {
+    .keeps = sequence_keeps, .write = sequence_write_result, .read = sequence_read_result};
 
 const struct model_ops sequence_model = {
     .name = "sequence",

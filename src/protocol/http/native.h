@@ -56,9 +56,10 @@ struct native_operation {
     const char *path, *about;
     const struct native_field *fields; // of the request; ends with name NULL
     const struct native_field *answer; // of a 200; ends with name NULL
-    const char *errors;  // names, with a space behind each; those of `native_common_errors` go without saying
-    bool administration; // from the node's own machine only, unless allow-remote
-    bool keyed;          // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)
+    const char *errors;   // names, with a space behind each; those of `native_common_errors` go without saying
+    bool administration;  // from the node's own machine only, unless allow-remote
+    bool keyed;           // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)
+    const char *keyed_if; // with these fields only, which the model judges; NULL: with all
     void (*run)(struct http_call *call);
     void (*reply)(struct http_call *call, const struct result *result); // of the command that `run` submitted
     void (*read)(struct http_call *call);                               // of the read that `run` asked for
