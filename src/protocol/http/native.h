@@ -36,6 +36,7 @@ enum native_type {
     NATIVE_ITEMS,   // an object of low to high names of 1 to 255 bytes, each with a string, {"base64": string} or null
     NATIVE_PLACES,  // an array of at most `high` integers from 0 to high - 1
     NATIVE_PAIRS,   // an object of low to high names of 1 to 255 bytes, each with a string
+    NATIVE_OBJECT,  // in answers: an object
 };
 struct native_field {
     const char *name;
@@ -43,7 +44,9 @@ struct native_field {
     const char *help;
     uint64_t low, high, standard; // standard: the value of a number, bool or choice that is not given
     bool required;
-    const char *choices; // "a|b"
+    const char *choices;           // "a|b"
+    const struct native_field *of; // in answers: members of the object, or of each of the objects; NULL: any
+    bool or_null;                  // in answers
 };
 struct native_error { // a problem document's type is /errors/NAME
     const char *name;
