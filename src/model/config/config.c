@@ -336,6 +336,10 @@ static struct digest config_digest(const void *model) {
     return ((const struct config_state *)model)->sum.digest;
 }
 
+static uint64_t config_count(const void *model) {
+    return ((const struct config_state *)model)->spaces.map.count;
+}
+
 static uint64_t config_memory(const void *model) {
     return ((const struct config_state *)model)->sum.memory;
 }
@@ -380,6 +384,7 @@ const struct model_ops config_model = {
     .digest = config_digest,
     .digest_recount = config_digest_recount,
     .memory = config_memory,
+    .count = config_count,
     .growing = MODEL_GROWS(CONFIG_PUBLISH),
     .keeper = &config_keeper,
 };

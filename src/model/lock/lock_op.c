@@ -65,8 +65,7 @@ static struct lock *lock_for(struct lock_state *state, const struct lock_request
         digest_add(&state->digest, lock_digest_of(lock));
     } else if (lock->holder_count + lock->waiter_count == 0) {
         digest_sub(&state->digest, lock_digest_of(lock));
-        lock->mode = lock_kind(q->mode);
-        lock->total = q->total;
+        lock_set_kind(state, lock, q->mode, q->total);
         digest_add(&state->digest, lock_digest_of(lock));
     }
     return lock;

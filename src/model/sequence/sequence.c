@@ -191,6 +191,10 @@ static struct digest sequence_digest_recount(const void *model) {
     return items_recount(&state->sum, tables, TABLE_COUNT, state->words, WORD_COUNT);
 }
 
+static uint64_t sequence_count(const void *model) {
+    return ((const struct sequence_state *)model)->sequences.map.count;
+}
+
 static uint64_t sequence_memory(const void *model) {
     return ((const struct sequence_state *)model)->sum.memory;
 }
@@ -237,6 +241,7 @@ const struct model_ops sequence_model = {
     .digest = sequence_digest,
     .digest_recount = sequence_digest_recount,
     .memory = sequence_memory,
+    .count = sequence_count,
     .keeper = &sequence_keeper,
     .growing = MODEL_GROWS(SEQUENCE_CREATE) | MODEL_GROWS(SEQUENCE_NEXT) | MODEL_GROWS(SEQUENCE_LEASE),
 };

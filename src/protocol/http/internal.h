@@ -5,7 +5,7 @@
 //   routes.c       which path is what; administration
 //   metrics.c      GET /metrics
 //   cluster.c      GET /v1/cluster
-//   view.c         GET /v1/view: what the page shows, in bounded pieces (view_rows.c, view_locks.c)
+//   view.c         GET /v1/view: what the page shows, in bounded pieces (view_rows.c, view_locks.c, view_topics.c)
 //   events.c       GET /v1/events: what changed, as server-sent events; waits of native operations as events
 //   page.c         the page's files (page/)
 //   native*.c      POST /v1/MODEL/OPERATION (native_internal.h)

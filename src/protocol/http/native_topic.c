@@ -6,6 +6,7 @@
 #include "model/topic/topic.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <string.h>
 
 // Numbers of calls that wait: for a publish's ticket, for what a token stands for, for what a member reads, and for a
@@ -383,8 +384,7 @@ static void poll_read(struct http_call *call) {
 
 // ---- what there is
 
-static void take_topic(void *context, const struct topic_info *info) {
-    struct reading *reading = context;
+json_t *topic_json(const struct topic_info *info) {
     const struct {
         const char *name;
         uint64_t number;
@@ -402,6 +402,12 @@ static void take_topic(void *context, const struct topic_info *info) {
     json_object_set_new(json, "name", json_bytes(info->name));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(json, numbers[i].name, json_number(numbers[i].number));
+    return json;
+}
+
+static void take_topic(void *context, const struct topic_info *info) {
+    struct reading *reading = context;
+    json_t *json = topic_json(info);
     if (reading->info == NULL && reading->groups == NULL)
         reading->info = json;
     else
@@ -418,7 +424,7 @@ static void take_partition(void *context, const struct topic_partition_info *inf
     json_array_append_new(((struct reading *)context)->partitions, json);
 }
 
-static json_t *group_json(const struct topic_group_info *info) {
+json_t *topic_group_json(const struct topic_group_info *info) {
     static const char *const strategies[] = {"any",       "averagely",      "by-circle", "consistent-hash",
                                              "by-config", "by-machine-room"};
     json_t *json = json_object();
@@ -432,11 +438,11 @@ static json_t *group_json(const struct topic_group_info *info) {
 }
 
 static void take_group(void *context, const struct topic_group_info *info) {
-    json_array_append_new(((struct reading *)context)->groups, group_json(info));
+    json_array_append_new(((struct reading *)context)->groups, topic_group_json(info));
 }
 
 static void take_the_group(void *context, const struct topic_group_info *info) {
-    ((struct reading *)context)->info = group_json(info);
+    ((struct reading *)context)->info = topic_group_json(info);
 }
 
 static void take_member(void *context, const struct topic_member_info *info) {

@@ -55,9 +55,14 @@ FIELDS(panel_fields) = {ANSWERED("count", NUMBER, "of all there are"),
 #define PANEL(name_, help_) ANSWERED_OF(name_, OBJECT, panel_fields, help_)
 FIELDS(panels_fields) = {PANEL("sessions", "of both kinds"),
                          PANEL("locks", "native ones, then recipes of ZooKeeper's clients"),
+                         PANEL("elections", "who leads, who is a candidate"),
                          PANEL("queues", "each with its deepest keys"),
                          PANEL("limits", "of which something is in use"),
                          PANEL("keys", "idempotency keys"),
+                         PANEL("topics", "each with its first groups and their readers"),
+                         PANEL("services", "each with its first instances"),
+                         PANEL("config", "namespaces and their versions"),
+                         PANEL("sequences", "and their next number"),
                          END};
 FIELDS(view_query) = {
     {.name = "panels", .type = NATIVE_TEXT, .high = 255, .help = "names of topics with commas; all, when not given"},
