@@ -45,6 +45,11 @@ static json_t *items_schema(const struct native_field *field, bool request) {
 
 static json_t *object_schema(const struct native_field *fields, bool request);
 
+static void bound_items(json_t *json, uint64_t low, uint64_t high) {
+    json_object_set_new(json, "minItems", json_integer((json_int_t)low));
+    json_object_set_new(json, "maxItems", json_integer((json_int_t)high));
+}
+
 static json_t *members_schema(const struct native_field *field) {
     return field->of != NULL ? object_schema(field->of, false) : json_pack("{s:s}", "type", "object");
 }
@@ -89,25 +94,27 @@ static json_t *field_schema(const struct native_field *field, bool request) {
         json = choices_schema(field->choices);
         break;
     case NATIVE_TEXTS:
-        json = json_pack("{s:s, s:{s:s, s:i, s:i}, s:I, s:I}", "type", "array", "items", "type", "string", "minLength",
-                         1, "maxLength", 255, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
+        json = json_pack("{s:s, s:{s:s, s:i, s:i}}", "type", "array", "items", "type", "string", "minLength", 1,
+                         "maxLength", 255);
+        if (request) bound_items(json, field->low, field->high);
         break;
     case NATIVE_NUMBERS:
-        json =
-            json_pack("{s:s, s:{s:s, s:s, s:i}, s:I, s:I}", "type", "array", "items", "type", "integer", "format",
-                      "int64", "minimum", 1, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
+        json = json_pack("{s:s, s:{s:s, s:s, s:i}}", "type", "array", "items", "type", "integer", "format", "int64",
+                         "minimum", 1);
+        if (request) bound_items(json, field->low, field->high);
         break;
     case NATIVE_PLACES:
-        json = json_pack("{s:s, s:{s:s, s:i, s:I}, s:I}", "type", "array", "items", "type", "integer", "minimum", 0,
-                         "maximum", (json_int_t)field->high - 1, "maxItems", (json_int_t)field->high);
+        json = json_pack("{s:s, s:{s:s, s:i}}", "type", "array", "items", "type", "integer", "minimum", 0);
+        if (request)
+            json_object_set_new(json_object_get(json, "items"), "maximum", json_integer((json_int_t)field->high - 1));
+        if (request) bound_items(json, 0, field->high);
         break;
     case NATIVE_OBJECT:
         json = members_schema(field);
         break;
     case NATIVE_OBJECTS:
         json = json_pack("{s:s, s:o}", "type", "array", "items", members_schema(field));
-        if (request) json_object_set_new(json, "minItems", json_integer((json_int_t)field->low));
-        if (request) json_object_set_new(json, "maxItems", json_integer((json_int_t)field->high));
+        if (request) bound_items(json, field->low, field->high);
         break;
     case NATIVE_SESSION:
         json = json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9a-f]{32}$");

@@ -34,6 +34,7 @@ def validate(schema, value, where):
     for name in schema.get("required", []):
         assert name in value, "%s lacks %s" % (where, name)
     if isinstance(value, list):
+        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)), "%s: %d" % (where, len(value))
         for i, one in enumerate(value):
             validate(schema["items"], one, "%s[%d]" % (where, i))
     if not isinstance(value, dict) or schema.keys() == {"type"} or set(schema) == {"type", "description"}:

@@ -21,7 +21,7 @@ from browser import ENTER, SPACE, TAB, Browser, installed  # noqa: E402
 from harness import Cluster, wait_until  # noqa: E402
 
 KAZOO = os.path.join(ROOT, "build", "interop", "kazoo", "bin", "python")
-PICTURE_BYTES_MAX = 300 * 1000
+PICTURE_BYTES_MAX = 400 * 1000
 TESTS = []
 
 

@@ -358,11 +358,15 @@ FIELDS(limiter_renew_answer) = {{.name = "units", .type = NATIVE_NUMBER, .help =
 FIELDS(limiter_show_fields) = {LIMITER_NAME, LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT), END};
 FIELDS(limiter_show_answer) = {
     {.name = "name", .type = NATIVE_TEXT, .help = "the limit"},
-    {.name = "algorithm", .type = NATIVE_TEXT, .help = "with rate, window_ms and burst: as the newest call said"},
+    ANSWERED("algorithm", TEXT, "as the newest call said, as are rate, burst and window_ms"),
+    ANSWERED("rate", NUMBER, "units a window, or at once"),
+    ANSWERED("burst", NUMBER, "of buckets: units at once"),
+    ANSWERED("window_ms", NUMBER, "of the rate"),
     ALLOWANCE,
     REMAINING,
     {.name = "used", .type = NATIVE_NUMBER, .help = "units, with those that are held"},
-    {.name = "held", .type = NATIVE_NUMBER, .help = "units in permits and leases; holds: how many of these"},
+    ANSWERED("held", NUMBER, "units in permits and leases"),
+    ANSWERED("holds", NUMBER, "how many permits and leases"),
     {.name = "out",
      .type = NATIVE_OBJECTS,
      .help = "permits and leases, the first to end first: token, session (its number; 0: none), units, lease, for_ms, "

@@ -413,7 +413,7 @@ FIELDS(acquire_all_fields) = {
     DELAY,
     END};
 FIELDS(acquire_all_answer) = {
-    {.name = "tokens", .type = NATIVE_OBJECTS, .help = "the tokens, in the order of names, then of shared_names"}, END};
+    {.name = "tokens", .type = NATIVE_NUMBERS, .help = "the tokens, in the order of names, then of shared_names"}, END};
 FIELDS(release_fields) = {
     NAME, OWNER, SESSION, TOKEN, {.name = "all", .type = NATIVE_BOOL, .help = "all of its holds, not one"}, END};
 FIELDS(holds_answer) = {{.name = "holds", .type = NATIVE_NUMBER, .help = "how often this owner still holds it"}, END};

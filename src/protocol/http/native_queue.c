@@ -564,12 +564,19 @@ FIELDS(queue_show_fields) = {
     {.name = "key", .type = NATIVE_TEXT, .high = QUEUE_KEY_BYTES_MAX, .help = "show its messages too"},
     LIST_LIMIT(NATIVE_LIST_DEFAULT, NATIVE_BODIES_DEFAULT),
     END};
+#define QUEUE_INFO                                                                                                     \
+    ANSWERED("name", TEXT, "the queue"), ANSWERED("messages", NUMBER, "all of them, dead letters too"),                \
+        ANSWERED("keys", NUMBER, "that have a message"), ANSWERED("ready", NUMBER, "of the keys"),                     \
+        ANSWERED("claimed", NUMBER, "of the keys"), ANSWERED("delayed", NUMBER, "of the keys"),                        \
+        ANSWERED("dead", NUMBER, "letters"), ANSWERED("waiters", NUMBER, "claims that wait for a message"),            \
+        ANSWERED("tries_max", NUMBER, "as configured, as are all below"), ANSWERED("length_max", NUMBER, "messages"),  \
+        ANSWERED("concurrency_max", NUMBER, "claimed at once"), ANSWERED("rate", NUMBER, "deliveries a window"),       \
+        ANSWERED("burst", NUMBER, "deliveries at once"), ANSWERED("window_ms", NUMBER, "of the rate"),                 \
+        ANSWERED("gap_ms", NUMBER, "how long a number is awaited"),                                                    \
+        ANSWERED("numbering_ms", NUMBER, "how long it is remembered"), ANSWERED("merge", TEXT, "none, latest, cancel")
+FIELDS(queue_info_fields) = {QUEUE_INFO, END};
 FIELDS(queue_show_answer) = {
-    {.name = "messages", .type = NATIVE_NUMBER, .help = "all of them, dead letters too"},
-    {.name = "keys", .type = NATIVE_NUMBER, .help = "and how many of them are ready, claimed, delayed"},
-    {.name = "dead", .type = NATIVE_NUMBER, .help = "letters"},
-    {.name = "waiters", .type = NATIVE_NUMBER, .help = "claims that wait for a message"},
-    {.name = "tries_max", .type = NATIVE_NUMBER, .help = "and all the other options of configure"},
+    QUEUE_INFO,
     {.name = "hot_keys",
      .type = NATIVE_OBJECTS,
      .help =
@@ -589,9 +596,7 @@ FIELDS(queue_list_fields) = {{.name = "after",
                              LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT),
                              END};
 FIELDS(queue_list_answer) = {
-    {.name = "queues", .type = NATIVE_OBJECTS, .help = "as show tells of one, in the order of their making"},
-    MORE,
-    END};
+    ANSWERED_OF("queues", OBJECTS, queue_info_fields, "as show tells of one, in the order of their making"), MORE, END};
 FIELDS(queue_dead_fields) = {
     QUEUE_NAME,
     {.name = "after", .type = NATIVE_NUMBER, .high = INT64_MAX, .help = "ids above this one; to read on"},

@@ -128,6 +128,7 @@ function group(one) {
 }
 function groups(row) {
   if (row.group_count === 0) return span("soft", "none");
+  if (row.cut) return span("soft", plural(row.group_count, "group", "groups"), ": ask parley topic show");
   const rest = row.group_count - row.groups.length;
   const more = rest > 0 ? [el("li", { class: "soft" }, `and ${plural(rest, "group", "groups")} more`)] : [];
   return el("ul", { class: "claims" }, ...row.groups.map(group), ...more);
@@ -136,7 +137,8 @@ const healths = { passing: "good", failing: "bad", unknown: undefined };
 function instances(row) {
   const one = (at) =>
     el("li", {}, tag(at.draining ? "draining" : at.health, at.draining ? "warn" : healths[at.health]), " ", name(at.id), " ",
-      span("soft", [at.address, at.zone && `zone ${at.zone}`, at.session && `session ${at.session}`].filter(Boolean).join(" · ")));
+      ...[at.address, at.zone && `zone ${at.zone}`, at.session && `session ${at.session}`].filter(Boolean)
+        .flatMap((fact, i, all) => [span("soft still", fact, i + 1 < all.length ? " ·" : ""), " "]));
   const rest = row.instances - row.shown.length;
   const more = rest > 0 ? [el("li", { class: "soft" }, `and ${count(rest)} more`)] : [];
   if (row.instances === 1) return el("ul", { class: "claims" }, ...row.shown.map(one));
