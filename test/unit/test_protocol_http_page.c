@@ -391,7 +391,7 @@ static void topics_show_who_reads_what_within_bounds(void **state) {
     assert_true(figure(reader, "count") > VIEW_READS_MAX);
     assert_int_equal(json_array_size(json_object_get(reader, "partitions")), VIEW_READS_MAX);
     assert_true(json_is_false(json_object_get(seen, "cut")));
-    for (int i = 0; i < 3; i++) { // three such topics are more than is looked at for one answer
+    for (int i = 0; i < 3; i++) { // all of them are more than is looked at for one answer
         ask(room, room->one, "topic/create", "{\"name\": \"b%d\", \"partitions\": 1024}", i);
         expect(room, room->one, 200, NULL);
         for (int g = 0; g < 4; g++) {

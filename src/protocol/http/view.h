@@ -19,7 +19,7 @@
 #define VIEW_GROUPS_MAX 4u         // of one topic
 #define VIEW_READERS_MAX 8u        // of one group
 #define VIEW_READS_MAX 16u         // partitions of one reader that are named
-#define VIEW_PARTITIONS_MAX 20000u // of all groups, that are looked at for one answer
+#define VIEW_PARTITIONS_MAX 10000u // of all groups, that are looked at for one answer
 #define VIEW_CONTENDERS_MAX 10000u // children of ZooKeeper's tree that are looked at for one answer
 #define VIEW_CURSOR_BYTES_MAX 600u // a name in hex
 
