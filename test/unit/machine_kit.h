@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "model/lock/lock.h"
 #include "replica/machine.h"
 
 #define SELF 1u
@@ -129,4 +130,13 @@ static void attach_new(struct bench *b, struct writer *w, uint64_t seq) {
     uint8_t password[LEASE_PASSWORD_BYTES] = {1, 2, 3};
     lease_write_attach(w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
     send_one(b, SELF, BOOT, seq, w);
+}
+
+static void write_acquire(struct writer *w, uint64_t session, uint64_t attach, uint64_t ttl_ms, uint64_t wait_ms) {
+    struct lock_request request = {.name = bytes_of_text("orders"),
+                                   .owner = bytes_of_text("a"),
+                                   .permits = 1,
+                                   .ttl_ms = ttl_ms,
+                                   .wait_ms = wait_ms};
+    lock_write_acquire(w, session, attach, &request);
 }

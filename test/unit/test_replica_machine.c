@@ -6,7 +6,6 @@
 
 #include "base/limits.h"
 #include "base/prng.h"
-#include "model/lock/lock.h"
 #include "model/tree/tree.h"
 
 static void write_create(struct writer *w, const char *path, uint64_t session, uint64_t attach, uint8_t flags) {
@@ -289,15 +288,6 @@ static void unknown_model_or_level_stops_the_node(void **state) {
     assert_int_equal(send_one(&b, 0, 0, 0, &w), COMMAND_BAD_COMMAND);
     writer_free(&w);
     bench_end(&b);
-}
-
-static void write_acquire(struct writer *w, uint64_t session, uint64_t attach, uint64_t ttl_ms, uint64_t wait_ms) {
-    struct lock_request request = {.name = bytes_of_text("orders"),
-                                   .owner = bytes_of_text("a"),
-                                   .permits = 1,
-                                   .ttl_ms = ttl_ms,
-                                   .wait_ms = wait_ms};
-    lock_write_acquire(w, session, attach, &request);
 }
 
 static size_t saved_chunks_of(struct bench *b, uint8_t wanted) {

@@ -5,7 +5,6 @@
 #include "model/guard/guard.h"
 #include "model/idempotency/idempotency.h"
 #include "model/limiter/limiter.h"
-#include "model/lock/lock.h"
 #include "model/queue/queue.h"
 
 static void see(struct told *told, const struct result *result) {
@@ -136,15 +135,6 @@ static void keys_of_commands_are_in_snapshots(void **state) {
     assert_int_equal(b.told.counter, 6);
     writer_free(&m);
     bench_end(&b);
-}
-
-static void write_acquire(struct writer *w, uint64_t session, uint64_t attach, uint64_t ttl_ms, uint64_t wait_ms) {
-    struct lock_request request = {.name = bytes_of_text("orders"),
-                                   .owner = bytes_of_text("a"),
-                                   .permits = 1,
-                                   .ttl_ms = ttl_ms,
-                                   .wait_ms = wait_ms};
-    lock_write_acquire(w, session, attach, &request);
 }
 
 // What may not be done under a key is refused, and so are any bytes; nothing is remembered of it.

@@ -1,7 +1,6 @@
 // Queues over HTTP: arguments into commands, results and events into answers. A claim that waits is answered by the
 // DELIVERED event. What was delivered to a claim that nobody hears of any more goes back, as if never delivered.
 #include "base/assert.h"
-#include "base/base64.h"
 #include "base/planted.h"
 #include "model/limiter/limiter.h"
 #include "model/queue/queue.h"
@@ -80,22 +79,9 @@ static void queue_delete_run(struct http_call *call) {
 // What the fields do not say one by one; NULL: nothing.
 static const char *push_wrong(const struct http_call *call) {
     bool number = call_number(call, "number") > 0, dedup = call_value(call, "dedup_id")->given;
-    if (call_value(call, "body")->given && call_value(call, "body_base64")->given)
-        return "body or body_base64 is wanted, not both";
     if (number && dedup) return "number and dedup_id do not go together: the number does the same";
     if (number && call_text(call, "key").len == 0) return "number goes with a key";
     return NULL;
-}
-
-static bool read_body(struct http_call *call, struct writer *decoded, struct bytes *out) {
-    *out = call_text(call, "body");
-    if (!call_value(call, "body_base64")->given) return true;
-    bool good = base64_read(decoded, call_text(call, "body_base64")) && decoded->len <= QUEUE_BODY_BYTES_MAX;
-    *out = bytes_of(decoded->data, decoded->len);
-    if (!good)
-        call_fail(call, "bad-request", "body_base64 is padded base64 of at most 131072 bytes",
-                  json_pack("{s:s}", "field", "body_base64"));
-    return good;
 }
 
 static void queue_push_run(struct http_call *call) {
@@ -113,14 +99,11 @@ static void queue_push_run(struct http_call *call) {
                               .dedup = call_text(call, "dedup_id"),
                               .dedup_ms = dedup ? call_number(call, "dedup_ms") : 0,
                               .number = call_number(call, "number")};
-    struct writer decoded, w;
-    writer_init(&decoded);
+    if (!call_bytes(call, "body", "body_base64", &push.body)) return;
+    struct writer w;
     writer_init(&w);
-    if (read_body(call, &decoded, &push.body)) {
-        queue_write_push(&w, call_session(call), call_attach_number(call), &push);
-        call_submit(call, &w);
-    }
-    writer_free(&decoded);
+    queue_write_push(&w, call_session(call), call_attach_number(call), &push);
+    call_submit(call, &w);
 }
 
 static void pushed(struct http_call *call, uint64_t id, bool duplicate, uint64_t replaced, uint64_t cancelled) {
@@ -480,8 +463,8 @@ FIELDS(queue_push_fields) = {
      .help = "messages of one key are delivered in order, one at a time; none: no order"},
     {.name = "body", .type = NATIVE_TEXT, .high = QUEUE_BODY_BYTES_MAX, .help = "text"},
     {.name = "body_base64",
-     .type = NATIVE_TEXT,
-     .high = BASE64_LENGTH(QUEUE_BODY_BYTES_MAX),
+     .type = NATIVE_BASE64,
+     .high = QUEUE_BODY_BYTES_MAX,
      .help = "in its place, other bytes: 131072 at most"},
     {.name = "priority", .type = NATIVE_NUMBER, .high = UINT8_MAX, .help = "larger is sooner"},
     {.name = "sign", .type = NATIVE_CHOICE, .choices = "none|plus|minus", .help = "of a queue that merges by cancel"},
