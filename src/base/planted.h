@@ -10,6 +10,7 @@
     X(BACKTRACK_STANDS_STILL)                                                                                          \
     X(BARRIER_BEGINS_WITHOUT_ONE)                                                                                      \
     X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
+    X(BARRIER_OVER_WITH_ONE_INSIDE)                                                                                    \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
     X(CONFIG_EXPECTED_IGNORED)                                                                                         \
