@@ -66,6 +66,7 @@ struct worker { // of one client
     // Of the request under way:
     uint32_t slot, queue;
     size_t message;
+    bool repeats; // a push that was answered before it was asked
     uint64_t floors[KEYS], visibility_ms, newer, sure_us;
 };
 
@@ -234,6 +235,9 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     if (!line->unbound) heard(line, native_sent_us(line));
     if (asked == ASKED_CONFIGURE) worker->made++;
     if (asked == ASKED_PUSH) {
+        if (worker->repeats && !native_says(body, "duplicate"))
+            world_fail(&line->native->sim->world, "queue: message %zu was pushed twice: it was told, and now: %s",
+                       worker->message, body);
         message_at(line, worker->message)->told = true;
         message_at(line, worker->message)->asking = false;
         is_known(line, worker->message, native_number_of(body, "id"));
@@ -279,12 +283,24 @@ static bool refused(struct native_line *line, unsigned asked, const char *body) 
 
 // ---- requests
 
+// One that was pushed, by whomever and whenever, and perhaps acknowledged long ago: a producer that was restored from
+// an older state pushes it again. 0: none.
+static size_t draw_old(struct native_line *line) {
+    const struct queues *all = line->shared;
+    if (all->message_count == 0 || native_draw(line->native, 5) != 0) return 0;
+    size_t newest = native_draw(line->native, 2) && all->message_count > 10 ? 10 : all->message_count;
+    size_t message = all->message_count - (size_t)native_draw(line->native, newest);
+    return all->messages[message].told ? message : 0;
+}
+
 // Of a numbered key the first number that nobody is about to push; else a new message.
 static size_t message_to_push(struct native_line *line) {
     struct worker *worker = line->state;
     struct queues *all = line->shared;
     uint32_t key = (uint32_t)native_draw(line->native, KEYS);
     if (worker->again != 0) return worker->again;
+    size_t old = draw_old(line);
+    if (old != 0) return old;
     for (size_t i = 1; i <= all->message_count && kinds[key].numbered; i++)
         if (all->messages[i].key == key && !all->messages[i].told && !all->messages[i].asking) return i;
     size_t message = ++all->message_count;
@@ -300,6 +316,7 @@ static void push(struct native_line *line) {
     struct message *message = message_at(line, number);
     char how[64];
     message->asking = true;
+    worker->repeats = message->told;
     if (kinds[message->key].numbered)
         snprintf(how, sizeof how, "\"number\":%u", message->number);
     else
