@@ -30,6 +30,7 @@
     X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
     X(JOINT_ONE_MAJORITY)                                                                                              \
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \
+    X(JOURNAL_PIECE_CUTS_HEADER)                                                                                       \
     X(JOURNAL_WITHOUT_FSYNC)                                                                                           \
     X(KEEPALIVE_WITHOUT_ROUND)                                                                                         \
     X(LATCH_COUNTS_A_RETRY)                                                                                            \
