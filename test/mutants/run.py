@@ -64,7 +64,7 @@ CHECKS = (
     (r"^limit .*(are allowed in that time|permits are out)", "a limit is never exceeded"),
     (r"^limit ", "a limit's permits and blocks last"),
     (r"^queue: key .*(is out twice|ahead of|known when it)|^queue: what h", "a key's messages come in order, one at a time"),
-    (r"^queue: .*(pushed twice|nobody pushed|there twice)", "a message is pushed once"),
+    (r"^queue: .*(pushed twice|nobody pushed|there twice|never pushed)", "a message is pushed once"),
     (r"^queue: .*(acknowledged)", "what was acknowledged is done, and nothing else"),
     (r"^queue: ", "a message has its tries, and no more"),
     (r"^barrier: .* (may be|known when it asked|is told that it is in)", "barrier: all are there when a round begins"),
