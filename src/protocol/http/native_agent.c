@@ -194,6 +194,8 @@ void call_cancel(struct http_call *call, struct writer *w, uint64_t number) {
 
 void call_wait(struct http_call *call, uint64_t number) {
     call->number = number;
+    mem_free(call->once); // nothing was kept of it
+    call->once = NULL;
     if (call->waiting.connection == NULL) {
         call_drop(call);
         return;
