@@ -16,12 +16,11 @@ enum half { HALF_UNKNOWN, HALF_IN, HALF_OUT };
 
 #define FOR_ALL 2u // as a zone
 
-struct release {                // what it puts is its index
-    uint64_t version, released; // 0: not known. released: what all had when it began
-    uint64_t abandoned_us;      // 0: nobody was told that it is
+struct release {                        // what it puts is its index
+    uint64_t version, released;         // 0: not known. released: what all had when it began
+    uint64_t promoted_us, abandoned_us; // 0: nobody was told that it is
     uint32_t zone;
-    bool half, told, promoting, promoted,
-        abandoning; // told: its publisher was. promoting, abandoning: it was asked for
+    bool half, told, promoting, abandoning; // told: its publisher was. promoting, abandoning: it was asked for
 };
 struct releases {       // of the run
     struct release *at; // from 1 on
@@ -76,6 +75,10 @@ static void check_current(struct native_line *line, uint64_t version, bool gradu
         wrong(line, "has neither the release nor what all have", version, current->version);
 }
 
+static bool told_before(const struct native_line *line, uint64_t us) { // this request was asked
+    return us != 0 && us <= line->asked_us;
+}
+
 static void looked(struct native_line *line, const char *body) {
     const struct releases *all = line->shared;
     const struct viewer *viewer = line->state;
@@ -93,12 +96,11 @@ static void looked(struct native_line *line, const char *body) {
     }
     const struct release *release = &all->at[number];
     is_version(line, number, version);
-    if (gradual && (release->zone != zone_of(line->native) || release->promoted))
+    if (gradual && (release->zone != zone_of(line->native) || told_before(line, release->promoted_us)))
         wrong(line, "has a release that is not for it, or no more", version, version);
     if (!gradual && release->zone != FOR_ALL && !release->promoting)
         wrong(line, "has a release that nobody promoted", version, version);
-    if (release->abandoned_us != 0 && release->abandoned_us <= line->asked_us)
-        wrong(line, "has a release that was abandoned", version, version);
+    if (told_before(line, release->abandoned_us)) wrong(line, "has a release that was abandoned", version, version);
 }
 
 // ---- answers
@@ -121,10 +123,10 @@ static void ended(struct native_line *line, unsigned asked) {
     struct releases *all = line->shared;
     const struct viewer *viewer = line->state;
     struct release *release = &all->at[viewer->release];
-    if (asked == ASKED_PROMOTE) release->promoted = true;
+    if (asked == ASKED_PROMOTE && release->promoted_us == 0) release->promoted_us = native_now_us(line->native);
     if (asked == ASKED_PROMOTE && release->version > all->floor) all->floor = release->version;
     if (asked == ASKED_ABANDON && release->abandoned_us == 0) release->abandoned_us = native_now_us(line->native);
-    if (release->promoted && release->abandoned_us != 0)
+    if (release->promoted_us != 0 && release->abandoned_us != 0)
         wrong(line, "knows a release that was promoted and abandoned", release->version, release->version);
 }
 
