@@ -131,7 +131,7 @@ static void several_keys(void **state) {
     SAYS(&k, "msetnx c 1 a 2", ":0");
     SAYS(&k, "exists c", ":0");
     SAYS(&k, "rename a c", "+OK");
-    assert_string_equal(k.native.events, "rename_from a\nrename_to c\n");
+    assert_string_equal(k.native.events, "new c\nrename_from a\nrename_to c\n");
     SAYS(&k, "rename a c", "-ERR no such key");
     SAYS(&k, "renamenx b c", ":0");
     SAYS(&k, "renamenx c c", ":0");
