@@ -261,12 +261,25 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
     return key;
 }
 
-void key_publish(struct keys_call *call, uint32_t database, struct key *key) {
+static void publish(struct keys_call *call, uint32_t database, struct key *key) {
     key->store = call->keys->store_of[database];
     key->changed = call->index;
     key_link(call->keys, key, NO_DEADLINE);
     tell_changed(call, key);
+}
+
+void key_publish(struct keys_call *call, uint32_t database, struct key *key) {
+    publish(call, database, key);
     key_notify(call, KEYS_NOTIFY_NEW, "new", database, key_name(key));
+}
+
+void key_replace(struct keys_call *call, struct key *old, struct key *draft) {
+    if (old == NULL) {
+        key_publish(call, call->database, draft);
+    } else {
+        key_delete(call, old);
+        publish(call, call->database, draft);
+    }
 }
 
 static void link_new(struct keys_call *call, struct key *key) {
@@ -433,6 +446,7 @@ struct key *key_rename(struct keys_call *call, struct key *key, uint32_t databas
     mem_free(key);
     key_link(keys, fresh, deadline);
     tell_changed(call, fresh);
+    key_notify(call, KEYS_NOTIFY_NEW, "new", database, name);
     return fresh;
 }
 

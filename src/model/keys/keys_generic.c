@@ -320,14 +320,16 @@ void generic_keys(struct keys_call *call) {
     reply_end(&call->out, begun, '*', count);
 }
 
+// As strtoul: nothing is 0, a sign may stand ahead.
 bool scan_cursor(struct keys_call *call, struct bytes text, struct scan *scan) {
     uint64_t value = 0;
-    bool good = text.len > 0 && text.len <= 20;
-    for (size_t i = 0; good && i < text.len; i++) {
+    bool sign = text.len > 1 && (text.data[0] == '-' || text.data[0] == '+'), good = true;
+    for (size_t i = sign; good && i < text.len; i++) {
         uint64_t digit = (uint64_t)text.data[i] - '0';
         good =
             digit <= 9 && !__builtin_mul_overflow(value, 10u, &value) && !__builtin_add_overflow(value, digit, &value);
     }
+    if (sign && text.data[0] == '-') value = 0 - value;
     *scan = (struct scan){.cursor = value, .count = 10, .type = -1};
     if (!good) reply_error(&call->out, "ERR invalid cursor");
     return good;

@@ -156,6 +156,8 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
 struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
 struct key *key_draft(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
 void key_publish(struct keys_call *call, uint32_t database, struct key *key);
+// In the call's database, instead of `old` (NULL: absent): as `SUNIONSTORE` does, without the event `new` then.
+void key_replace(struct keys_call *call, struct key *old, struct key *draft);
 void key_discard(struct keys *keys, struct key *draft);
 // Around changes of a collection: between the two, key->object, its digest and memory, and the encoding are the
 // caller's. The second one is key_head_changed too, unless nothing has changed in the end.

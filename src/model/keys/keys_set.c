@@ -277,14 +277,16 @@ static void store(struct keys_call *call, enum operation operation) {
     mem_free(sets);
     struct key *old = key_find(call, call->database, call->argv[1]);
     uint32_t members = elements_count(result);
-    if (old != NULL) key_delete(call, old);
     if (members > 0) {
         elements_settle(result);
-        key_publish(call, call->database, result);
+        key_replace(call, old, result);
         key_notify(call, KEYS_NOTIFY_SET, call->row->name, call->database, call->argv[1]);
     } else {
         elements_discard(result);
-        if (old != NULL) key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, call->argv[1]);
+        if (old != NULL) {
+            key_delete(call, old);
+            key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, call->argv[1]);
+        }
     }
     reply_number(&call->out, members);
 }
