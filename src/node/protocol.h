@@ -123,7 +123,8 @@ struct service_status {
 struct service_reading {
     bool has_leader;
     bool alone;           // reads need no round: this node leads, and no other votes
-    uint64_t log_time_ms; // the newest that this node heard of; what is applied may be older
+    uint64_t log_time_ms; // the newest that this node heard of
+    uint64_t applied_ms;  // log time of what is applied
     int64_t unix_ms;      // of that time
 };
 void service_status(struct service *service, struct service_status *status);

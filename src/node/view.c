@@ -157,6 +157,7 @@ void service_reading(struct service *service, struct service_reading *reading) {
         (struct service_reading){.has_leader = service->status.leader != 0,
                                  .alone = alone,
                                  .log_time_ms = log_time_ms,
+                                 .applied_ms = applied_ms,
                                  .unix_ms = offset == 0 ? io_unix_ms(service->io) : (int64_t)log_time_ms + offset};
 }
 

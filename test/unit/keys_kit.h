@@ -93,6 +93,7 @@ static const char *keys_do(struct keys_kit *k, const char *line) {
                                    .resp3 = k->resp3,
                                    .out = &out,
                                    .log_time_ms = k->native.apply.log_time_ms,
+                                   .applied_ms = k->native.apply.log_time_ms,
                                    .unix_ms = k->native.apply.unix_ms,
                                    .seed = k->native.apply.seed};
         k->native.apply.index++;

@@ -213,6 +213,31 @@ static void scan_hides_nothing_that_stays(void **state) {
     keys_close(&k);
 }
 
+// A read knows a later time than what is applied: the key is there until the log says that its time is over.
+static void read_of_a_later_time_ends_nothing(void **state) {
+    struct keys_kit k;
+    struct writer out = {0};
+    struct result result;
+    struct bytes get[2] = {bytes_of_text("get"), bytes_of_text("a")}, pttl[2] = {bytes_of_text("pttl"), get[1]};
+    keys_open(&k);
+    SAYS(&k, "set a 1 px 100", "+OK");
+    struct keys_query query = {.kind = KEYS_QUERY_RUN,
+                               .row = keys_row_for(get, 2),
+                               .argv = get,
+                               .argc = 2,
+                               .out = &out,
+                               .log_time_ms = k.native.apply.log_time_ms + 150,
+                               .unix_ms = k.native.apply.unix_ms + 150,
+                               .applied_ms = k.native.apply.log_time_ms};
+    keys_model.query(k.native.state, &query, &result);
+    query.row = keys_row_for(pttl, 2);
+    query.argv = pttl;
+    keys_model.query(k.native.state, &query, &result);
+    assert_string_equal(keys_show(&k, bytes_of(out.data, out.len)), "$1 1 :0");
+    writer_free(&out);
+    keys_close(&k);
+}
+
 // ---- transactions
 
 static uint64_t watch(struct keys_kit *k, const char *name) {
@@ -221,7 +246,8 @@ static uint64_t watch(struct keys_kit *k, const char *name) {
                                .database = k->database,
                                .argv = &key,
                                .argc = 1,
-                               .log_time_ms = k->native.apply.log_time_ms};
+                               .log_time_ms = k->native.apply.log_time_ms,
+                               .applied_ms = k->native.apply.log_time_ms};
     struct result result = {0};
     keys_model.query(k->native.state, &query, &result);
     return *(const uint64_t *)result.value;
@@ -361,6 +387,7 @@ int main(void) {
         cmocka_unit_test(several_keys),
         cmocka_unit_test(databases),
         cmocka_unit_test(scan_hides_nothing_that_stays),
+        cmocka_unit_test(read_of_a_later_time_ends_nothing),
         cmocka_unit_test(exec_is_one_entry_and_minds_watches),
         cmocka_unit_test(token_grows_with_each_creation),
         cmocka_unit_test(copies_go_on_alike),

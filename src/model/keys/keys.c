@@ -73,6 +73,7 @@ static size_t keys_expire(void *model, struct apply *apply, size_t max) {
                              .apply = apply,
                              .index = apply->index,
                              .log_time_ms = apply->log_time_ms,
+                             .applied_ms = apply->log_time_ms,
                              .unix_ms = apply->unix_ms};
     size_t ended = 0;
     struct key *key;
@@ -121,8 +122,11 @@ static void keys_query(const void *model, const void *question, struct result *r
         keys_read(keys, query, result);
         return;
     case KEYS_QUERY_WATCH: {
-        struct keys_call call = {
-            .keys = keys, .database = query->database, .log_time_ms = query->log_time_ms, .unix_ms = query->unix_ms};
+        struct keys_call call = {.keys = keys,
+                                 .database = query->database,
+                                 .log_time_ms = query->log_time_ms,
+                                 .unix_ms = query->unix_ms,
+                                 .applied_ms = query->applied_ms};
         keys->answer = watch_index(&call, query->database, query->argv[0]);
         result->value = &keys->answer;
         return;

@@ -194,6 +194,9 @@ struct keys_query {
     // RUN: TTLs count from here (the state's own time is only as new as its newest entry); service_status
     uint64_t log_time_ms;
     int64_t unix_ms;
+    // Keys whose deadline is after this are there: the log time of what is applied. A later one that was only heard of
+    // may never come to be, and what was told to be gone would be back.
+    uint64_t applied_ms;
     uint64_t seed; // for random picks of reads (RANDOMKEY, SRANDMEMBER)
     // WATCH: the key in argv[0]
 };

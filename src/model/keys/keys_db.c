@@ -234,7 +234,7 @@ void key_delete(struct keys_call *call, struct key *key) {
 }
 
 static bool past(const struct keys_call *call, const struct key *key) {
-    return key->deadline != NULL && key->deadline->item.time <= call->log_time_ms;
+    return key->deadline != NULL && key->deadline->item.time <= call->applied_ms;
 }
 
 struct key *key_find(struct keys_call *call, uint32_t database, struct bytes name) {

@@ -301,7 +301,7 @@ void generic_randomkey(struct keys_call *call) {
     const struct dense *keys = &store_of(call->keys, call->database)->keys;
     for (uint32_t tries = 0; tries < keys->count && tries < 100; tries++) {
         const struct key *key = keys->items[(call->seed + tries) % keys->count];
-        if (key_deadline_ms(key) <= call->log_time_ms) continue;
+        if (key_deadline_ms(key) <= call->applied_ms) continue;
         reply_bulk(&call->out, key_name(key));
         return;
     }
@@ -313,7 +313,7 @@ void generic_keys(struct keys_call *call) {
     size_t begun = reply_begin(&call->out), count = 0;
     for (uint32_t i = 0; i < keys->count; i++) {
         const struct key *key = keys->items[i];
-        if (key_deadline_ms(key) <= call->log_time_ms || !glob_match(call->argv[1], key_name(key))) continue;
+        if (key_deadline_ms(key) <= call->applied_ms || !glob_match(call->argv[1], key_name(key))) continue;
         reply_bulk(&call->out, key_name(key));
         count++;
     }
@@ -394,7 +394,7 @@ void generic_scan(struct keys_call *call) {
     size_t begun = reply_begin(&call->out), count = 0;
     for (; at > end; at--) {
         const struct key *key = keys->items[at - 1];
-        if (key_deadline_ms(key) <= call->log_time_ms || (scan.type >= 0 && key->type != scan.type)) continue;
+        if (key_deadline_ms(key) <= call->applied_ms || (scan.type >= 0 && key->type != scan.type)) continue;
         if (!scan_matches(&scan, key_name(key))) continue;
         reply_bulk(&call->out, key_name(key));
         count++;

@@ -141,6 +141,7 @@ struct keys_call {
     uint32_t database;
     struct reply out;
     uint64_t index, log_time_ms, seed;
+    uint64_t applied_ms; // keys whose deadline is after this are there; at apply log_time_ms
     int64_t unix_ms;
     uint64_t client;
     bool transaction, script; // of an EXEC, of a script: nothing blocks

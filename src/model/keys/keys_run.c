@@ -102,6 +102,7 @@ void keys_apply_run(struct keys *keys, struct apply *apply, struct bytes args, s
                              .apply = apply,
                              .index = apply->index,
                              .log_time_ms = apply->log_time_ms,
+                             .applied_ms = apply->log_time_ms,
                              .unix_ms = apply->unix_ms,
                              .seed = apply->seed};
     call.client = read_varint(&r);
@@ -136,6 +137,7 @@ void keys_read(struct keys *keys, const struct keys_query *query, struct result 
                              .database = query->database,
                              .out = {.to = query->out, .resp3 = query->resp3},
                              .log_time_ms = query->log_time_ms,
+                             .applied_ms = query->applied_ms,
                              .unix_ms = query->unix_ms,
                              .seed = query->seed};
     query->row->run(&call);

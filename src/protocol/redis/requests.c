@@ -145,6 +145,7 @@ void requests_query(struct connection *c, uint32_t database, const struct keys_r
                                .resp3 = reply->resp3,
                                .out = reply->to,
                                .log_time_ms = reading.log_time_ms,
+                               .applied_ms = reading.applied_ms,
                                .unix_ms = reading.unix_ms,
                                .seed = hash_u64(instance->seed)};
     client_query(c->client, MODEL_KEYS, &query, &result);

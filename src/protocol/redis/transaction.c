@@ -56,6 +56,7 @@ static uint64_t watch_index(struct connection *c, uint32_t database, struct byte
                                .argv = &key,
                                .argc = 1,
                                .log_time_ms = reading.log_time_ms,
+                               .applied_ms = reading.applied_ms,
                                .unix_ms = reading.unix_ms};
     client_query(c->client, MODEL_KEYS, &query, &result);
     return result.error != 0 ? 0 : *(const uint64_t *)result.value;
