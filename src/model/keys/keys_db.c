@@ -339,9 +339,10 @@ static struct key *replace(struct keys_call *call, struct key *old, struct key *
     return key;
 }
 
-struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep) {
+static struct key *set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep,
+                              bool may_be_number) {
     int64_t number = 0;
-    bool is_number = number_read(value, &number);
+    bool is_number = may_be_number && number_read(value, &number);
     size_t room = is_number ? 0 : value.len;
     struct key *fresh = key;
     bool fits = key != NULL && key->type == KEY_STRING && key->encoding != ENCODING_INT && !is_number &&
@@ -377,6 +378,14 @@ struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes
     digest_add(&store_of_key(call->keys, fresh)->digest, key_value_digest(fresh));
     key_head_changed(call, fresh);
     return fresh;
+}
+
+struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep) {
+    return set_string(call, key, name, value, keep, true);
+}
+
+struct key *key_set_text(struct keys_call *call, struct key *key, struct bytes name, struct bytes value) {
+    return set_string(call, key, name, value, true, false);
 }
 
 // A string that grows changes its last piece too, and what stands between its end and the new bytes.

@@ -165,6 +165,8 @@ void key_object_changed(struct keys_call *call, struct key *key, bool changed);
 // What a string holds from now on; `key` (NULL: absent) may be of any type. It may move: use what is given. Numbers and
 // short texts get the encodings that Redis gives them. keep: deadline and id stay (INCR); else it is a new one (SET).
 struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep);
+// The same with `keep`, and never as a number (INCRBYFLOAT).
+struct key *key_set_text(struct keys_call *call, struct key *key, struct bytes name, struct bytes value);
 // For a string that is changed in place (APPEND, SETRANGE, SETBIT): room for `len` bytes, raw, zeros behind what it
 // had. Until key_string_changed the bytes from change->from up to change->to are the caller's; the two may widen.
 struct string_change {
