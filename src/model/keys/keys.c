@@ -1,7 +1,7 @@
 // The model's rows of functions, time, and queries. See keys_internal.h.
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "model/keys/keys_internal.h"
+#include "model/keys/quicklist.h"
 #include <string.h>
 
 #define COLLECT_A_RUN 64u // keys of flushed databases that are freed with each command, and with each that expires
@@ -10,7 +10,9 @@ const char *const key_type_names[KEY_TYPE_COUNT] = {"string", "list", "set", "zs
 const char *const key_encoding_names[ENCODING_COUNT] = {"raw",       "int",       "embstr",   "listpack", "intset",
                                                         "quicklist", "hashtable", "skiplist", "stream"};
 const struct type_ops *const type_ops[KEY_TYPE_COUNT] = {
+    [KEY_LIST] = &quicklist_ops,
     [KEY_SET] = &set_ops,
+    [KEY_ZSET] = &zset_ops,
     [KEY_HASH] = &hash_ops,
 };
 

@@ -509,7 +509,7 @@ const struct type_ops set_ops = {.make = set_make, ELEMENTS_OPS};
 
 // The i-th of a random order of 0 .. count - 1, none twice: a Feistel network over the least even number of bits that
 // holds them, walked until it is below `count`.
-static uint32_t random_place(uint64_t seed, uint32_t count, uint64_t i) {
+uint32_t random_place(uint64_t seed, uint32_t count, uint64_t i) {
     unsigned half = 1;
     while (half < 16 && (1ull << (2 * half)) < count) half++;
     uint32_t mask = (1u << half) - 1;

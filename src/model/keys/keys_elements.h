@@ -44,3 +44,5 @@ void elements_discard(struct key *key);
 void elements_scan(struct keys_call *call, enum key_type type);
 // SRANDMEMBER, HRANDFIELD: key [count [WITHVALUES]].
 void elements_random(struct keys_call *call, enum key_type type, bool may_have_values);
+// The i-th of a random order of 0 .. count - 1: none comes twice.
+uint32_t random_place(uint64_t seed, uint32_t count, uint64_t i);

@@ -82,6 +82,7 @@ struct type_ops {
 };
 extern const struct type_ops *const type_ops[KEY_TYPE_COUNT]; // NULL: no objects
 extern const struct type_ops hash_ops, set_ops;               // keys_elements.c
+extern const struct type_ops zset_ops;                        // keys_zset_data.c
 struct key_deadline {
     struct heap_item item; // (log time ms, the key's id)
     struct key *key;
@@ -250,12 +251,16 @@ bool text_is(struct bytes text, const char *word);                             /
 #define X(number, name, arity, first, last, step, flags, categories, handler) void handler(struct keys_call *call);
 #include "model/keys/commands_generic.h"
 #include "model/keys/commands_hash.h"
+#include "model/keys/commands_list.h"
 #include "model/keys/commands_set.h"
 #include "model/keys/commands_string.h"
+#include "model/keys/commands_zset.h"
 KEYS_GENERIC_COMMANDS(X)
+KEYS_LIST_COMMANDS(X)
 KEYS_STRING_COMMANDS(X)
 KEYS_HASH_COMMANDS(X)
 KEYS_SET_COMMANDS(X)
+KEYS_ZSET_COMMANDS(X)
 #undef X
 
 // ---- keys_save.c

@@ -86,13 +86,15 @@ const struct keys_row *keys_row_find(struct bytes name, struct bytes first_argum
     return sub != NULL ? sub : row;
 }
 
-// NAME numkeys key ...
+// NAME [target] numkeys key ...
 static size_t counted_positions(const struct keys_row *row, const struct bytes *argv, size_t argc, uint32_t *positions,
                                 size_t max) {
+    size_t targets = row->first == 0 ? 0 : 1, at = 1 + targets;
     int64_t count;
-    if (argc < 3 || !number_read(argv[1], &count) || count < 1 || (uint64_t)count > argc - 2) return 0;
-    for (size_t i = 0; i < (size_t)count && i < max; i++) positions[i] = (uint32_t)(i + 2);
-    return (size_t)count;
+    if (argc < at + 2 || !number_read(argv[at], &count) || count < 1 || (uint64_t)count > argc - at - 1) return 0;
+    for (size_t i = 0; i < targets + (size_t)count && i < max; i++)
+        positions[i] = (uint32_t)(i < targets ? 1 : at + 1 + i - targets);
+    return targets + (size_t)count;
 }
 
 size_t keys_positions(const struct keys_row *row, const struct bytes *argv, size_t argc, uint32_t *positions,

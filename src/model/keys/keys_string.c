@@ -189,11 +189,15 @@ void string_getdel(struct keys_call *call) {
 void string_getex(struct keys_call *call) {
     struct options o;
     bool wrong;
-    if (!read_options(call, 2, HAS_TIME | TAKE_TTL, &o) || !read_time(call, &o)) return;
+    if (!read_options(call, 2, HAS_TIME | TAKE_TTL, &o)) return;
     struct key *key = find_string(call, call->argv[1], &wrong);
     if (wrong) return;
+    if (key == NULL) { // before the time is looked at, as Redis does
+        reply_null(&call->out);
+        return;
+    }
+    if (!read_time(call, &o)) return;
     reply_value(call, key);
-    if (key == NULL) return;
     if ((o.given & HAS_TIME) != 0) {
         set_deadline(call, key, o.deadline);
     } else if ((o.given & TAKE_TTL) != 0 && key->deadline != NULL) {
@@ -328,7 +332,7 @@ void string_append(struct keys_call *call) {
     if (value_too_long(call, had + part.len)) return;
     if (key == NULL)
         key_set_string(call, NULL, call->argv[1], part, true);
-    else if (part.len > 0)
+    else // also of nothing: it is raw from then on, as Redis has it
         write_part(call, key, had, part);
     reply_number(&call->out, (int64_t)(had + part.len));
     key_notify(call, KEYS_NOTIFY_STRING, "append", call->database, call->argv[1]);
