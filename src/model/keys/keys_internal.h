@@ -78,7 +78,10 @@ struct type_ops {
     // Puts an element behind those that are there, with its digest and memory in the object (the key stands in no
     // store); may replace key->object. false: bytes that no node makes.
     bool (*load)(struct keys *keys, struct key *key, struct bytes element);
-    struct digest (*recount)(const struct key *key); // what object->digest has to be
+    struct digest (*recount)(const struct key *key); // what the object's digest has to be
+    // Of types with small objects that do not begin with a struct value; NULL: there it stands.
+    struct digest (*digest)(const struct key *key);
+    uint64_t (*memory)(const struct key *key);
 };
 extern const struct type_ops *const type_ops[KEY_TYPE_COUNT]; // NULL: no objects
 extern const struct type_ops hash_ops, set_ops;               // keys_elements.c
