@@ -108,6 +108,7 @@ void element_added(struct keys_call *call, struct key *key, struct digest item, 
     struct store *store = store_of_key(call->keys, key);
     digest_add(&key->object->digest, item);
     key->object->memory += bytes;
+    call->keys->made++;
     digest_add(&store->digest, item);
     store->memory += bytes;
 }
@@ -272,6 +273,7 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
 static void publish(struct keys_call *call, uint32_t database, struct key *key) {
     key->store = call->keys->store_of[database];
     key->changed = call->index;
+    call->keys->made++;
     key_link(call->keys, key, NO_DEADLINE);
     tell_changed(call, key);
 }

@@ -311,6 +311,7 @@ bool elements_put(struct keys *keys, struct key *key, struct bytes name, struct 
     if (key->encoding == ENCODING_LISTPACK && (name.len > HASH_PACK_BYTES_MAX || value.len > HASH_PACK_BYTES_MAX))
         elements_widen(keys, key);
     if (key->encoding == ENCODING_INTSET && !number_read(name, &number)) elements_widen(keys, key);
+    keys->made++;
     if (key->encoding == ENCODING_HASHTABLE) return table_put(keys, key, name, value);
     bool pack = key->encoding == ENCODING_LISTPACK;
     fresh = pack ? pack_put(key, name, value) : intset_put(key, number);

@@ -115,6 +115,7 @@ struct keys {
     uint8_t store_of[KEYS_DATABASES];       // by the database's number
     uint64_t changed_whole[KEYS_DATABASES]; // by number: index of the newest FLUSHDB or SWAPDB (WATCH)
     struct garbage *garbage;
+    size_t made;                 // keys and elements since garbage was collected last: each pays for two that are freed
     uint64_t next_id, hash_seed; // 0: no command ever ran
     uint64_t *deletions;         // made at the first one
     struct digest deleted;       // of `deletions`
