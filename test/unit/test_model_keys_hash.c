@@ -261,8 +261,7 @@ static void random_hash(struct prng *random, char line[128]) {
                                         "hset h%u f%u 2 g%u 7",
                                         "hdel h%u f%u g1 g2",
                                         "hincrby h%u n%u 1",
-                                        "hsetnx h%u f%u 00000000000000000000000000000000000000"
-                                        "0000000000000000000000000000000",
+                                        "hsetnx h%u f%u %070u",
                                         "del h%u",
                                         "expire h%u 1%u",
                                         "rename h%u h%u",

@@ -8,6 +8,7 @@
 // clang-format on
 #include "base/prng.h"
 #include "keys_kit.h"
+#include "model/keys/keys_internal.h"
 #include <stdlib.h>
 
 static void members(void **state) {
@@ -163,6 +164,22 @@ static void keys_of_counted_commands(void **state) {
     assert_int_equal(keys_positions(keys_row_for(argv, argc), argv, argc, positions, 4), 0);
 }
 
+// What commands replace is freed as fast as they make it.
+static void garbage_does_not_pile_up(void **state) {
+    static struct keys_kit k;
+    char line[64];
+    keys_open(&k);
+    const struct keys *keys = k.native.state;
+    for (unsigned i = 0; i < 5000; i++) snprintf(line, sizeof line, "sadd s m%u", i), keys_do(&k, line);
+    for (unsigned round = 0; round < 100; round++) {
+        SAYS(&k, "sunionstore t s", ":5000");
+        unsigned objects = 0;
+        for (const struct garbage *at = keys->garbage; at != NULL; at = at->next) objects++;
+        assert_in_range(objects, 0, 3);
+    }
+    keys_close(&k);
+}
+
 static void random_set(struct prng *random, char line[128]) {
     static const char *const forms[] = {"sadd s%u %u %u000",
                                         "sadd s%u m%u",
@@ -217,6 +234,7 @@ int main(void) {
         cmocka_unit_test(members_by_chance),
         cmocka_unit_test(several_sets),
         cmocka_unit_test(keys_of_counted_commands),
+        cmocka_unit_test(garbage_does_not_pile_up),
         cmocka_unit_test(copies_go_on_alike),
         cmocka_unit_test(damaged_snapshots),
     };

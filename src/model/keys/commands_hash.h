@@ -19,5 +19,7 @@
     X(311, "hstrlen", 3, 1, 1, 1, KEYS_READONLY | KEYS_FAST, KEYS_IN_READ | KEYS_IN_HASH | KEYS_IN_FAST, hash_strlen)  \
     X(312, "hincrby", 4, 1, 1, 1, KEYS_WRITE | KEYS_DENYOOM | KEYS_FAST, KEYS_IN_WRITE | KEYS_IN_HASH | KEYS_IN_FAST,  \
       hash_incrby)                                                                                                     \
+    X(315, "hincrbyfloat", 4, 1, 1, 1, KEYS_WRITE | KEYS_DENYOOM | KEYS_FAST,                                          \
+      KEYS_IN_WRITE | KEYS_IN_HASH | KEYS_IN_FAST, hash_incrbyfloat)                                                   \
     X(313, "hrandfield", -2, 1, 1, 1, KEYS_READONLY, KEYS_IN_READ | KEYS_IN_HASH | KEYS_IN_SLOW, hash_randfield)       \
     X(314, "hscan", -3, 1, 1, 1, KEYS_READONLY, KEYS_IN_READ | KEYS_IN_HASH | KEYS_IN_SLOW, hash_scan)

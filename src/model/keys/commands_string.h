@@ -35,5 +35,7 @@
       string_decr)                                                                                                     \
     X(119, "incrby", 3, 1, 1, 1, KEYS_WRITE | KEYS_DENYOOM | KEYS_FAST, KEYS_IN_WRITE | KEYS_IN_STRING | KEYS_IN_FAST, \
       string_incrby)                                                                                                   \
+    X(121, "incrbyfloat", 3, 1, 1, 1, KEYS_WRITE | KEYS_DENYOOM | KEYS_FAST,                                           \
+      KEYS_IN_WRITE | KEYS_IN_STRING | KEYS_IN_FAST, string_incrbyfloat)                                               \
     X(120, "decrby", 3, 1, 1, 1, KEYS_WRITE | KEYS_DENYOOM | KEYS_FAST, KEYS_IN_WRITE | KEYS_IN_STRING | KEYS_IN_FAST, \
       string_decrby)

@@ -38,7 +38,8 @@ static void keys_destroy(void *model) {
 static void keys_apply(void *model, struct apply *apply, const struct command *command, struct result *result) {
     struct keys *keys = model;
     if (keys->hash_seed == 0) stores_seed(keys, apply->seed | 1);
-    keys_collect(keys, COLLECT_A_RUN);
+    keys_collect(keys, COLLECT_A_RUN + 2 * keys->made); // else one command could make more than the next ones free
+    keys->made = 0;
     if (command->op == KEYS_OP_RUN)
         keys_apply_run(keys, apply, command->args, result);
     else

@@ -57,13 +57,15 @@ static struct digest pieces(const struct key *key, size_t from, size_t to) {
 
 struct digest key_value_digest(const struct key *key) {
     if (key->type == KEY_STRING && key->encoding != ENCODING_INT) return pieces(key, 0, key->len);
-    return key->type == KEY_STRING ? (struct digest){0, 0} : key->object->digest;
+    if (key->type == KEY_STRING) return (struct digest){0, 0};
+    return type_ops[key->type]->digest != NULL ? type_ops[key->type]->digest(key) : key->object->digest;
 }
 
 size_t key_memory(const struct key *key) {
     size_t bytes = sizeof *key + key->name_len + sizeof(void *) + 2 * sizeof(struct dense_slot);
     if (key->type == KEY_STRING && key->encoding != ENCODING_INT) bytes += key->len;
-    if (key->type != KEY_STRING) bytes += key->object->memory;
+    if (key->type != KEY_STRING)
+        bytes += type_ops[key->type]->memory != NULL ? type_ops[key->type]->memory(key) : key->object->memory;
     if (key->deadline != NULL) bytes += sizeof *key->deadline + sizeof(void *);
     return bytes;
 }
@@ -106,6 +108,7 @@ void element_added(struct keys_call *call, struct key *key, struct digest item, 
     struct store *store = store_of_key(call->keys, key);
     digest_add(&key->object->digest, item);
     key->object->memory += bytes;
+    call->keys->made++;
     digest_add(&store->digest, item);
     store->memory += bytes;
 }
@@ -130,9 +133,15 @@ void key_notify(struct keys_call *call, uint32_t notify_class, const char *event
 
 // ---- life
 
+// The bytes of name and value begin in what would be padding: a million keys would pay for it.
+static size_t key_bytes(size_t data) {
+    size_t bytes = offsetof(struct key, data) + data;
+    return bytes < sizeof(struct key) ? sizeof(struct key) : bytes;
+}
+
 struct key *key_allocate(struct bytes name, size_t capacity) {
     ENSURE(name.len <= UINT32_MAX && capacity <= UINT32_MAX);
-    struct key *key = mem_alloc(sizeof *key + name.len + capacity);
+    struct key *key = mem_alloc(key_bytes(name.len + capacity));
     memset(key, 0, sizeof *key);
     key->name_len = (uint32_t)name.len;
     if (name.len > 0) memcpy(key->data, name.data, name.len);
@@ -264,6 +273,7 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
 static void publish(struct keys_call *call, uint32_t database, struct key *key) {
     key->store = call->keys->store_of[database];
     key->changed = call->index;
+    call->keys->made++;
     key_link(call->keys, key, NO_DEADLINE);
     tell_changed(call, key);
 }
@@ -308,12 +318,12 @@ struct key *key_make(struct keys_call *call, struct bytes name, enum key_type ty
 }
 
 void key_object_changing(struct keys_call *call, struct key *key) {
-    digest_sub(&store_of_key(call->keys, key)->digest, key->object->digest);
+    digest_sub(&store_of_key(call->keys, key)->digest, key_value_digest(key));
     key_head_changing(call, key);
 }
 
 void key_object_changed(struct keys_call *call, struct key *key, bool changed) {
-    digest_add(&store_of_key(call->keys, key)->digest, key->object->digest);
+    digest_add(&store_of_key(call->keys, key)->digest, key_value_digest(key));
     if (changed)
         key_head_changed(call, key);
     else
@@ -339,9 +349,10 @@ static struct key *replace(struct keys_call *call, struct key *old, struct key *
     return key;
 }
 
-struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep) {
+static struct key *set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep,
+                              bool may_be_number) {
     int64_t number = 0;
-    bool is_number = number_read(value, &number);
+    bool is_number = may_be_number && number_read(value, &number);
     size_t room = is_number ? 0 : value.len;
     struct key *fresh = key;
     bool fits = key != NULL && key->type == KEY_STRING && key->encoding != ENCODING_INT && !is_number &&
@@ -379,6 +390,14 @@ struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes
     return fresh;
 }
 
+struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep) {
+    return set_string(call, key, name, value, keep, true);
+}
+
+struct key *key_set_text(struct keys_call *call, struct key *key, struct bytes name, struct bytes value) {
+    return set_string(call, key, name, value, true, false);
+}
+
 // A string that grows changes its last piece too, and what stands between its end and the new bytes.
 static void widen(struct string_change *change, size_t had, size_t len) {
     if (len <= had) return;
@@ -407,7 +426,7 @@ struct key *key_string_changing(struct keys_call *call, struct key *key, struct 
     key->encoding = ENCODING_RAW;
     if (len > key->capacity) {
         size_t room = len + (len < GROWTH_BYTES_MAX ? len : GROWTH_BYTES_MAX);
-        key = mem_realloc(key, sizeof *key + key->name_len + room);
+        key = mem_realloc(key, key_bytes(key->name_len + room));
         key->capacity = (uint32_t)room;
         relocate(call->keys, key);
     }

@@ -6,13 +6,11 @@
 #include "base/prng.h"
 #include <string.h>
 
-struct pack {
-    struct value value;
+struct pack { // no struct value: there are millions of them, and they are counted whole at each change
     uint32_t count, len;
     uint8_t data[];
 };
 struct intset {
-    struct value value;
     uint32_t count, width; // the least width that holds them all: it hangs on the content only
     uint8_t data[];
 };
@@ -26,10 +24,10 @@ struct member {
 };
 
 static struct pack *pack_of(const struct key *key) {
-    return CONTAINER_OF(key->object, struct pack, value);
+    return (struct pack *)(void *)key->object;
 }
 static struct intset *intset_of(const struct key *key) {
-    return CONTAINER_OF(key->object, struct intset, value);
+    return (struct intset *)(void *)key->object;
 }
 static struct table *table_of(const struct key *key) {
     return CONTAINER_OF(key->object, struct table, value);
@@ -73,7 +71,7 @@ static uint8_t *pack_splice(struct key *key, size_t at, size_t had, size_t size)
     memmove(pack->data + at + size, pack->data + at + had, behind);
     if (size < had) pack = mem_realloc(pack, sizeof *pack + len);
     pack->len = (uint32_t)len;
-    key->object = &pack->value;
+    key->object = (struct value *)(void *)pack;
     return pack->data + at;
 }
 
@@ -135,10 +133,10 @@ static bool intset_find(const struct intset *set, int64_t value, uint32_t *place
 static void intset_rewidth(struct key *key, uint32_t width) {
     struct intset *old = intset_of(key);
     struct intset *set = mem_alloc(sizeof *set + (size_t)old->count * width);
-    *set = (struct intset){.value = old->value, .count = old->count, .width = width};
+    *set = (struct intset){.count = old->count, .width = width};
     for (uint32_t i = 0; i < old->count; i++) intset_set(set, i, intset_get(old, i));
     mem_free(old);
-    key->object = &set->value;
+    key->object = (struct value *)(void *)set;
 }
 
 static bool intset_put(struct key *key, int64_t value) {
@@ -151,7 +149,7 @@ static bool intset_put(struct key *key, int64_t value) {
     memmove(at + set->width, at, (size_t)(set->count - place) * set->width);
     set->count++;
     intset_set(set, place, value);
-    key->object = &set->value;
+    key->object = (struct value *)(void *)set;
     return true;
 }
 
@@ -167,7 +165,7 @@ static void intset_take(struct key *key, uint32_t place) {
         intset_rewidth(key, width);
     } else {
         set = mem_realloc(set, sizeof *set + (size_t)set->count * set->width);
-        key->object = &set->value;
+        key->object = (struct value *)(void *)set;
     }
 }
 
@@ -313,6 +311,7 @@ bool elements_put(struct keys *keys, struct key *key, struct bytes name, struct 
     if (key->encoding == ENCODING_LISTPACK && (name.len > HASH_PACK_BYTES_MAX || value.len > HASH_PACK_BYTES_MAX))
         elements_widen(keys, key);
     if (key->encoding == ENCODING_INTSET && !number_read(name, &number)) elements_widen(keys, key);
+    keys->made++;
     if (key->encoding == ENCODING_HASHTABLE) return table_put(keys, key, name, value);
     bool pack = key->encoding == ENCODING_LISTPACK;
     fresh = pack ? pack_put(key, name, value) : intset_put(key, number);
@@ -371,13 +370,14 @@ static struct digest compact_digest(const struct key *key) {
                     : digest_hash(pack->data, pack->len, hash_u64(key->id) ^ hash_u64(pack->count));
 }
 
-void elements_settle(struct key *key) {
-    if (key->encoding == ENCODING_HASHTABLE) return; // accounts for each element
-    key->object->digest = compact_digest(key);
-    if (key->encoding == ENCODING_INTSET)
-        key->object->memory = sizeof(struct intset) + (size_t)intset_of(key)->count * intset_of(key)->width;
-    else
-        key->object->memory = sizeof(struct pack) + pack_of(key)->len;
+static struct digest elements_digest(const struct key *key) {
+    return key->encoding == ENCODING_HASHTABLE ? key->object->digest : compact_digest(key);
+}
+
+static uint64_t elements_memory(const struct key *key) {
+    if (key->encoding == ENCODING_HASHTABLE) return key->object->memory;
+    if (key->encoding == ENCODING_LISTPACK) return sizeof(struct pack) + pack_of(key)->len;
+    return sizeof(struct intset) + (size_t)intset_of(key)->count * intset_of(key)->width;
 }
 
 void elements_begin(struct keys_call *call, struct key *key) {
@@ -385,7 +385,6 @@ void elements_begin(struct keys_call *call, struct key *key) {
 }
 
 void elements_end(struct keys_call *call, struct key *key, bool changed) {
-    if (changed) elements_settle(key);
     key_object_changed(call, key, changed);
     if (elements_count(key) > 0) return;
     key_notify(call, KEYS_NOTIFY_GENERIC, "del", database_of(call->keys, key), key_name(key));
@@ -418,16 +417,14 @@ static struct value *elements_make(struct keys *keys, uint8_t encoding) {
 static struct value *hash_make(struct keys *keys, uint8_t encoding) {
     if (encoding != ENCODING_LISTPACK) return elements_make(keys, encoding);
     struct pack *pack = mem_zalloc(sizeof *pack);
-    pack->value.memory = sizeof *pack;
-    return &pack->value;
+    return (struct value *)(void *)pack;
 }
 
 static struct value *set_make(struct keys *keys, uint8_t encoding) {
     if (encoding != ENCODING_INTSET) return elements_make(keys, encoding);
     struct intset *set = mem_zalloc(sizeof *set);
-    set->value.memory = sizeof *set;
     set->width = 2;
-    return &set->value;
+    return (struct value *)(void *)set;
 }
 
 static bool elements_free(struct value *object, uint8_t encoding, size_t *max) {
@@ -485,7 +482,6 @@ static bool elements_load(struct keys *keys, struct key *key, struct bytes eleme
     if (r.failed || (value.len > 0 && !has_values(key)) || value.len > KEYS_VALUE_BYTES_MAX ||
         name.len > KEYS_VALUE_BYTES_MAX || !elements_put(keys, key, name, value))
         return false;
-    elements_settle(key);
     return key->encoding == encoding;
 }
 
@@ -499,7 +495,7 @@ static struct digest elements_recount(const struct key *key) {
 
 #define ELEMENTS_OPS                                                                                                   \
     .free = elements_free, .count = elements_saved, .element = elements_element, .load = elements_load,                \
-    .recount = elements_recount
+    .recount = elements_recount, .digest = elements_digest, .memory = elements_memory
 const struct type_ops hash_ops = {.make = hash_make, ELEMENTS_OPS};
 const struct type_ops set_ops = {.make = set_make, ELEMENTS_OPS};
 

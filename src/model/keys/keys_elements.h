@@ -31,7 +31,6 @@ bool elements_find(const struct keys *keys, const struct key *key, struct bytes 
 bool elements_put(struct keys *keys, struct key *key, struct bytes name, struct bytes value); // true: it is new
 void elements_take(struct keys *keys, struct key *key, const struct item *item);              // found or got just now
 void elements_widen(struct keys *keys, struct key *key);                                      // to a table
-void elements_settle(struct key *key); // a draft's digest and memory, when all is put
 
 void elements_begin(struct keys_call *call, struct key *key);
 // When nothing is left the key goes, with its event `del`.

@@ -1,4 +1,5 @@
 // Hashes. Their forms: keys_elements.h.
+#include "model/keys/decimal.h"
 #include "model/keys/keys_elements.h"
 
 static struct key *find_hash(struct keys_call *call, bool *wrong) {
@@ -139,6 +140,33 @@ void hash_incrby(struct keys_call *call) {
     elements_put(call->keys, key, call->argv[2], bytes_of(number, number_write(number, value)));
     close_hash(call, key, "hincrby");
     reply_number(&call->out, value);
+}
+
+void hash_incrbyfloat(struct keys_call *call) {
+    bool wrong;
+    struct item item;
+    struct decimal value = {0}, by;
+    if (!decimal_read(call->argv[3], &by) || by.infinite) {
+        reply_error(&call->out, by.infinite ? "ERR value is NaN or Infinity" : "ERR value is not a valid float");
+        return;
+    }
+    struct key *key = find_hash(call, &wrong);
+    if (wrong || too_long(call, 2)) return;
+    if (key != NULL && elements_find(call->keys, key, call->argv[2], &item) && !decimal_read(item.value, &value)) {
+        reply_error(&call->out, "ERR hash value is not a float");
+        return;
+    }
+    value = decimal_add(value, by);
+    if (value.infinite) {
+        reply_error(&call->out, "ERR increment would produce NaN or Infinity");
+        return;
+    }
+    char text[DECIMAL_TEXT_MAX];
+    struct bytes sum = bytes_of(text, decimal_write(text, value));
+    key = open_hash(call);
+    elements_put(call->keys, key, call->argv[2], sum);
+    close_hash(call, key, "hincrbyfloat");
+    reply_bulk(&call->out, sum);
 }
 
 void hash_del(struct keys_call *call) {

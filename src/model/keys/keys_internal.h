@@ -78,7 +78,10 @@ struct type_ops {
     // Puts an element behind those that are there, with its digest and memory in the object (the key stands in no
     // store); may replace key->object. false: bytes that no node makes.
     bool (*load)(struct keys *keys, struct key *key, struct bytes element);
-    struct digest (*recount)(const struct key *key); // what object->digest has to be
+    struct digest (*recount)(const struct key *key); // what the object's digest has to be
+    // Of types with small objects that do not begin with a struct value; NULL: there it stands.
+    struct digest (*digest)(const struct key *key);
+    uint64_t (*memory)(const struct key *key);
 };
 extern const struct type_ops *const type_ops[KEY_TYPE_COUNT]; // NULL: no objects
 extern const struct type_ops hash_ops, set_ops;               // keys_elements.c
@@ -112,6 +115,7 @@ struct keys {
     uint8_t store_of[KEYS_DATABASES];       // by the database's number
     uint64_t changed_whole[KEYS_DATABASES]; // by number: index of the newest FLUSHDB or SWAPDB (WATCH)
     struct garbage *garbage;
+    size_t made;                 // keys and elements since garbage was collected last: each pays for two that are freed
     uint64_t next_id, hash_seed; // 0: no command ever ran
     uint64_t *deletions;         // made at the first one
     struct digest deleted;       // of `deletions`
@@ -167,6 +171,8 @@ void key_object_changed(struct keys_call *call, struct key *key, bool changed);
 // What a string holds from now on; `key` (NULL: absent) may be of any type. It may move: use what is given. Numbers and
 // short texts get the encodings that Redis gives them. keep: deadline and id stay (INCR); else it is a new one (SET).
 struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep);
+// The same with `keep`, and never as a number (INCRBYFLOAT).
+struct key *key_set_text(struct keys_call *call, struct key *key, struct bytes name, struct bytes value);
 // For a string that is changed in place (APPEND, SETRANGE, SETBIT): room for `len` bytes, raw, zeros behind what it
 // had. Until key_string_changed the bytes from change->from up to change->to are the caller's; the two may widen.
 struct string_change {

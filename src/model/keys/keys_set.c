@@ -278,7 +278,6 @@ static void store(struct keys_call *call, enum operation operation) {
     struct key *old = key_find(call, call->database, call->argv[1]);
     uint32_t members = elements_count(result);
     if (members > 0) {
-        elements_settle(result);
         key_replace(call, old, result);
         key_notify(call, KEYS_NOTIFY_SET, call->row->name, call->database, call->argv[1]);
     } else {

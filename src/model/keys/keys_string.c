@@ -1,5 +1,6 @@
 // Strings. Counters and short texts stand in the key's own allocation (keys_db.c).
 #include "base/alloc.h"
+#include "model/keys/decimal.h"
 #include "model/keys/keys_internal.h"
 #include <string.h>
 
@@ -374,4 +375,26 @@ void string_decrby(struct keys_call *call) {
         reply_error(&call->out, "ERR decrement would overflow");
     else
         add(call, -by);
+}
+
+// The sum stands as a text, not as a number, even if it is one.
+void string_incrbyfloat(struct keys_call *call) {
+    bool wrong;
+    char number[24], text[DECIMAL_TEXT_MAX];
+    struct decimal value = {0}, by;
+    struct key *key = find_string(call, call->argv[1], &wrong);
+    if (wrong) return;
+    if ((key != NULL && !decimal_read(key_string(key, number), &value)) || !decimal_read(call->argv[2], &by)) {
+        reply_error(&call->out, "ERR value is not a valid float");
+        return;
+    }
+    value = decimal_add(value, by);
+    if (value.infinite) {
+        reply_error(&call->out, "ERR increment would produce NaN or Infinity");
+        return;
+    }
+    struct bytes sum = bytes_of(text, decimal_write(text, value));
+    key_set_text(call, key, call->argv[1], sum);
+    key_notify(call, KEYS_NOTIFY_STRING, "incrbyfloat", call->database, call->argv[1]);
+    reply_bulk(&call->out, sum);
 }

@@ -219,6 +219,7 @@ bool zset_rank(const struct key *key, struct bytes member, uint32_t *rank) {
 }
 
 void zset_put(struct keys *keys, struct key *key, struct bytes member, double score) {
+    keys->made++;
     if (is_small(key)) {
         double had;
         bool fits = member.len <= ZSET_SMALL_BYTES;
