@@ -398,6 +398,31 @@ static void test_publish_behind_a_write(void **state) {
     fake_free(fake);
 }
 
+static void test_keyspace_events(void **state) {
+    struct redis_settings settings = {.notify = "Ex"};
+    open_fake(&settings, 1);
+    struct client *one = connect_one(), *two = connect_one();
+    asks(one, "PSUBSCRIBE __key*\r\n", "*3 $10 psubscribe $6 __key* :1 ");
+    asks(two, "SET k 1 PX 50\r\n", "+OK ");
+    came(one, "");
+    fake_pass_time(fake, 51);
+    came(one, "*4 $8 pmessage $6 __key* $22 __keyevent@0__:expired $1 k ");
+    asks(two, "CONFIG GET notify-keyspace-events\r\nCONFIG SET notify-keyspace-events Kg$\r\n",
+         "*2 $22 notify-keyspace-events $2 xE +OK ");
+    send_text(two, "SET k 1\r\nDEL k\r\n");
+    came(one, "");
+    fake_step(fake); // ahead of the replies
+    came(one, "*4 $8 pmessage $6 __key* $16 __keyspace@0__:k $3 set *4 $8 pmessage $6 __key* $16 __keyspace@0__:k $3 "
+              "del ");
+    asks(two, "CONFIG SET notify-keyspace-events Z\r\nCONFIG SET notify-keyspace-events AKEnm maxmemory 5\r\n",
+         "+OK :1 -ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class "
+         "character. Use 'Ag$lshzxeKEtmdn'. -ERR CONFIG SET failed (possibly related to argument 'maxmemory') - can't "
+         "set immutable config ");
+    asks(two, "CONFIG SET notify-keyspace-events AKEnm\r\nCONFIG GET notify*\r\n",
+         "+OK *2 $22 notify-keyspace-events $4 AKEm ");
+    fake_free(fake);
+}
+
 // ---- nodes
 
 static void test_cluster_and_sentinel(void **state) {
@@ -436,6 +461,7 @@ int main(void) {
         cmocka_unit_test(test_looks_like_http),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_publish_behind_a_write),
+        cmocka_unit_test(test_keyspace_events),
         cmocka_unit_test(test_cluster_and_sentinel),
     };
     return cmocka_run_group_tests_name("protocol_redis", tests, NULL, NULL);

@@ -121,6 +121,7 @@ static void *redis_start(struct service *service, const void *settings) {
     for (size_t i = 0; i < sizeof random; i++) snprintf(instance->run_id + 2 * i, 3, "%02x", random[i]);
     instance->channels = channels_new(instance->seed);
     instance->config = config_values_new(s);
+    if (s->notify != NULL) notify_parse(bytes_of_text(s->notify), &instance->notify);
     instance->now_ms = instance->ticked_ms = service_now_ms(service);
     return instance;
 }
@@ -389,6 +390,7 @@ const struct protocol redis_protocol = {
     .start = redis_start,
     .stop = redis_stop,
     .tick = redis_tick,
+    .event = redis_event,
     .open = redis_open,
     .input = redis_input,
     .reply = redis_reply,

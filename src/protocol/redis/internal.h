@@ -121,6 +121,7 @@ struct instance {
     uint64_t ticked_ms, ticked_commands, commands_per_second, ticked_received, ticked_sent;
     uint64_t peak_memory;
     uint32_t leader; // of the last tick
+    uint32_t notify; // classes of events that are told (notify.c)
     uint64_t seed;
     char run_id[41];
 };
@@ -178,6 +179,12 @@ size_t channels_publish(struct channels *channels, struct bytes name, struct byt
 void subscriber_leave(struct connection *c);
 bool subscriber_restricted(const struct connection *c); // RESP2 with a subscription: few commands are allowed
 size_t subscriber_count(const struct connection *c, bool patterns);
+
+// notify.c
+#define NOTIFY_TEXT_MAX 24
+bool notify_parse(struct bytes text, uint32_t *flags); // as CONFIG SET has it; false: a letter that there is not
+void notify_text(uint32_t flags, char out[NOTIFY_TEXT_MAX]);
+void redis_event(void *instance, uint8_t model, const void *event);
 
 // config.c
 struct config_values *config_values_new(const struct redis_settings *settings);

@@ -8,6 +8,7 @@
 #include "protocol/redis/connect.c"
 #include "protocol/redis/info.c"
 #include "protocol/redis/instance.c"
+#include "protocol/redis/notify.c"
 #include "protocol/redis/parse.c"
 #include "protocol/redis/pubsub.c"
 #include "protocol/redis/requests.c"
