@@ -51,7 +51,9 @@ void notify_text(uint32_t flags, char out[NOTIFY_TEXT_MAX]) {
 void redis_event(void *context, uint8_t model, const void *value) {
     struct instance *instance = context;
     const struct keys_event *event = value;
-    if (model != MODEL_KEYS || event->kind != KEYS_EVENT_NOTIFY || !(instance->notify & event->notify_class)) return;
+    if (model != MODEL_KEYS) return;
+    tracking_event(instance, event);
+    if (event->kind != KEYS_EVENT_NOTIFY || !(instance->notify & event->notify_class)) return;
     struct writer channel = {0};
     struct bytes name = bytes_of_text(event->notify);
     if (instance->notify & NOTIFY_KEYSPACE) {

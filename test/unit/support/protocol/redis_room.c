@@ -12,6 +12,7 @@
 #include "protocol/redis/parse.c"
 #include "protocol/redis/pubsub.c"
 #include "protocol/redis/requests.c"
+#include "protocol/redis/tracking.c"
 #include "protocol/redis/transaction.c"
 #include "test/unit/support/protocol/fake_service.c"
 // clang-format on
