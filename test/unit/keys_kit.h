@@ -112,3 +112,44 @@ static const char *keys_do(struct keys_kit *k, const char *line) {
     return keys_show(k, result->reply);
 }
 #define SAYS(k, line, reply) assert_string_equal(keys_do(k, line), reply)
+
+// Random commands on a state, then on it and a copy of it: replies, events, what time ends and digests are alike.
+static __attribute__((unused)) void keys_copies_alike(uint64_t seed,
+                                                      void (*random_line)(struct prng *random, char line[128])) {
+    static struct keys_kit a, b;
+    struct prng random;
+    char line[128];
+    prng_seed(&random, seed);
+    for (unsigned round = 0; round < 40; round++) {
+        keys_open(&a);
+        a.resp3 = round % 3 == 0;
+        for (unsigned i = 0; i < 300; i++) {
+            random_line(&random, line);
+            a.database = (uint32_t)prng_below(&random, 4);
+            keys_do(&a, line);
+            if (prng_below(&random, 20) == 0) native_pass(&a.native, prng_below(&random, 3000));
+        }
+        native_check(&a.native);
+        memset(&b, 0, sizeof b);
+        native_copy(&a.native, &b.native, round % 2 ? 512 : SAVE_RECORD_BYTES_MAX);
+        b.resp3 = a.resp3;
+        b.native.apply = a.native.apply;
+        b.native.apply.emit_context = &b.native;
+        for (unsigned i = 0; i < 200; i++) {
+            random_line(&random, line);
+            a.database = b.database = (uint32_t)prng_below(&random, 4);
+            keys_do(&a, line);
+            assert_string_equal(keys_do(&b, line), a.reply);
+            assert_string_equal(keys_do(&a, "randomkey"), keys_do(&b, "randomkey"));
+            if (prng_below(&random, 20) == 0) {
+                uint64_t ms = prng_below(&random, 3000);
+                assert_int_equal(native_pass(&a.native, ms), native_pass(&b.native, ms));
+                assert_string_equal(a.native.events, b.native.events);
+            }
+            assert_true(digest_equal(keys_model.digest(a.native.state), keys_model.digest(b.native.state)));
+        }
+        assert_true(keys_model.memory(a.native.state) == keys_model.memory(b.native.state));
+        keys_close(&a);
+        keys_close(&b);
+    }
+}

@@ -44,6 +44,8 @@
     X(222, "keys", 2, 0, 0, 0, KEYS_READONLY, KEYS_IN_KEYSPACE | KEYS_IN_READ | KEYS_IN_SLOW | KEYS_IN_DANGEROUS,      \
       generic_keys)                                                                                                    \
     X(223, "scan", -2, 0, 0, 0, KEYS_READONLY, KEYS_IN_KEYSPACE | KEYS_IN_READ | KEYS_IN_SLOW, generic_scan)           \
+    X(228, "copy", -3, 1, 2, 1, KEYS_WRITE | KEYS_DENYOOM, KEYS_IN_KEYSPACE | KEYS_IN_WRITE | KEYS_IN_SLOW,            \
+      generic_copy)                                                                                                    \
     X(225, "object|encoding", 3, 2, 2, 1, KEYS_READONLY, KEYS_IN_KEYSPACE | KEYS_IN_READ | KEYS_IN_SLOW,               \
       object_encoding)                                                                                                 \
     X(226, "object|refcount", 3, 2, 2, 1, KEYS_READONLY, KEYS_IN_KEYSPACE | KEYS_IN_READ | KEYS_IN_SLOW,               \

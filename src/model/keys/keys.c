@@ -9,9 +9,11 @@
 const char *const key_type_names[KEY_TYPE_COUNT] = {"string", "list", "set", "zset", "hash", "stream"};
 const char *const key_encoding_names[ENCODING_COUNT] = {"raw",       "int",       "embstr",   "listpack", "intset",
                                                         "quicklist", "hashtable", "skiplist", "stream"};
-
-const struct type_ops type_ops[KEY_TYPE_COUNT] = {
-    [KEY_LIST] = QUICKLIST_OPS,
+const struct type_ops *const type_ops[KEY_TYPE_COUNT] = {
+    [KEY_LIST] = &quicklist_ops,
+    [KEY_SET] = &set_ops,
+    [KEY_ZSET] = &zset_ops,
+    [KEY_HASH] = &hash_ops,
 };
 
 static void *keys_create(void) {

@@ -8,11 +8,17 @@
 #pragma once
 #include "model/keys/commands_connection.h"
 #include "model/keys/commands_generic.h"
+#include "model/keys/commands_hash.h"
 #include "model/keys/commands_list.h"
+#include "model/keys/commands_set.h"
 #include "model/keys/commands_string.h"
+#include "model/keys/commands_zset.h"
 
 #define KEYS_COMMANDS(X)                                                                                               \
     KEYS_CONNECTION_COMMANDS(X)                                                                                        \
     KEYS_GENERIC_COMMANDS(X)                                                                                           \
     KEYS_LIST_COMMANDS(X)                                                                                              \
-    KEYS_STRING_COMMANDS(X)
+    KEYS_STRING_COMMANDS(X)                                                                                            \
+    KEYS_HASH_COMMANDS(X)                                                                                              \
+    KEYS_SET_COMMANDS(X)                                                                                               \
+    KEYS_ZSET_COMMANDS(X)

@@ -202,12 +202,12 @@ static void remember_deletion(struct keys_call *call, uint32_t database, struct 
 }
 
 bool key_has_object(const struct key *key) {
-    return type_ops[key->type].make != NULL;
+    return type_ops[key->type] != NULL;
 }
 
 void value_free(struct keys *keys, struct key *key) {
     size_t max = FREE_AT_ONCE;
-    if (!key_has_object(key) || type_ops[key->type].free(key->object, key->encoding, &max)) return;
+    if (!key_has_object(key) || type_ops[key->type]->free(key->object, key->encoding, &max)) return;
     struct garbage *garbage = mem_zalloc(sizeof *garbage);
     garbage->object = key->object;
     garbage->type = key->type;
@@ -261,12 +261,25 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
     return key;
 }
 
-void key_publish(struct keys_call *call, uint32_t database, struct key *key) {
+static void publish(struct keys_call *call, uint32_t database, struct key *key) {
     key->store = call->keys->store_of[database];
     key->changed = call->index;
     key_link(call->keys, key, NO_DEADLINE);
     tell_changed(call, key);
+}
+
+void key_publish(struct keys_call *call, uint32_t database, struct key *key) {
+    publish(call, database, key);
     key_notify(call, KEYS_NOTIFY_NEW, "new", database, key_name(key));
+}
+
+void key_replace(struct keys_call *call, struct key *old, struct key *draft) {
+    if (old == NULL) {
+        key_publish(call, call->database, draft);
+    } else {
+        key_delete(call, old);
+        publish(call, call->database, draft);
+    }
 }
 
 static void link_new(struct keys_call *call, struct key *key) {
@@ -278,7 +291,7 @@ struct key *key_draft(struct keys_call *call, struct bytes name, enum key_type t
     struct key *key = key_allocate(name, 0);
     key->type = (uint8_t)type;
     key->encoding = (uint8_t)encoding;
-    key->object = type_ops[type].make(call->keys, key->encoding);
+    key->object = type_ops[type]->make(call->keys, key->encoding);
     new_id(call, key);
     return key;
 }
@@ -299,9 +312,12 @@ void key_object_changing(struct keys_call *call, struct key *key) {
     key_head_changing(call, key);
 }
 
-void key_object_changed(struct keys_call *call, struct key *key) {
+void key_object_changed(struct keys_call *call, struct key *key, bool changed) {
     digest_add(&store_of_key(call->keys, key)->digest, key->object->digest);
-    key_head_changed(call, key);
+    if (changed)
+        key_head_changed(call, key);
+    else
+        head_put(call->keys, key);
 }
 
 // ---- strings
@@ -430,7 +446,46 @@ struct key *key_rename(struct keys_call *call, struct key *key, uint32_t databas
     mem_free(key);
     key_link(keys, fresh, deadline);
     tell_changed(call, fresh);
+    key_notify(call, KEYS_NOTIFY_NEW, "new", database, name);
     return fresh;
+}
+
+// Elements of an object pass as a snapshot would take them, and get digests under the new id.
+static void copy_elements(struct keys *keys, const struct key *from, struct key *to) {
+    const struct type_ops *ops = type_ops[from->type];
+    struct writer bytes = {0};
+    struct element element = {0};
+    for (uint64_t i = 0, count = ops->count(from); i < count; i++) {
+        ops->element(from, element.next, &element);
+        writer_clear(&bytes);
+        write_span(&bytes, bytes_of(element.head, element.head_len));
+        write_span(&bytes, element.parts[0]);
+        write_span(&bytes, element.parts[1]);
+        ENSURE(ops->load(keys, to, bytes_of(bytes.data, bytes.len)));
+    }
+    writer_free(&bytes);
+}
+
+void key_copy(struct keys_call *call, struct key *key, uint32_t database, struct bytes name) {
+    uint64_t deadline = key_deadline_ms(key);
+    struct key *copy;
+    if (key_has_object(key)) {
+        copy = key_draft(call, name, key->type, key->encoding);
+        copy_elements(call->keys, key, copy);
+    } else {
+        size_t room = key->encoding == ENCODING_INT ? 0 : key->len;
+        copy = key_allocate(name, room);
+        copy->type = key->type;
+        copy->encoding = key->encoding;
+        new_id(call, copy);
+        if (key->encoding == ENCODING_INT)
+            copy->number = key->number;
+        else
+            copy->len = copy->capacity = key->len;
+        if (room > 0) memcpy(key_string_at(copy), key_string_at(key), room);
+    }
+    key_publish(call, database, copy);
+    if (deadline != NO_DEADLINE) key_set_deadline(call, copy, deadline);
 }
 
 void database_flush(struct keys_call *call, uint32_t database) {
@@ -471,7 +526,7 @@ void keys_collect(struct keys *keys, size_t max) {
             key_free(keys, garbage->keys.items[--garbage->keys.count]);
             continue;
         }
-        if (garbage->object != NULL && !type_ops[garbage->type].free(garbage->object, garbage->encoding, &max)) return;
+        if (garbage->object != NULL && !type_ops[garbage->type]->free(garbage->object, garbage->encoding, &max)) return;
         keys->garbage = garbage->next;
         dense_free(&garbage->keys);
         mem_free(garbage);

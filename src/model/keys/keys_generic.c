@@ -214,6 +214,40 @@ void generic_move(struct keys_call *call) {
     reply_number(&call->out, can);
 }
 
+// COPY source target [DB database] [REPLACE]
+static bool copy_options(struct keys_call *call, uint32_t *to, bool *over) {
+    *to = call->database;
+    *over = false;
+    for (size_t i = 3; i < call->argc; i++) {
+        if (text_is(call->argv[i], "replace")) {
+            *over = true;
+        } else if (text_is(call->argv[i], "db") && i + 1 < call->argc) {
+            if (!read_database(call, call->argv[++i], to)) return false;
+        } else {
+            reply_syntax(&call->out);
+            return false;
+        }
+    }
+    if (*to != call->database || !bytes_equal(call->argv[1], call->argv[2])) return true;
+    reply_error(&call->out, "ERR source and destination objects are the same");
+    return false;
+}
+
+void generic_copy(struct keys_call *call) {
+    uint32_t to;
+    bool over;
+    if (!copy_options(call, &to, &over)) return;
+    struct key *key = key_find(call, call->database, call->argv[1]);
+    struct key *target = key == NULL ? NULL : key_find(call, to, call->argv[2]);
+    bool can = key != NULL && (target == NULL || over);
+    if (can) {
+        if (target != NULL) key_delete(call, target);
+        key_copy(call, key, to, call->argv[2]);
+        key_notify(call, KEYS_NOTIFY_GENERIC, "copy_to", to, call->argv[2]);
+    }
+    reply_number(&call->out, can);
+}
+
 void generic_swapdb(struct keys_call *call) {
     int64_t a, b;
     struct keys *keys = call->keys;
@@ -286,22 +320,17 @@ void generic_keys(struct keys_call *call) {
     reply_end(&call->out, begun, '*', count);
 }
 
-struct scan {
-    uint64_t cursor;
-    int64_t count;
-    struct bytes match;
-    int type; // -1: any
-};
-
-static bool scan_cursor(struct keys_call *call, struct bytes text, uint64_t *out) {
+// As strtoul: nothing is 0, a sign may stand ahead.
+bool scan_cursor(struct keys_call *call, struct bytes text, struct scan *scan) {
     uint64_t value = 0;
-    bool good = text.len > 0 && text.len <= 20;
-    for (size_t i = 0; good && i < text.len; i++) {
+    bool sign = text.len > 1 && (text.data[0] == '-' || text.data[0] == '+'), good = true;
+    for (size_t i = sign; good && i < text.len; i++) {
         uint64_t digit = (uint64_t)text.data[i] - '0';
         good =
             digit <= 9 && !__builtin_mul_overflow(value, 10u, &value) && !__builtin_add_overflow(value, digit, &value);
     }
-    *out = value;
+    if (sign && text.data[0] == '-') value = 0 - value;
+    *scan = (struct scan){.cursor = value, .count = 10, .type = -1};
     if (!good) reply_error(&call->out, "ERR invalid cursor");
     return good;
 }
@@ -313,13 +342,12 @@ static bool scan_option(struct keys_call *call, size_t at, struct scan *scan) {
         return true;
     }
     if (text_is(word, "count")) {
-        if (!argument_number(call, value, &scan->count)) return false;
-        if (scan->count >= 1) return true;
-        reply_syntax(&call->out);
-        return false;
-    }
-    if (text_is(word, "type")) {
-        scan->type = KEY_TYPE_COUNT; // a name that is none matches nothing
+        int64_t count;
+        if (!argument_number(call, value, &count)) return false;
+        scan->count = (uint64_t)count;
+        if (count >= 1) return true;
+    } else if (text_is(word, "type") && call->row->first == 0) { // SCAN only
+        scan->type = KEY_TYPE_COUNT;                             // a name that is none matches nothing
         for (int i = 0; i < KEY_TYPE_COUNT; i++)
             if (text_is(value, key_type_names[i])) scan->type = i;
         return true;
@@ -328,27 +356,46 @@ static bool scan_option(struct keys_call *call, size_t at, struct scan *scan) {
     return false;
 }
 
-void generic_scan(struct keys_call *call) {
-    struct scan scan = {.count = 10, .type = -1};
-    const struct dense *keys = &store_of(call->keys, call->database)->keys;
-    if (!scan_cursor(call, call->argv[1], &scan.cursor)) return;
-    for (size_t at = 2; at < call->argc; at += 2) {
+bool scan_options(struct keys_call *call, size_t first, struct scan *scan) {
+    for (size_t at = first; at < call->argc; at += 2) {
         if (at + 1 >= call->argc) {
             reply_syntax(&call->out);
-            return;
+            return false;
         }
-        if (!scan_option(call, at, &scan)) return;
+        if (!scan_option(call, at, scan)) return false;
     }
-    uint64_t at = scan.cursor == 0 || scan.cursor > keys->count ? keys->count : scan.cursor;
-    uint64_t end = (uint64_t)scan.count >= at ? 0 : at - (uint64_t)scan.count;
+    return true;
+}
+
+uint64_t scan_begin(struct keys_call *call, const struct scan *scan, uint64_t count, uint64_t *end) {
+    uint64_t at = scan->cursor == 0 || scan->cursor > count ? count : scan->cursor;
+    *end = scan->count >= at ? 0 : at - scan->count;
     char number[24];
     reply_array(&call->out, 2);
-    reply_bulk(&call->out, bytes_of(number, number_write(number, (int64_t)end)));
+    reply_bulk(&call->out, bytes_of(number, number_write(number, (int64_t)*end)));
+    return at;
+}
+
+bool scan_matches(const struct scan *scan, struct bytes name) {
+    return scan->match.data == NULL || glob_match(scan->match, name);
+}
+
+void scan_nothing(struct keys_call *call) {
+    reply_array(&call->out, 2);
+    reply_text(&call->out, "0");
+    reply_array(&call->out, 0);
+}
+
+void generic_scan(struct keys_call *call) {
+    struct scan scan;
+    const struct dense *keys = &store_of(call->keys, call->database)->keys;
+    if (!scan_cursor(call, call->argv[1], &scan) || !scan_options(call, 2, &scan)) return;
+    uint64_t end, at = scan_begin(call, &scan, keys->count, &end);
     size_t begun = reply_begin(&call->out), count = 0;
     for (; at > end; at--) {
         const struct key *key = keys->items[at - 1];
         if (key_deadline_ms(key) <= call->log_time_ms || (scan.type >= 0 && key->type != scan.type)) continue;
-        if (scan.match.data != NULL && !glob_match(scan.match, key_name(key))) continue;
+        if (!scan_matches(&scan, key_name(key))) continue;
         reply_bulk(&call->out, key_name(key));
         count++;
     }

@@ -80,7 +80,9 @@ struct type_ops {
     bool (*load)(struct keys *keys, struct key *key, struct bytes element);
     struct digest (*recount)(const struct key *key); // what object->digest has to be
 };
-extern const struct type_ops type_ops[KEY_TYPE_COUNT];
+extern const struct type_ops *const type_ops[KEY_TYPE_COUNT]; // NULL: no objects
+extern const struct type_ops hash_ops, set_ops;               // keys_elements.c
+extern const struct type_ops zset_ops;                        // keys_zset_data.c
 struct key_deadline {
     struct heap_item item; // (log time ms, the key's id)
     struct key *key;
@@ -154,11 +156,13 @@ struct key *key_find_typed(struct keys_call *call, struct bytes name, enum key_t
 struct key *key_make(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
 struct key *key_draft(struct keys_call *call, struct bytes name, enum key_type type, enum key_encoding encoding);
 void key_publish(struct keys_call *call, uint32_t database, struct key *key);
+// In the call's database, instead of `old` (NULL: absent): as `SUNIONSTORE` does, without the event `new` then.
+void key_replace(struct keys_call *call, struct key *old, struct key *draft);
 void key_discard(struct keys *keys, struct key *draft);
 // Around changes of a collection: between the two, key->object, its digest and memory, and the encoding are the
-// caller's. The second one is key_head_changed too.
+// caller's. The second one is key_head_changed too, unless nothing has changed in the end.
 void key_object_changing(struct keys_call *call, struct key *key);
-void key_object_changed(struct keys_call *call, struct key *key);
+void key_object_changed(struct keys_call *call, struct key *key, bool changed);
 // What a string holds from now on; `key` (NULL: absent) may be of any type. It may move: use what is given. Numbers and
 // short texts get the encodings that Redis gives them. keep: deadline and id stay (INCR); else it is a new one (SET).
 struct key *key_set_string(struct keys_call *call, struct key *key, struct bytes name, struct bytes value, bool keep);
@@ -181,6 +185,8 @@ void key_head_changed(struct keys_call *call, struct key *key); // key->changed 
 void key_touched(struct keys_call *call, struct key *key);      // its elements changed, which account for themselves
 // Moves a key under another name and database; what stood there was deleted before. Gives it; it may move.
 struct key *key_rename(struct keys_call *call, struct key *key, uint32_t database, struct bytes name);
+// A new key of the same content and deadline under a name that is free.
+void key_copy(struct keys_call *call, struct key *key, uint32_t database, struct bytes name);
 void key_notify(struct keys_call *call, uint32_t notify_class, const char *event, uint32_t database, struct bytes name);
 struct bytes key_string(const struct key *key, char number[24]); // a string's bytes; a number's are made in `number`
 // Elements of collections: in the digest and in memory of the key's store.
@@ -215,6 +221,23 @@ static inline int64_t unix_of_log(const struct keys_call *call, uint64_t log_ms)
 // The Unix time that an argument means; false: it cannot be one. keys_generic.c
 bool unix_time(const struct keys_call *call, int64_t value, bool seconds, bool absolute, int64_t *unix_ms);
 
+// SCAN and its kind. The cursor first; where the key is absent Redis looks at nothing else. 0 .. count - 1 are walked
+// from the end, so the cursor is how many are left.
+struct scan {
+    uint64_t cursor, count;
+    struct bytes match;
+    int type; // -1: any
+};
+bool scan_cursor(struct keys_call *call, struct bytes text, struct scan *scan);
+bool scan_options(struct keys_call *call, size_t first, struct scan *scan);
+uint64_t scan_begin(struct keys_call *call, const struct scan *scan, uint64_t count, uint64_t *end); // replies `end`
+bool scan_matches(const struct scan *scan, struct bytes name);
+void scan_nothing(struct keys_call *call);
+
+// A count among arguments that may be negative; false: the error is replied.
+bool argument_signed_count(struct keys_call *call, struct bytes text, int64_t *out); // numbers.c
+bool value_too_long(struct keys_call *call, uint64_t len); // then the error is replied. keys_string.c
+
 // ---- numbers.c: exact, the same on every CPU
 bool number_read(struct bytes text, int64_t *out); // as Redis reads integers: no blanks, no +, no leading zeros
 size_t number_write(char out[24], int64_t value);
@@ -225,11 +248,17 @@ bool text_is(struct bytes text, const char *word);                             /
 // ---- handlers
 #define X(number, name, arity, first, last, step, flags, categories, handler) void handler(struct keys_call *call);
 #include "model/keys/commands_generic.h"
+#include "model/keys/commands_hash.h"
 #include "model/keys/commands_list.h"
+#include "model/keys/commands_set.h"
 #include "model/keys/commands_string.h"
+#include "model/keys/commands_zset.h"
 KEYS_GENERIC_COMMANDS(X)
 KEYS_LIST_COMMANDS(X)
 KEYS_STRING_COMMANDS(X)
+KEYS_HASH_COMMANDS(X)
+KEYS_SET_COMMANDS(X)
+KEYS_ZSET_COMMANDS(X)
 #undef X
 
 // ---- keys_save.c

@@ -86,10 +86,21 @@ const struct keys_row *keys_row_find(struct bytes name, struct bytes first_argum
     return sub != NULL ? sub : row;
 }
 
+// NAME [target] numkeys key ...
+static size_t counted_positions(const struct keys_row *row, const struct bytes *argv, size_t argc, uint32_t *positions,
+                                size_t max) {
+    size_t targets = row->first == 0 ? 0 : 1, at = 1 + targets;
+    int64_t count;
+    if (argc < at + 2 || !number_read(argv[at], &count) || count < 1 || (uint64_t)count > argc - at - 1) return 0;
+    for (size_t i = 0; i < targets + (size_t)count && i < max; i++)
+        positions[i] = (uint32_t)(i < targets ? 1 : at + 1 + i - targets);
+    return targets + (size_t)count;
+}
+
 size_t keys_positions(const struct keys_row *row, const struct bytes *argv, size_t argc, uint32_t *positions,
                       size_t max) {
     size_t count = 0;
-    (void)argv; // of commands whose keys hang on their arguments, once there are such
+    if ((row->flags & KEYS_MOVABLEKEYS) != 0) return counted_positions(row, argv, argc, positions, max);
     if (row->first == 0) return 0;
     size_t last = row->last >= 0 ? (size_t)row->last : argc - (size_t)-row->last;
     for (size_t at = (size_t)row->first; at <= last && at < argc; at += (size_t)row->step, count++)

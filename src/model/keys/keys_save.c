@@ -83,7 +83,7 @@ struct digest keys_recount(const void *model) {
             const struct key *key = all->items[at];
             bool object = key_has_object(key);
             digest_add(&stores[i], key_head_digest(key));
-            digest_add(&stores[i], object ? type_ops[key->type].recount(key) : key_value_digest(key));
+            digest_add(&stores[i], object ? type_ops[key->type]->recount(key) : key_value_digest(key));
         }
     }
     for (uint64_t i = 0; keys->deletions != NULL && i < DELETIONS; i++) {
@@ -136,7 +136,7 @@ static void save_key_head(const struct key *key, struct output *o) {
     if (key->encoding == ENCODING_INT)
         put_u64(o, (uint64_t)key->number);
     else
-        put_varint(o, key_has_object(key) ? type_ops[key->type].count(key) : key->len);
+        put_varint(o, key_has_object(key) ? type_ops[key->type]->count(key) : key->len);
 }
 
 // The bytes of an element from `from` on, its length ahead of them; gives false when the rest did not fit.
@@ -161,7 +161,7 @@ struct place { // of a save among a key's elements
 
 // As many elements as fit; true: all of them are saved.
 static bool save_elements(const struct key *key, struct place *place, struct output *o) {
-    const struct type_ops *ops = &type_ops[key->type];
+    const struct type_ops *ops = type_ops[key->type];
     uint64_t count = ops->count(key);
     struct element element;
     if (o->capacity - o->len < 2 * KEY_HEAD_BYTES) return false;
@@ -299,7 +299,7 @@ static bool load_whole_elements(struct keys *keys, struct reader *r) {
         if (ahead.failed || len > reader_left(&ahead)) return len <= 3ull * KEYS_VALUE_BYTES_MAX;
         *r = ahead;
         struct bytes element = read_span(r, (size_t)len);
-        if (keys->loading_elements == 0 || !type_ops[key->type].load(keys, key, element)) return false;
+        if (keys->loading_elements == 0 || !type_ops[key->type]->load(keys, key, element)) return false;
         keys->loading_elements--;
     }
     return true;
@@ -326,9 +326,9 @@ static bool load_elements(struct keys *keys, struct reader *r) {
 
 // What stands in a key's head, and can be: the object is made, for its elements to come.
 static bool load_value(struct keys *keys, struct key *key, uint64_t word) {
-    const struct type_ops *ops = &type_ops[key->type];
+    const struct type_ops *ops = type_ops[key->type];
     keys->loading_elements = 0;
-    if (ops->make != NULL) {
+    if (ops != NULL) {
         key->object = word == 0 ? NULL : ops->make(keys, key->encoding);
         keys->loading_elements = word;
         return key->object != NULL;

@@ -15,7 +15,7 @@ static void reply_value(struct keys_call *call, const struct key *key) {
         reply_bulk(&call->out, key_string(key, number));
 }
 
-static bool too_long(struct keys_call *call, uint64_t len) {
+bool value_too_long(struct keys_call *call, uint64_t len) {
     if (len <= KEYS_VALUE_BYTES_MAX) return false;
     reply_error(&call->out, "ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     return true;
@@ -128,7 +128,7 @@ void string_set(struct keys_call *call) {
     struct options o;
     bool wrong = false;
     if (!read_options(call, 3, IF_ABSENT | IF_PRESENT | GIVE_OLD | KEEP_TTL | HAS_TIME | IF_EQUAL, &o) ||
-        !read_time(call, &o) || too_long(call, call->argv[2].len))
+        !read_time(call, &o) || value_too_long(call, call->argv[2].len))
         return;
     struct key *key = key_find(call, call->database, call->argv[1]);
     if ((o.given & (GIVE_OLD | IF_EQUAL)) != 0) key_find_typed(call, call->argv[1], KEY_STRING, &wrong);
@@ -147,14 +147,14 @@ void string_set(struct keys_call *call) {
 
 void string_setnx(struct keys_call *call) {
     bool absent = key_find(call, call->database, call->argv[1]) == NULL;
-    if (too_long(call, call->argv[2].len)) return;
+    if (value_too_long(call, call->argv[2].len)) return;
     if (absent) set_value(call, NULL, call->argv[2], &(struct options){0});
     reply_number(&call->out, absent);
 }
 
 static void set_with_time(struct keys_call *call, bool seconds) {
     struct options o = {.given = HAS_TIME, .time = call->argv[2], .seconds = seconds};
-    if (!read_time(call, &o) || too_long(call, call->argv[3].len)) return;
+    if (!read_time(call, &o) || value_too_long(call, call->argv[3].len)) return;
     set_value(call, key_find(call, call->database, call->argv[1]), call->argv[3], &o);
     reply_ok(&call->out);
 }
@@ -170,7 +170,7 @@ void string_psetex(struct keys_call *call) {
 void string_getset(struct keys_call *call) {
     bool wrong;
     struct key *key = find_string(call, call->argv[1], &wrong);
-    if (wrong || too_long(call, call->argv[2].len)) return;
+    if (wrong || value_too_long(call, call->argv[2].len)) return;
     reply_value(call, key);
     set_value(call, key, call->argv[2], &(struct options){0});
 }
@@ -234,7 +234,7 @@ static bool pairs_fit(struct keys_call *call) {
         return false;
     }
     for (size_t i = 2; i < call->argc; i += 2)
-        if (too_long(call, call->argv[i].len)) return false;
+        if (value_too_long(call, call->argv[i].len)) return false;
     return true;
 }
 
@@ -316,7 +316,7 @@ void string_setrange(struct keys_call *call) {
         reply_number(&call->out, key == NULL ? 0 : (int64_t)key_string(key, number).len);
         return;
     }
-    if (too_long(call, (uint64_t)at + part.len)) return;
+    if (value_too_long(call, (uint64_t)at + part.len)) return;
     reply_number(&call->out, (int64_t)write_part(call, key, (size_t)at, part));
     key_notify(call, KEYS_NOTIFY_STRING, "setrange", call->database, call->argv[1]);
 }
@@ -328,7 +328,7 @@ void string_append(struct keys_call *call) {
     struct key *key = find_string(call, call->argv[1], &wrong);
     if (wrong) return;
     size_t had = key == NULL ? 0 : key_string(key, number).len;
-    if (too_long(call, had + part.len)) return;
+    if (value_too_long(call, had + part.len)) return;
     if (key == NULL)
         key_set_string(call, NULL, call->argv[1], part, true);
     else // also of nothing: it is raw from then on, as Redis has it

@@ -41,6 +41,14 @@ bool argument_number(struct keys_call *call, struct bytes text, int64_t *out) {
     return false;
 }
 
+bool argument_signed_count(struct keys_call *call, struct bytes text, int64_t *out) {
+    if (!argument_number(call, text, out)) return false;
+    if (*out != INT64_MIN) return true;
+    reply_error(&call->out, "ERR value is out of range, value must between -9223372036854775807 and "
+                            "9223372036854775807");
+    return false;
+}
+
 static uint8_t lower(uint8_t c) {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
 }

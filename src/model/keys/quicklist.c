@@ -353,7 +353,7 @@ uint64_t quicklist_remove_equal(struct keys_call *call, struct key *key, struct 
 // ---- what snapshots and databases do with it. An element is a block; `at` is its address, since nobody changes the
 // list meanwhile.
 
-struct value *quicklist_make(struct keys *keys, uint8_t encoding) {
+static struct value *make(struct keys *keys, uint8_t encoding) {
     (void)keys;
     if (encoding != ENCODING_QUICKLIST) return NULL;
     struct quicklist *list = mem_zalloc(sizeof *list);
@@ -362,7 +362,7 @@ struct value *quicklist_make(struct keys *keys, uint8_t encoding) {
     return &list->value;
 }
 
-bool quicklist_free(struct value *object, uint8_t encoding, size_t *max) {
+static bool free_some(struct value *object, uint8_t encoding, size_t *max) {
     struct quicklist *list = (struct quicklist *)(void *)object;
     (void)encoding;
     for (; !list_empty(&list->blocks) && *max > 0; --*max) block_free(block_of(list->blocks.next));
@@ -371,7 +371,7 @@ bool quicklist_free(struct value *object, uint8_t encoding, size_t *max) {
     return true;
 }
 
-uint64_t quicklist_blocks(const struct key *key) {
+static uint64_t block_count(const struct key *key) {
     const struct list *blocks = &quicklist_of(key)->blocks;
     uint64_t count = 0;
     for (const struct list *at = blocks->next; at != blocks; at = at->next) count++;
@@ -379,7 +379,7 @@ uint64_t quicklist_blocks(const struct key *key) {
 }
 
 // The first one has the list's first position ahead of it.
-void quicklist_element(const struct key *key, uint64_t at, struct element *out) {
+static void block_element(const struct key *key, uint64_t at, struct element *out) {
     const struct quicklist *list = quicklist_of(key);
     const struct list *link = at == 0 ? list->blocks.next : (const struct list *)(uintptr_t)at;
     const struct quicklist_block *block = CONTAINER_OF_CONST(link, struct quicklist_block, link);
@@ -403,7 +403,7 @@ static bool load_entry(struct key *key, struct reader *r) {
     return true;
 }
 
-bool quicklist_load(struct keys *keys, struct key *key, struct bytes element) {
+static bool load(struct keys *keys, struct key *key, struct bytes element) {
     struct quicklist *list = quicklist_of(key);
     struct reader r = reader_of(element.data, element.len);
     (void)keys;
@@ -414,7 +414,7 @@ bool quicklist_load(struct keys *keys, struct key *key, struct bytes element) {
     return true;
 }
 
-struct digest quicklist_recount(const struct key *key) {
+static struct digest recount(const struct key *key) {
     const struct quicklist *list = quicklist_of(key);
     struct digest sum = {0, 0};
     struct quicklist_at at;
@@ -422,3 +422,6 @@ struct digest quicklist_recount(const struct key *key) {
         digest_add(&sum, entry_digest(key->id, list->first + at.rank, quicklist_entry(&at)));
     return sum;
 }
+
+const struct type_ops quicklist_ops = {
+    .make = make, .free = free_some, .count = block_count, .element = block_element, .load = load, .recount = recount};

@@ -47,11 +47,4 @@ struct bytes quicklist_entry(const struct quicklist_at *at);
 bool quicklist_next(struct quicklist_at *at);
 bool quicklist_previous(struct quicklist_at *at);
 
-struct value *quicklist_make(struct keys *keys, uint8_t encoding);
-bool quicklist_free(struct value *object, uint8_t encoding, size_t *max);
-uint64_t quicklist_blocks(const struct key *key);
-void quicklist_element(const struct key *key, uint64_t at, struct element *out);
-bool quicklist_load(struct keys *keys, struct key *key, struct bytes element);
-struct digest quicklist_recount(const struct key *key);
-#define QUICKLIST_OPS                                                                                                  \
-    { quicklist_make, quicklist_free, quicklist_blocks, quicklist_element, quicklist_load, quicklist_recount }
+extern const struct type_ops quicklist_ops;

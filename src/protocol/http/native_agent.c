@@ -6,6 +6,7 @@
 #include "base/planted.h"
 #include "model/idempotency/idempotency.h"
 #include "protocol/http/native_internal.h"
+#include <stdio.h>
 #include <string.h>
 
 static const struct protocol agent_protocol;
@@ -46,10 +47,10 @@ void call_end(struct http_call *call) {
     call_free(call);
 }
 
-// Its connection has gone.
+// Its connection has gone. What was got under an Idempotency-Key stays: the same request gets it.
 static void call_drop(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
-    if (call->operation->gone == NULL || call->agent->state != AGENT_READY || call->cleans_up ||
+    if (call->operation->gone == NULL || call->once != NULL || call->agent->state != AGENT_READY || call->cleans_up ||
         PLANTED(NATIVE_WAIT_OUTLIVES_CONNECTION)) {
         call_free(call);
         return;
@@ -126,8 +127,9 @@ void call_fail_command(struct http_call *call, int error) {
     call_fail(call, name, command_error_text(error), NULL);
 }
 
-// The command goes to the machine inside of one that looks for the key first.
-static void wrap(const struct http_call *call, struct writer *w) {
+// The command goes to the machine inside of one that looks for the key first. false: it takes no key, and the call was
+// answered.
+static bool wrap(struct http_call *call, struct writer *w) {
     struct idempotency_once once = {.key = bytes_of(call->once->key, call->once->key_len),
                                     .fingerprint = bytes_of(call->once->fingerprint, sizeof call->once->fingerprint),
                                     .ttl_ms = NATIVE_ONCE_TTL_MS,
@@ -136,9 +138,18 @@ static void wrap(const struct http_call *call, struct writer *w) {
     struct writer outer;
     writer_init(&outer);
     ENSURE(command_read(&inner, once.command));
+    if (!model_table(inner.model)->keeper->keeps(&inner)) {
+        char detail[256];
+        ENSURE(call->operation->keyed_if != NULL);
+        snprintf(detail, sizeof detail, "this operation takes an Idempotency-Key %s", call->operation->keyed_if);
+        writer_free(w);
+        call_fail(call, "bad-request", detail, NULL);
+        return false;
+    }
     idempotency_write_once(&outer, inner.session, inner.attach, &once);
     writer_free(w);
     *w = outer;
+    return true;
 }
 
 static void fail_once(struct http_call *call, int error) {
@@ -153,7 +164,7 @@ static void fail_once(struct http_call *call, int error) {
 }
 
 void call_submit(struct http_call *call, struct writer *w) {
-    if (call->once != NULL) wrap(call, w);
+    if (call->once != NULL && !wrap(call, w)) return;
     set_state(call, CALL_SUBMITTED, &call->agent->submitted);
     call->tag = client_submit(call->agent->client, bytes_of(w->data, w->len));
     writer_free(w);
@@ -183,6 +194,8 @@ void call_cancel(struct http_call *call, struct writer *w, uint64_t number) {
 
 void call_wait(struct http_call *call, uint64_t number) {
     call->number = number;
+    mem_free(call->once); // nothing was kept of it
+    call->once = NULL;
     if (call->waiting.connection == NULL) {
         call_drop(call);
         return;
