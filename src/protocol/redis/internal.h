@@ -252,8 +252,9 @@ __attribute__((format(printf, 2, 3))) void text_format(struct writer *out, const
     X("client|caching", own_client_caching)                                                                            \
     X("client|trackinginfo", own_client_trackinginfo)                                                                  \
     X("client|help", own_help)                                                                                         \
-    X("client|unpause", own_ok) X("command", own_command) X("command|count", own_command_count)                        \
-        X("command|info", own_command_info) X("command|list", own_command_list) X("command|docs", own_command_docs)    \
+    X("client|unpause", own_ok)                                                                                        \
+    X("command", own_command) X("command|count", own_command_count) X("command|info", own_command_info)                \
+        X("command|list", own_command_list) X("command|docs", own_command_docs)                                        \
             X("command|getkeys", own_command_getkeys) X("command|help", own_help) X("config|get", own_config_get) X(   \
                 "config|set", own_config_set) X("config|resetstat", own_config_resetstat) X("config|help", own_help)   \
                 X("info", own_info) X("time", own_time) X("lastsave", own_lastsave) X("lolwut", own_lolwut) X(         \
