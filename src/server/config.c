@@ -2,6 +2,7 @@
 #include "server/config.h"
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "protocol/redis/redis.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -511,6 +512,10 @@ static void check_rules(struct config *config) {
     if (super != NULL && (strncmp(super, "super:", 6) != 0 || strlen(super) != 34))
         line(&config->errors, "%s: a digest is super: and 28 characters of base64",
              source_of(config, SETTING_ZOOKEEPER_SUPER_DIGEST));
+    const char *notify = config_text(config, SETTING_REDIS_NOTIFY);
+    if (notify != NULL && !redis_notify_is(notify))
+        line(&config->errors, "%s: '%s' has letters that are none of Ag$lshzxeKEtmdn",
+             source_of(config, SETTING_REDIS_NOTIFY), notify);
 }
 
 // ---- all of it

@@ -176,6 +176,7 @@ static void add_listeners(struct server *server) {
         .password = config_text(c, SETTING_REDIS_REQUIREPASS),
         .cluster = config_number(c, SETTING_REDIS_MODE) == 1,
         .sentinel_name = config_text(c, SETTING_REDIS_SENTINEL_NAME),
+        .notify = config_text(c, SETTING_REDIS_NOTIFY),
         .memory_max = config_number(c, SETTING_MEMORY_MAX),
     };
     server->http = (struct http_settings){.allow_remote = config_number(c, SETTING_ALLOW_REMOTE) != 0,

@@ -398,6 +398,71 @@ static void test_publish_behind_a_write(void **state) {
     fake_free(fake);
 }
 
+static void test_keyspace_events(void **state) {
+    struct redis_settings settings = {.notify = "Ex"};
+    open_fake(&settings, 1);
+    struct client *one = connect_one(), *two = connect_one();
+    asks(one, "PSUBSCRIBE __key*\r\n", "*3 $10 psubscribe $6 __key* :1 ");
+    asks(two, "SET k 1 PX 50\r\n", "+OK ");
+    came(one, "");
+    fake_pass_time(fake, 51);
+    came(one, "*4 $8 pmessage $6 __key* $22 __keyevent@0__:expired $1 k ");
+    asks(two, "CONFIG GET notify-keyspace-events\r\nCONFIG SET notify-keyspace-events Kg$\r\n",
+         "*2 $22 notify-keyspace-events $2 xE +OK ");
+    send_text(two, "SET k 1\r\nDEL k\r\n");
+    came(one, "");
+    fake_step(fake); // ahead of the replies
+    came(one, "*4 $8 pmessage $6 __key* $16 __keyspace@0__:k $3 set *4 $8 pmessage $6 __key* $16 __keyspace@0__:k $3 "
+              "del ");
+    asks(two, "CONFIG SET notify-keyspace-events Z\r\nCONFIG SET notify-keyspace-events AKEnm maxmemory 5\r\n",
+         "+OK :1 -ERR CONFIG SET failed (possibly related to argument 'notify-keyspace-events') - Invalid event class "
+         "character. Use 'Ag$lshzxeKEtmdn'. -ERR CONFIG SET failed (possibly related to argument 'maxmemory') - can't "
+         "set immutable config ");
+    asks(two, "CONFIG SET notify-keyspace-events AKEnm\r\nCONFIG GET notify*\r\n",
+         "+OK *2 $22 notify-keyspace-events $4 AKEm ");
+    fake_free(fake);
+}
+
+static void test_tracking(void **state) {
+    open_fake(NULL, 3);
+    struct client *one = connect_one(), *two = connect_one();
+    send_text(one, "HELLO 3\r\n");
+    writer_clear(&one->output);
+    asks(one, "CLIENT TRACKING on\r\nGET a\r\nMGET a b\r\n", "+OK _ *2 _ _ ");
+    asks(two, "SET a 1\r\nSET a 2\r\nSET c 1\r\n", "+OK +OK +OK ");
+    came(one, ">2 $10 invalidate *1 $1 a "); // once: it has not read it again
+    asks(one, "SET b 1\r\n", ">2 $10 invalidate *1 $1 b +OK ");
+    asks(one, "CLIENT TRACKING on NOLOOP\r\nGET b\r\nSET b 2\r\n", "+OK $1 1 +OK ");
+    asks(one, "GET b\r\n", "$1 2 ");
+    asks(two, "FLUSHALL\r\n", "+OK ");
+    came(one, ">2 $10 invalidate _ ");
+    asks(one, "CLIENT TRACKING off\r\nCLIENT TRACKING on OPTIN\r\nGET a\r\nCLIENT CACHING yes\r\nGET b\r\nGET c\r\n",
+         "+OK +OK _ +OK _ _ ");
+    asks(two, "MSET a 1 b 1 c 1\r\n", "+OK ");
+    came(one, ">2 $10 invalidate *1 $1 b ");
+    asks(one, "CLIENT TRACKING off\r\nCLIENT TRACKING on\r\nMULTI\r\nGET a\r\nINCR a\r\nEXEC\r\n",
+         "+OK +OK +OK +QUEUED +QUEUED *2 $1 1 :2 >2 $10 invalidate *1 $1 a "); // behind what it makes old
+    asks(one, "CLIENT TRACKING off\r\nCLIENT TRACKING on BCAST PREFIX x: PREFIX y:\r\n", "+OK +OK ");
+    asks(two, "SET x:1 1\r\nSET z:1 1\r\n", "+OK +OK ");
+    came(one, ">2 $10 invalidate *1 $3 x:1 ");
+    asks(one, "CLIENT TRACKING on BCAST PREFIX x\r\nCLIENT CACHING yes\r\nRESET\r\n",
+         "-ERR Prefix 'x' overlaps with an existing prefix 'x:'. Prefixes for a single client must not overlap. "
+         "-ERR CLIENT CACHING YES is only valid when tracking is enabled in OPTIN mode. +RESET ");
+    asks(two, "SET x:1 1\r\n", "+OK ");
+    came(one, "");
+    // RESP2: to another connection, on its channel.
+    char text[128];
+    asks(two, "SUBSCRIBE __redis__:invalidate\r\n", "*3 $9 subscribe $20 __redis__:invalidate :1 ");
+    snprintf(text, sizeof text, "CLIENT TRACKING on REDIRECT %llu\r\nGET k\r\nSET k 1\r\n",
+             (unsigned long long)((struct connection *)two->connection)->id);
+    asks(one, text, "+OK $-1 +OK ");
+    came(two, "*3 $7 message $20 __redis__:invalidate *1 $1 k ");
+    asks(one, "GET k\r\n", "$1 1 ");
+    fake_disconnect(two);
+    asks(one, "SET k 2\r\nGET k\r\n", "+OK $1 2 ");
+    fake_free(fake);
+}
+
 // ---- nodes
 
 static void test_cluster_and_sentinel(void **state) {
@@ -436,6 +501,8 @@ int main(void) {
         cmocka_unit_test(test_looks_like_http),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_publish_behind_a_write),
+        cmocka_unit_test(test_keyspace_events),
+        cmocka_unit_test(test_tracking),
         cmocka_unit_test(test_cluster_and_sentinel),
     };
     return cmocka_run_group_tests_name("protocol_redis", tests, NULL, NULL);

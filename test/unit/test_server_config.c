@@ -96,6 +96,7 @@ static void unknown_flags_name_the_nearest(void **state) {
     REFUSED("--bananas is unknown" AND "`parley server --help` lists", "--bananas");
     REFUSED("--etcd-advertise comes with a later part", "--etcd-advertise=a:1");
     REFUSED("--redis and --http (default localhost:7450) both want localhost:7450", "--redis", "7450");
+    REFUSED("--redis-notify-keyspace-events: 'KEq' has letters", "--redis-notify-keyspace-events", "KEq");
     REFUSED("--redis-tls needs --tls-cert and --tls-key", "--redis-tls", "localhost:1");
     REFUSED("--memcached comes with a later part", "--memcached=off");
     REFUSED("'extra' is unexpected", "extra");

@@ -17,6 +17,7 @@ void redis_client_line(const struct connection *c, struct writer *out) {
     if (queued >= 0) flags[at++] = 'x';
     if (c->local_reads) flags[at++] = 'r';
     if (c->no_evict) flags[at++] = 'e';
+    if (c->tracker != NULL) flags[at++] = 't';
     if (c->ends) flags[at++] = 'c';
     if (at == 0) flags[at++] = 'N';
     flags[at] = 0;
@@ -44,10 +45,6 @@ void own_client_getname(struct connection *c, const struct call *call) {
         reply_null(call->reply);
     else
         reply_text(call->reply, c->name);
-}
-
-void own_client_getredir(struct connection *c, const struct call *call) {
-    reply_number(call->reply, -1);
 }
 
 void own_client_info(struct connection *c, const struct call *call) {

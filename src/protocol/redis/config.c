@@ -1,10 +1,12 @@
-// CONFIG: what exists, under Redis's names. Nothing is set here: settings are the server's (docs/settings.md), and what
-// the state hangs on is the cluster's.
+// CONFIG: what exists, under Redis's names. Set is only which keyspace events this node tells: settings are the
+// server's (docs/settings.md), and what the state hangs on is the cluster's.
 #include "base/alloc.h"
 #include "model/keys/glob.h"
 #include "protocol/redis/internal.h"
 #include <ctype.h>
 #include <stdio.h>
+
+#define NOTIFY_NAME "notify-keyspace-events"
 
 struct config_value {
     const char *name;
@@ -29,7 +31,6 @@ struct config_values *config_values_new(const struct redis_settings *settings) {
         {"busy-reply-threshold", "5000"},
         {"maxmemory-policy", "noeviction"},
         {"min-replicas-to-write", "0"},
-        {"notify-keyspace-events", ""},
         {"proto-max-bulk-len", "67108864"},
         {"replica-serve-stale-data", "no"},
         {"replicaof", ""},
@@ -97,30 +98,47 @@ void own_config_get(struct connection *c, const struct call *call) {
         reply_text(call->reply, values->rows[i].value);
         count++;
     }
+    bool notify = false;
+    for (size_t k = 2; k < call->argc && !notify; k++) notify = matches(call->argv[k], NOTIFY_NAME);
+    if (notify) {
+        char text[NOTIFY_TEXT_MAX];
+        notify_text(c->instance->notify, text);
+        reply_text(call->reply, NOTIFY_NAME);
+        reply_text(call->reply, text);
+        count++;
+    }
     reply_end(call->reply, begun, '%', count);
 }
 
-// Only what is so already.
+// Can this be set to that? Else the error is told.
+static bool settable(struct connection *c, struct bytes word, struct bytes wanted, uint32_t *notify,
+                     struct reply *reply) {
+    char name[128];
+    snprintf(name, sizeof name, "%.*s", (int)(word.len > 127 ? 127 : word.len), (const char *)word.data);
+    for (char *at = name; *at != 0; at++) *at = (char)tolower((unsigned char)*at);
+    const char *value = config_value(c->instance, name), *why = "can't set immutable config";
+    if (strcmp(name, NOTIFY_NAME) == 0) {
+        if (notify_parse(wanted, notify)) return true;
+        why = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+    } else if (value == NULL) {
+        reply_error(reply, "ERR Unknown option or number of arguments for CONFIG SET - '%s'", name);
+        return false;
+    } else if (word_is(wanted, value)) { // what is so already
+        return true;
+    }
+    reply_error(reply, "ERR CONFIG SET failed (possibly related to argument '%s') - %s", name, why);
+    return false;
+}
+
 void own_config_set(struct connection *c, const struct call *call) {
+    uint32_t notify = c->instance->notify;
     if (call->argc % 2 != 0) {
         reply_error(call->reply, "ERR wrong number of arguments for 'config|set' command");
         return;
     }
-    for (size_t i = 2; i < call->argc; i += 2) {
-        char name[128];
-        struct bytes word = call->argv[i];
-        snprintf(name, sizeof name, "%.*s", (int)(word.len > 127 ? 127 : word.len), (const char *)word.data);
-        for (char *at = name; *at != 0; at++) *at = (char)tolower((unsigned char)*at);
-        const char *value = config_value(c->instance, name);
-        if (value == NULL) {
-            reply_error(call->reply, "ERR Unknown option or number of arguments for CONFIG SET - '%s'", name);
-            return;
-        }
-        if (word_is(call->argv[i + 1], value)) continue;
-        reply_error(call->reply,
-                    "ERR CONFIG SET failed (possibly related to argument '%s') - can't set immutable config", name);
-        return;
-    }
+    for (size_t i = 2; i < call->argc; i += 2)
+        if (!settable(c, call->argv[i], call->argv[i + 1], &notify, call->reply)) return;
+    c->instance->notify = notify;
     reply_ok(call->reply);
 }
 

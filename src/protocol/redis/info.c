@@ -37,8 +37,8 @@ static void write_clients(struct instance *instance, const struct service_status
     text_format(out,
                 "connected_clients:%llu\r\ncluster_connections:0\r\nmaxclients:10000\r\n"
                 "client_recent_max_input_buffer:0\r\nclient_recent_max_output_buffer:0\r\nblocked_clients:0\r\n"
-                "tracking_clients:0\r\nclients_in_timeout_table:0\r\n",
-                number(instance->connection_count));
+                "tracking_clients:%zu\r\nclients_in_timeout_table:0\r\n",
+                number(instance->connection_count), tracking_clients(instance->tracking));
 }
 
 static uint64_t resident_bytes(void) {

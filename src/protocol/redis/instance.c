@@ -120,7 +120,9 @@ static void *redis_start(struct service *service, const void *settings) {
     service_random(service, random, sizeof random);
     for (size_t i = 0; i < sizeof random; i++) snprintf(instance->run_id + 2 * i, 3, "%02x", random[i]);
     instance->channels = channels_new(instance->seed);
+    instance->tracking = tracking_new(instance->seed);
     instance->config = config_values_new(s);
+    if (s->notify != NULL) notify_parse(bytes_of_text(s->notify), &instance->notify);
     instance->now_ms = instance->ticked_ms = service_now_ms(service);
     return instance;
 }
@@ -129,6 +131,7 @@ static void redis_stop(void *context) {
     struct instance *instance = context;
     ENSURE(instance->connection_count == 0);
     channels_free(instance->channels);
+    tracking_free(instance->tracking);
     config_values_free(instance->config);
     mem_free(instance->spare.items);
     mem_free(instance->argv);
@@ -169,6 +172,7 @@ static void redis_close(void *context) {
     ENSURE(c->instance->connection_count > 0);
     c->instance->connection_count--;
     subscriber_leave(c);
+    tracking_end(c);
     transaction_end(c);
     list_remove(&c->waiting);
     list_remove(&c->link);
@@ -184,6 +188,7 @@ void redis_end(struct connection *c, bool flush) {
     if (c->closing) return;
     c->closing = true;
     subscriber_leave(c);
+    tracking_end(c);
     list_remove(&c->waiting);
     client_close(c->client, flush);
 }
@@ -192,6 +197,7 @@ void redis_end(struct connection *c, bool flush) {
 void redis_reset(struct connection *c) {
     transaction_end(c);
     subscriber_leave(c);
+    tracking_end(c);
     text_set(&c->name, bytes_of(NULL, 0));
     c->database = 0;
     c->resp3 = c->local_reads = c->silent = c->silent_next = c->silent_now = c->no_evict = false;
@@ -389,6 +395,7 @@ const struct protocol redis_protocol = {
     .start = redis_start,
     .stop = redis_stop,
     .tick = redis_tick,
+    .event = redis_event,
     .open = redis_open,
     .input = redis_input,
     .reply = redis_reply,

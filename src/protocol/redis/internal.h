@@ -29,6 +29,7 @@ enum { // of a request
     REQUEST_RESP3 = 1,
     REQUEST_SILENT = 2, // CLIENT REPLY OFF, SKIP
     REQUEST_EXEC = 4,   // held: what transaction_hold wrote
+    REQUEST_TRACK = 16, // keys that it reads are remembered
     REQUEST_WATCH = 8,  // nothing is read behind it: EXEC needs its answer
 };
 struct request {
@@ -81,12 +82,14 @@ struct connection {
     char *name, *library, *library_version;
     const struct keys_row *last_row;
     struct subscriber *subscriber; // NULL: no channel
+    struct tracker *tracker;       // NULL: not tracking
     uint64_t id, waiting_since_ms, last_ms;
     int64_t opened_unix_ms;
     uint32_t commands;
     uint8_t database;
     bool resp3, authenticated, local_reads, silent, silent_next, silent_now, no_evict, paused, barrier, closing;
-    bool ends; // closed once what was asked is answered; nothing more is read
+    bool tracks_now; // the read that runs is remembered (tracking.c)
+    bool ends;       // closed once what was asked is answered; nothing more is read
 };
 
 enum {                       // of a row, beside its flags
@@ -116,11 +119,13 @@ struct instance {
     uint8_t *traits;                       // by place in keys_rows: TRAIT_...
     struct command_statistics *statistics; // by place in keys_rows
     struct channels *channels;
+    struct tracking *tracking;
     struct config_values *config;
     uint64_t now_ms, commands, errors;
     uint64_t ticked_ms, ticked_commands, commands_per_second, ticked_received, ticked_sent;
     uint64_t peak_memory;
     uint32_t leader; // of the last tick
+    uint32_t notify; // classes of events that are told (notify.c)
     uint64_t seed;
     char run_id[41];
 };
@@ -167,6 +172,7 @@ void transaction_fail(struct connection *c);
 void transaction_exec(struct connection *c, const struct keys_row *row);
 void transaction_watch(struct connection *c, const struct call *call);
 void transaction_reply(struct connection *c, struct bytes held, const struct keys_result *result, struct reply *reply);
+void transaction_forget(struct connection *c, struct bytes held);                   // behind the reply: see tracking.c
 void transaction_run(struct connection *c, struct bytes held, struct reply *reply); // one that only reads
 void transaction_end(struct connection *c);
 
@@ -178,6 +184,24 @@ size_t channels_publish(struct channels *channels, struct bytes name, struct byt
 void subscriber_leave(struct connection *c);
 bool subscriber_restricted(const struct connection *c); // RESP2 with a subscription: few commands are allowed
 size_t subscriber_count(const struct connection *c, bool patterns);
+
+// tracking.c
+struct tracking *tracking_new(uint64_t seed);
+void tracking_free(struct tracking *table);
+size_t tracking_clients(const struct tracking *table);
+void tracking_event(struct instance *instance, const struct keys_event *event);
+bool tracking_wanted(const struct connection *c); // is the read that comes now to be remembered?
+void tracking_read(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc);
+void tracking_seen(struct connection *c); // a connection that tracks has read something
+void tracking_forget(struct connection *c, const struct keys_row *row, const struct bytes *argv, size_t argc);
+void tracking_command_done(struct connection *c, const struct keys_row *row);
+void tracking_end(struct connection *c);
+
+// notify.c
+#define NOTIFY_TEXT_MAX 24
+bool notify_parse(struct bytes text, uint32_t *flags); // as CONFIG SET has it; false: a letter that there is not
+void notify_text(uint32_t flags, char out[NOTIFY_TEXT_MAX]);
+void redis_event(void *instance, uint8_t model, const void *event);
 
 // config.c
 struct config_values *config_values_new(const struct redis_settings *settings);
@@ -224,75 +248,52 @@ __attribute__((format(printf, 2, 3))) void text_format(struct writer *out, const
     X("client|no-evict", own_client_no_evict)                                                                          \
     X("client|no-touch", own_client_no_touch)                                                                          \
     X("client|getredir", own_client_getredir)                                                                          \
+    X("client|tracking", own_client_tracking)                                                                          \
+    X("client|caching", own_client_caching)                                                                            \
+    X("client|trackinginfo", own_client_trackinginfo)                                                                  \
     X("client|help", own_help)                                                                                         \
     X("client|unpause", own_ok)                                                                                        \
-    X("command", own_command)                                                                                          \
-    X("command|count", own_command_count)                                                                              \
-    X("command|info", own_command_info)                                                                                \
-    X("command|list", own_command_list)                                                                                \
-    X("command|docs", own_command_docs)                                                                                \
-    X("command|getkeys", own_command_getkeys)                                                                          \
-    X("command|help", own_help)                                                                                        \
-    X("config|get", own_config_get)                                                                                    \
-    X("config|set", own_config_set)                                                                                    \
-    X("config|resetstat", own_config_resetstat)                                                                        \
-    X("config|help", own_help)                                                                                         \
-    X("info", own_info)                                                                                                \
-    X("time", own_time)                                                                                                \
-    X("lastsave", own_lastsave)                                                                                        \
-    X("lolwut", own_lolwut)                                                                                            \
-    X("acl|whoami", own_acl_whoami)                                                                                    \
-    X("memory|doctor", own_memory_doctor)                                                                              \
-    X("memory|purge", own_ok)                                                                                          \
-    X("memory|help", own_help)                                                                                         \
-    X("latency|latest", own_empty)                                                                                     \
-    X("latency|history", own_empty)                                                                                    \
-    X("latency|reset", own_zero)                                                                                       \
-    X("latency|doctor", own_latency_doctor)                                                                            \
-    X("latency|help", own_help)                                                                                        \
-    X("slowlog|get", own_empty)                                                                                        \
-    X("slowlog|len", own_zero)                                                                                         \
-    X("slowlog|reset", own_ok)                                                                                         \
-    X("slowlog|help", own_help)                                                                                        \
-    X("module|list", own_empty)                                                                                        \
-    X("role", own_role)                                                                                                \
-    X("wait", own_wait)                                                                                                \
-    X("readonly", own_readonly)                                                                                        \
-    X("readwrite", own_readwrite)                                                                                      \
-    X("asking", own_ok)                                                                                                \
-    X("cluster|info", own_cluster_info)                                                                                \
-    X("cluster|slots", own_cluster_slots)                                                                              \
-    X("cluster|shards", own_cluster_shards)                                                                            \
-    X("cluster|nodes", own_cluster_nodes)                                                                              \
-    X("cluster|myid", own_cluster_myid)                                                                                \
-    X("cluster|keyslot", own_cluster_keyslot)                                                                          \
-    X("cluster|countkeysinslot", own_cluster_countkeysinslot)                                                          \
-    X("cluster|replicas", own_cluster_replicas)                                                                        \
-    X("cluster|slaves", own_cluster_replicas)                                                                          \
-    X("cluster|help", own_help)                                                                                        \
-    X("sentinel|get-master-addr-by-name", own_sentinel_address)                                                        \
-    X("sentinel|masters", own_sentinel_masters)                                                                        \
-    X("sentinel|master", own_sentinel_master)                                                                          \
-    X("sentinel|replicas", own_sentinel_replicas)                                                                      \
-    X("sentinel|slaves", own_sentinel_replicas)                                                                        \
-    X("sentinel|sentinels", own_sentinel_sentinels)                                                                    \
-    X("sentinel|ckquorum", own_sentinel_ckquorum)                                                                      \
-    X("sentinel|myid", own_cluster_myid)                                                                               \
-    X("sentinel|help", own_help)                                                                                       \
-    X("subscribe", own_subscribe)                                                                                      \
-    X("psubscribe", own_subscribe)                                                                                     \
-    X("ssubscribe", own_subscribe)                                                                                     \
-    X("unsubscribe", own_unsubscribe)                                                                                  \
-    X("punsubscribe", own_unsubscribe)                                                                                 \
-    X("sunsubscribe", own_unsubscribe)                                                                                 \
-    X("publish", own_publish)                                                                                          \
-    X("spublish", own_publish)                                                                                         \
-    X("pubsub|channels", own_pubsub_channels)                                                                          \
-    X("pubsub|numsub", own_pubsub_numsub)                                                                              \
-    X("pubsub|numpat", own_pubsub_numpat)                                                                              \
-    X("pubsub|shardchannels", own_pubsub_channels)                                                                     \
-    X("pubsub|shardnumsub", own_pubsub_numsub)                                                                         \
-    X("pubsub|help", own_help)
+    X("command", own_command) X("command|count", own_command_count) X("command|info", own_command_info)                \
+        X("command|list", own_command_list) X("command|docs", own_command_docs)                                        \
+            X("command|getkeys", own_command_getkeys) X("command|help", own_help) X("config|get", own_config_get) X(   \
+                "config|set", own_config_set) X("config|resetstat", own_config_resetstat) X("config|help", own_help)   \
+                X("info", own_info) X("time", own_time) X("lastsave", own_lastsave) X("lolwut", own_lolwut) X(         \
+                    "acl|whoami", own_acl_whoami) X("memory|doctor", own_memory_doctor) X("memory|purge", own_ok)      \
+                    X("memory|help", own_help) X("latency|latest", own_empty) X("latency|history", own_empty) X(       \
+                        "latency|reset", own_zero) X("latency|doctor", own_latency_doctor) X("latency|help", own_help) \
+                        X("slowlog|get", own_empty) X("slowlog|len", own_zero) X("slowlog|reset", own_ok)              \
+                            X("slowlog|help", own_help) X("module|list", own_empty) X("role", own_role) X(             \
+                                "wait", own_wait) X("readonly", own_readonly)                                          \
+                                X("readwrite", own_readwrite) X("asking", own_ok) X("cluster|info", own_cluster_info)  \
+                                    X("cluster|slots", own_cluster_slots) X("cluster|shards", own_cluster_shards) X(   \
+                                        "cluster|nodes", own_cluster_nodes) X("cluster|myid", own_cluster_myid)        \
+                                        X("cluster|keyslot", own_cluster_keyslot) X(                                   \
+                                            "cluster|countkeysinslot",                                                 \
+                                            own_cluster_countkeysinslot) X("cluster|replicas", own_cluster_replicas)   \
+                                            X("cluster|slaves", own_cluster_replicas) X("cluster|help", own_help) X(   \
+                                                "sentinel|get-master-addr-by-name",                                    \
+                                                own_sentinel_address) X("sentinel|masters", own_sentinel_masters)      \
+                                                X("sentinel|master", own_sentinel_master) X(                           \
+                                                    "sentinel|replicas",                                               \
+                                                    own_sentinel_replicas) X("sentinel|slaves", own_sentinel_replicas) \
+                                                    X("sentinel|sentinels", own_sentinel_sentinels) X(                 \
+                                                        "sentinel|ckquorum",                                           \
+                                                        own_sentinel_ckquorum) X("sentinel|myid", own_cluster_myid)    \
+                                                        X("sentinel|help", own_help) X("subscribe", own_subscribe) X(  \
+                                                            "psubscribe",                                              \
+                                                            own_subscribe) X("ssubscribe", own_subscribe)              \
+                                                            X("unsubscribe",                                           \
+                                                              own_unsubscribe) X("punsubscribe", own_unsubscribe)      \
+                                                                X("sunsubscribe", own_unsubscribe) X(                  \
+                                                                    "publish", own_publish) X("spublish", own_publish) \
+                                                                    X("pubsub|channels", own_pubsub_channels)          \
+                                                                        X("pubsub|numsub", own_pubsub_numsub)          \
+                                                                            X("pubsub|numpat", own_pubsub_numpat)      \
+                                                                                X("pubsub|shardchannels",              \
+                                                                                  own_pubsub_channels)                 \
+                                                                                    X("pubsub|shardnumsub",            \
+                                                                                      own_pubsub_numsub)               \
+                                                                                        X("pubsub|help", own_help)
 
 // The same handler may stand in several rows.
 #define X(name, handler) void handler(struct connection *c, const struct call *call);

@@ -12,6 +12,7 @@ extern const struct protocol redis_protocol;
 #define REDIS_VERSION "7.0.15"      // what clients are told: they ask for features by it
 #define REDIS_OUTSTANDING_MAX 8192u // requests of one connection that wait for their reply
 
+bool redis_notify_is(const char *text); // can redis_settings.notify be this?
 struct keys_row;
 bool redis_serves(const struct keys_row *row); // for docs: else it is an error that says so
 
@@ -20,6 +21,7 @@ struct redis_settings {
     const char *password;      // NULL: none is asked for
     bool cluster;              // INFO says so: cluster clients refuse servers that do not
     const char *sentinel_name; // of the one master, for SENTINEL; NULL: "mymaster"
+    const char *notify;        // classes of keyspace events as in notify-keyspace-events; NULL: none
     uint32_t leader_wait_ms;   // 0: REDIS_LEADER_WAIT_MS
     uint32_t outstanding_max;  // 0: REDIS_OUTSTANDING_MAX
     uint64_t memory_max;       // what CONFIG and INFO tell

@@ -150,10 +150,13 @@ void requests_query(struct connection *c, uint32_t database, const struct keys_r
                                .seed = hash_u64(instance->seed)};
     client_query(c->client, MODEL_KEYS, &query, &result);
     if (result.error) call_error(c, row, reply, result.error);
+    if (c->tracker != NULL) tracking_seen(c);
+    if (c->tracks_now) tracking_read(c, row, argv, argc);
 }
 
 // One read, or a transaction of reads, on what is applied now.
 static void run_read(struct connection *c, const struct request *request, struct bytes held, struct reply *reply) {
+    c->tracks_now = (request->flags & REQUEST_TRACK) != 0;
     if (request->flags & REQUEST_EXEC) {
         transaction_run(c, held, reply);
         return;
@@ -237,6 +240,7 @@ void requests_reply(struct connection *c, uint64_t tag, const struct result *res
     if (front.flags & REQUEST_SILENT) writer_clear(out);
     write_result(c, &front, result, &reply);
     client_output_ready(c->client);
+    if ((front.flags & REQUEST_EXEC) && c->tracker != NULL) transaction_forget(c, held_bytes(c, &front));
     pop(c);
     requests_drain(c);
 }
@@ -290,7 +294,7 @@ void requests_read(struct connection *c, const struct keys_row *row, uint8_t fla
     service_reading(c->instance->service, &reading);
     bool round = !reading.alone && !(c->local_reads && !(flags & (REQUEST_WATCH | REQUEST_EXEC)));
     struct request *request = requests_push(c, row, round ? REQUEST_ROUND : REQUEST_READ);
-    request->flags |= flags;
+    request->flags |= (uint8_t)(flags | (tracking_wanted(c) ? REQUEST_TRACK : 0));
     requests_hold(c, request, held);
     if (round) request->tag = client_read_index(c->client);
     if (!round) requests_drain(c);
@@ -302,6 +306,7 @@ static void take_read(struct connection *c, const struct keys_row *row, const st
     service_reading(c->instance->service, &reading);
     if (c->requests.count == 0 && flags == 0 && !c->silent_now && (reading.alone || c->local_reads)) {
         struct reply reply = reply_to(client_output(c->client), c);
+        c->tracks_now = tracking_wanted(c);
         requests_query(c, c->database, row, argv, argc, &reply);
         client_output_ready(c->client);
         return;
@@ -507,6 +512,7 @@ bool requests_request(struct connection *c, const struct bytes *argv, size_t arg
         return false;
     }
     if (row != NULL) instance->statistics[row_place(row)].calls++;
+    tracking_command_done(c, row);
     c->last_row = row;
     c->commands++;
     instance->commands++;

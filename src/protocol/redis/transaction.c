@@ -3,11 +3,12 @@
 //
 // Held of an EXEC: how many watches, (database, index, key) each; how many items, and for each: ITEM_OWN and its reply,
 // or ITEM_DATA and, when it only reads, row, database and arguments.
+// ITEM_READ is a read among writes, of a connection that tracks what it reads: row and arguments.
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "protocol/redis/internal.h"
 
-enum { ITEM_OWN, ITEM_DATA };
+enum { ITEM_OWN, ITEM_DATA, ITEM_READ };
 
 static struct transaction *transaction_of(struct connection *c) {
     if (c->transaction != NULL) return c->transaction;
@@ -110,7 +111,8 @@ static void hold(struct connection *c, bool writes, struct writer *held, struct 
         struct reader r = reader_of(t->bytes.data + queued->at, t->bytes.len - queued->at);
         size_t argc = arguments_read(c->instance, &r);
         const struct bytes *argv = c->instance->argv;
-        write_u8(held, queued->own ? ITEM_OWN : ITEM_DATA);
+        bool tracked = writes && c->tracker != NULL && (queued->row->flags & KEYS_READONLY);
+        write_u8(held, queued->own ? ITEM_OWN : tracked ? ITEM_READ : ITEM_DATA);
         if (queued->own) {
             struct reply reply = reply_to(&reply_bytes, c);
             writer_clear(&reply_bytes);
@@ -119,6 +121,8 @@ static void hold(struct connection *c, bool writes, struct writer *held, struct 
             write_blob(held, bytes_of(reply_bytes.data, reply_bytes.len));
         } else if (writes) {
             keys_write_command(command, c->database, queued->row, argv, argc);
+            if (tracked) write_varint(held, row_place(queued->row));
+            if (tracked) arguments_write(held, argv, argc);
         } else {
             write_varint(held, row_place(queued->row));
             write_varint(held, c->database);
@@ -192,9 +196,14 @@ void transaction_reply(struct connection *c, struct bytes held, const struct key
     reply_array(reply, (size_t)count);
     size_t at = 0, next = 0;
     for (uint64_t i = 0; i < count; i++) {
-        if (read_u8(&r) == ITEM_OWN) {
+        uint8_t item = read_u8(&r);
+        if (item == ITEM_OWN) {
             write_span(reply->to, read_blob(&r));
             continue;
+        }
+        if (item == ITEM_READ) {
+            read_varint(&r);
+            arguments_read(c->instance, &r);
         }
         ENSURE(next < result->count);
         size_t end = result->ends[next++];
@@ -202,6 +211,19 @@ void transaction_reply(struct connection *c, struct bytes held, const struct key
         at = end;
     }
     ENSURE(reader_done(&r) && next == result->count);
+}
+
+void transaction_forget(struct connection *c, struct bytes held) {
+    struct reader r = reader_of(held.data, held.len);
+    read_varint(&r);
+    for (uint64_t count = read_varint(&r); count > 0; count--) {
+        uint8_t item = read_u8(&r);
+        if (item == ITEM_OWN) read_blob(&r);
+        if (item != ITEM_READ) continue;
+        const struct keys_row *row = &keys_rows[read_varint(&r)];
+        size_t argc = arguments_read(c->instance, &r);
+        tracking_forget(c, row, c->instance->argv, argc);
+    }
 }
 
 void transaction_run(struct connection *c, struct bytes held, struct reply *reply) {

@@ -8,9 +8,11 @@
 #include "protocol/redis/connect.c"
 #include "protocol/redis/info.c"
 #include "protocol/redis/instance.c"
+#include "protocol/redis/notify.c"
 #include "protocol/redis/parse.c"
 #include "protocol/redis/pubsub.c"
 #include "protocol/redis/requests.c"
+#include "protocol/redis/tracking.c"
 #include "protocol/redis/transaction.c"
 #include "test/unit/support/protocol/fake_service.c"
 // clang-format on
