@@ -17,20 +17,23 @@ void zset_taken(struct keys_call *call, struct key *key, struct bytes name, cons
     key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, name);
 }
 
-struct key *zset_draft(struct keys_call *call, struct bytes name, uint32_t count) {
-    return key_draft(call, name, KEY_ZSET, count <= ZSET_SMALL_COUNT ? ENCODING_LISTPACK : ENCODING_SKIPLIST);
+struct key *zset_draft(struct keys_call *call, struct bytes name, uint32_t count, size_t longest) {
+    bool small = count <= ZSET_SMALL_COUNT && longest <= ZSET_SMALL_BYTES;
+    return key_draft(call, name, KEY_ZSET, small ? ENCODING_LISTPACK : ENCODING_SKIPLIST);
 }
 
 void zset_store(struct keys_call *call, struct bytes name, struct key *draft, const char *event) {
     uint32_t count = draft == NULL ? 0 : zset_count(draft);
     struct key *old = key_find(call, call->database, name);
-    if (old != NULL) key_delete(call, old);
     if (count > 0) {
-        key_publish(call, call->database, draft);
+        key_replace(call, old, draft);
         notify_zset(call, event, name);
     } else {
         if (draft != NULL) key_discard(call->keys, draft);
-        if (old != NULL) key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, name);
+        if (old != NULL) {
+            key_delete(call, old);
+            key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, name);
+        }
     }
     reply_number(&call->out, count);
 }
@@ -125,7 +128,7 @@ static void add(struct keys_call *call, struct adding *a) {
     if (wrong) return;
     bool draft = key == NULL;
     if (!draft || (a->options & ONLY_OLD) == 0) {
-        if (draft) key = zset_draft(call, call->argv[1], 1);
+        if (draft) key = zset_draft(call, call->argv[1], 1, 0);
         if (!add_pairs(call, a, key, draft)) { // of an element that was there: nothing has changed
             reply_error(&call->out, "ERR resulting score is not a number (NaN)");
             return;
