@@ -26,7 +26,7 @@ struct zset_element { // of the big form
 struct zset_small {
     struct value value;
     uint32_t count, len, capacity; // bytes
-    uint8_t data[];                // score (8 bytes), length, member, length (to walk back), ...
+    uint8_t data[];                // {length of the member, score, member, length of the whole (to walk back)} ...
 };
 struct zset_big {
     struct value value;
