@@ -87,8 +87,8 @@ static void unknown(struct config *config, const char *where, const char *name) 
     const char *near = config_nearest(name, names, count);
     const char *dashes = strcmp(where, "--") == 0 ? "--" : "";
     if (comes_later(name))
-        line(&config->errors, "%s%s comes with a later part of Parley: this build serves ZooKeeper, Redis and HTTP", where,
-             name);
+        line(&config->errors, "%s%s comes with a later part of Parley: this build serves ZooKeeper, Redis and HTTP",
+             where, name);
     else if (near != NULL)
         line(&config->errors, "%s%s is unknown; did you mean %s%s?", where, name, dashes, near);
     else

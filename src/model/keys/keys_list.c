@@ -181,10 +181,6 @@ static bool read_search(struct keys_call *call, struct search *s) {
         struct bytes word = call->argv[i];
         if (text_is(word, "rank")) {
             if (!argument_number(call, call->argv[i + 1], &s->rank)) return false;
-            if (s->rank == INT64_MIN) {
-                reply_error(&call->out, "ERR value is out of range, must be greater than -9223372036854775808");
-                return false;
-            }
             if (s->rank == 0) {
                 reply_error(&call->out,
                             "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second "
@@ -213,7 +209,7 @@ void list_lpos(struct keys_call *call) {
     struct key *key = find_list(call, call->argv[1], &wrong);
     if (wrong) return;
     bool back = s.rank < 0;
-    uint64_t skip = (uint64_t)(back ? -s.rank : s.rank) - 1, found = 0, looked = 0;
+    uint64_t skip = (back ? 0 - (uint64_t)s.rank : (uint64_t)s.rank) - 1, found = 0, looked = 0;
     size_t begun = reply_begin(&call->out);
     bool any = key != NULL && quicklist_seek(quicklist_of(key), back ? count_of(key) - 1 : 0, &at);
     for (; any && (s.max == 0 || looked < (uint64_t)s.max);
