@@ -89,11 +89,9 @@ static bool adding_scores(struct keys_call *call, const struct adding *a) {
     return true;
 }
 
-// What an element gets; false: the options leave it as it is, or the sum is none (*score NaN).
-static bool new_score(const struct adding *a, const struct key *key, struct bytes member, double *score, bool *known) {
-    double had = 0;
-    *known = zset_find(key, member, &had);
-    if (!*known) return (a->options & ONLY_OLD) == 0;
+// What an element that may have a score gets; false: the options leave it as it is, or the sum is none (*score NaN).
+static bool new_score(const struct adding *a, bool known, double had, double *score) {
+    if (!known) return (a->options & ONLY_OLD) == 0;
     if ((a->options & ONLY_NEW) != 0) return false;
     if ((a->options & ADD_UP) != 0) *score += had;
     if (*score != *score) return false;
@@ -105,13 +103,12 @@ static bool new_score(const struct adding *a, const struct key *key, struct byte
 static bool add_pairs(struct keys_call *call, struct adding *a, struct key *key, bool draft) {
     for (size_t i = 0; i < a->pairs; i++) {
         struct bytes member = call->argv[a->from + 2 * i + 1];
-        bool known;
-        double had;
+        double had = 0;
+        bool known = zset_find(key, member, &had);
         double_read_whole(call->argv[a->from + 2 * i], &a->score);
-        a->done = new_score(a, key, member, &a->score, &known);
+        a->done = new_score(a, known, had, &a->score);
         if (a->score != a->score) return false;
-        if (!a->done) continue;
-        if (known && zset_find(key, member, &had) && had == a->score) continue;
+        if (!a->done || (known && had == a->score)) continue;
         if (!draft && a->added + a->updated == 0) key_object_changing(call, key);
         zset_put(call->keys, key, member, a->score);
         a->added += !known;
