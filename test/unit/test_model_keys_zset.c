@@ -138,6 +138,27 @@ static void several_sets(void **state) {
     keys_close(&k);
 }
 
+static void places(void **state) {
+    struct keys_kit k;
+    keys_open(&k);
+    SAYS(&k, "geoadd g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania", ":2");
+    SAYS(&k, "geodist g Palermo Catania", "$11 166274.1516");
+    SAYS(&k, "geodist g Palermo Catania mi", "$8 103.3182");
+    SAYS(&k, "geodist g Palermo x", "$-1");
+    SAYS(&k, "geodist g Palermo Catania x", "-ERR unsupported unit provided. please use M, KM, FT, MI");
+    SAYS(&k, "geohash g Palermo Catania x", "*3 $11 sqc8b49rny0 $11 sqdtr74hyu0 $-1");
+    SAYS(&k, "geopos g Palermo x", "*2 *2 $20 13.36138933897018433 $20 38.11555639549629859 *-1");
+    SAYS(&k, "geoadd g xx ch 15 37 Catania", ":1");
+    SAYS(&k, "geoadd g nx xx 15 37 Catania", "-ERR syntax error");
+    SAYS(&k, "geoadd g 181 0 a", "-ERR invalid longitude,latitude pair 181.000000,0.000000");
+    SAYS(&k, "geoadd g 18x 0 a", "-ERR value is not a valid float");
+    SAYS(&k, "geoadd far 0 0 a 180 0 b", ":2");
+    SAYS(&k, "geodist far a b", "$13 20020733.6202");
+    k.resp3 = true;
+    SAYS(&k, "geopos g Palermo", "*1 *2 ,13.36138933897018433 ,38.11555639549629859");
+    keys_close(&k);
+}
+
 // A product is rounded before it is added, on CPUs too that could do both in one step (the build's -ffp-contract=off).
 static void sums_are_rounded_twice(void **state) {
     struct keys_kit k;
@@ -449,6 +470,7 @@ int main(void) {
         cmocka_unit_test(ranges),
         cmocka_unit_test(taking_out),
         cmocka_unit_test(several_sets),
+        cmocka_unit_test(places),
         cmocka_unit_test(sums_are_rounded_twice),
         cmocka_unit_test(forms),
         cmocka_unit_test(scan_hides_nothing_that_stays),
