@@ -64,6 +64,9 @@ $(OUT)/%.o: %.c
 	@mkdir -p $(dir $@)
 	$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
 
+# Scores are state: no CPU may round a product and a sum in one step.
+$(OUT)/src/model/keys/%.o: FLAGS += -ffp-contract=off
+
 # These are in it (.incbin), which -MMD does not see.
 $(OUT)/src/protocol/http/page.o: $(wildcard src/protocol/http/page/*)
 

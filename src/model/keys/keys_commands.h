@@ -8,6 +8,7 @@
 #pragma once
 #include "model/keys/commands_connection.h"
 #include "model/keys/commands_generic.h"
+#include "model/keys/commands_geo.h"
 #include "model/keys/commands_hash.h"
 #include "model/keys/commands_list.h"
 #include "model/keys/commands_set.h"
@@ -21,4 +22,5 @@
     KEYS_STRING_COMMANDS(X)                                                                                            \
     KEYS_HASH_COMMANDS(X)                                                                                              \
     KEYS_SET_COMMANDS(X)                                                                                               \
-    KEYS_ZSET_COMMANDS(X)
+    KEYS_ZSET_COMMANDS(X)                                                                                              \
+    KEYS_GEO_COMMANDS(X)

@@ -255,6 +255,7 @@ bool text_is(struct bytes text, const char *word);                             /
 // ---- handlers
 #define X(number, name, arity, first, last, step, flags, categories, handler) void handler(struct keys_call *call);
 #include "model/keys/commands_generic.h"
+#include "model/keys/commands_geo.h"
 #include "model/keys/commands_hash.h"
 #include "model/keys/commands_list.h"
 #include "model/keys/commands_set.h"
@@ -266,6 +267,7 @@ KEYS_STRING_COMMANDS(X)
 KEYS_HASH_COMMANDS(X)
 KEYS_SET_COMMANDS(X)
 KEYS_ZSET_COMMANDS(X)
+KEYS_GEO_COMMANDS(X)
 #undef X
 
 // ---- keys_save.c

@@ -17,20 +17,23 @@ void zset_taken(struct keys_call *call, struct key *key, struct bytes name, cons
     key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, name);
 }
 
-struct key *zset_draft(struct keys_call *call, struct bytes name, uint32_t count) {
-    return key_draft(call, name, KEY_ZSET, count <= ZSET_SMALL_COUNT ? ENCODING_LISTPACK : ENCODING_SKIPLIST);
+struct key *zset_draft(struct keys_call *call, struct bytes name, uint32_t count, size_t longest) {
+    bool small = count <= ZSET_SMALL_COUNT && longest <= ZSET_SMALL_BYTES;
+    return key_draft(call, name, KEY_ZSET, small ? ENCODING_LISTPACK : ENCODING_SKIPLIST);
 }
 
 void zset_store(struct keys_call *call, struct bytes name, struct key *draft, const char *event) {
     uint32_t count = draft == NULL ? 0 : zset_count(draft);
     struct key *old = key_find(call, call->database, name);
-    if (old != NULL) key_delete(call, old);
     if (count > 0) {
-        key_publish(call, call->database, draft);
+        key_replace(call, old, draft);
         notify_zset(call, event, name);
     } else {
         if (draft != NULL) key_discard(call->keys, draft);
-        if (old != NULL) key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, name);
+        if (old != NULL) {
+            key_delete(call, old);
+            key_notify(call, KEYS_NOTIFY_GENERIC, "del", call->database, name);
+        }
     }
     reply_number(&call->out, count);
 }
@@ -86,11 +89,9 @@ static bool adding_scores(struct keys_call *call, const struct adding *a) {
     return true;
 }
 
-// What an element gets; false: the options leave it as it is, or the sum is none (*score NaN).
-static bool new_score(const struct adding *a, const struct key *key, struct bytes member, double *score, bool *known) {
-    double had = 0;
-    *known = zset_find(key, member, &had);
-    if (!*known) return (a->options & ONLY_OLD) == 0;
+// What an element that may have a score gets; false: the options leave it as it is, or the sum is none (*score NaN).
+static bool new_score(const struct adding *a, bool known, double had, double *score) {
+    if (!known) return (a->options & ONLY_OLD) == 0;
     if ((a->options & ONLY_NEW) != 0) return false;
     if ((a->options & ADD_UP) != 0) *score += had;
     if (*score != *score) return false;
@@ -102,13 +103,12 @@ static bool new_score(const struct adding *a, const struct key *key, struct byte
 static bool add_pairs(struct keys_call *call, struct adding *a, struct key *key, bool draft) {
     for (size_t i = 0; i < a->pairs; i++) {
         struct bytes member = call->argv[a->from + 2 * i + 1];
-        bool known;
-        double had;
+        double had = 0;
+        bool known = zset_find(key, member, &had);
         double_read_whole(call->argv[a->from + 2 * i], &a->score);
-        a->done = new_score(a, key, member, &a->score, &known);
+        a->done = new_score(a, known, had, &a->score);
         if (a->score != a->score) return false;
-        if (!a->done) continue;
-        if (known && zset_find(key, member, &had) && had == a->score) continue;
+        if (!a->done || (known && had == a->score)) continue;
         if (!draft && a->added + a->updated == 0) key_object_changing(call, key);
         zset_put(call->keys, key, member, a->score);
         a->added += !known;
@@ -125,7 +125,7 @@ static void add(struct keys_call *call, struct adding *a) {
     if (wrong) return;
     bool draft = key == NULL;
     if (!draft || (a->options & ONLY_OLD) == 0) {
-        if (draft) key = zset_draft(call, call->argv[1], 1);
+        if (draft) key = zset_draft(call, call->argv[1], 1, 0);
         if (!add_pairs(call, a, key, draft)) { // of an element that was there: nothing has changed
             reply_error(&call->out, "ERR resulting score is not a number (NaN)");
             return;

@@ -223,7 +223,12 @@ static bool read_options(struct keys_call *call, struct algebra *a) {
 
 static void store_result(struct keys_call *call, const struct algebra *a, const struct key *result) {
     static const char *const events[] = {"zunionstore", "zinterstore", "zdiffstore"};
-    struct key *draft = zset_draft(call, call->argv[1], zset_count(result));
+    size_t longest = 0;
+    for (uint32_t i = 0; i < zset_count(result); i++) {
+        size_t len = zset_at_place(result, i).member.len;
+        if (len > longest) longest = len;
+    }
+    struct key *draft = zset_draft(call, call->argv[1], zset_count(result), longest);
     struct zset_walk walk = zset_walk_from(result, 0, UINT32_MAX, false);
     for (struct zset_item item; zset_step(&walk, &item);) zset_put(call->keys, draft, item.member, item.score);
     zset_store(call, call->argv[1], draft, events[a->operation]);

@@ -3,9 +3,10 @@
 #include "base/hash.h"
 #include "model/keys/zset.h"
 
-#define ENTRY_BYTES 10u // of the small form, beside the member
+#define WHOLE 0x80u    // at a member's length in the small form: its score is an integer of 4 bytes, else a double
+#define ENTRY_BYTES 6u // beside the member and the other 4 bytes of a double
+#define ALLOCATION_BYTES 16u // what the small form grows by: as malloc gives it
 #define ELEMENT_BYTES (sizeof(struct zset_element) + sizeof(void *) * 5 / 4 + 2 * sizeof(struct dense_slot))
-#define SMALL_FIRST 32u
 
 static struct zset_small *small_of(const struct key *key) {
     return (struct zset_small *)key->object;
@@ -42,13 +43,19 @@ static struct digest element_digest(const struct key *key, const struct zset_ele
 
 // ---- the small form
 
+static size_t score_len(uint8_t head) {
+    return (head & WHOLE) != 0 ? 4 : 8;
+}
+
 static struct zset_item entry_at(const struct zset_small *z, uint32_t at) {
     const uint8_t *entry = z->data + at;
-    return (struct zset_item){score_of_bits(get_u64_le(entry)), bytes_of(entry + 9, entry[8])};
+    bool whole = (entry[0] & WHOLE) != 0;
+    double score = whole ? (int32_t)get_u32_le(entry + 1) : score_of_bits(get_u64_le(entry + 1));
+    return (struct zset_item){score, bytes_of(entry + 1 + score_len(entry[0]), entry[0] & (WHOLE - 1))};
 }
 
 static uint32_t entry_len(const struct zset_small *z, uint32_t at) {
-    return ENTRY_BYTES + z->data[at + 8];
+    return (uint32_t)(2 + score_len(z->data[at]) + (z->data[at] & (WHOLE - 1)));
 }
 
 // z->len: absent.
@@ -56,7 +63,7 @@ static uint32_t entry_find(const struct zset_small *z, struct bytes member, uint
     uint32_t at = 0;
     *rank = 0;
     for (; at < z->len; at += entry_len(z, at), ++*rank)
-        if (z->data[at + 8] == member.len && memcmp(z->data + at + 9, member.data, member.len) == 0) break;
+        if (bytes_equal(entry_at(z, at).member, member)) break;
     return at;
 }
 
@@ -72,19 +79,31 @@ static void entries_remove(struct key *key, uint32_t from, uint32_t to) {
     z->len -= to - from;
 }
 
-static void entry_insert(struct key *key, uint32_t at, struct bytes member, double score) {
+static struct zset_small *with_room(struct key *key, uint32_t len) {
     struct zset_small *z = small_of(key);
-    uint32_t len = ENTRY_BYTES + (uint32_t)member.len;
-    if (z->len + len > z->capacity) {
-        uint32_t room = z->len + len;
-        z = mem_realloc(z, sizeof *z + room + room / 4);
-        z->capacity = room + room / 4;
-        key->object = &z->value;
-    }
-    memmove(z->data + at + len, z->data + at, z->len - at);
-    put_u64_le(z->data + at, score_bits(score));
-    z->data[at + 8] = z->data[at + len - 1] = (uint8_t)member.len;
-    if (member.len > 0) memcpy(z->data + at + 9, member.data, member.len);
+    if (z->len + len <= z->capacity) return z;
+    size_t bytes = offsetof(struct zset_small, data) + z->len + len;
+    bytes += (ALLOCATION_BYTES - (bytes + sizeof(size_t)) % ALLOCATION_BYTES) % ALLOCATION_BYTES;
+    if (bytes < sizeof *z) bytes = sizeof *z;
+    z = mem_realloc(z, bytes);
+    z->capacity = (uint32_t)(bytes - offsetof(struct zset_small, data));
+    key->object = &z->value;
+    return z;
+}
+
+static void entry_insert(struct key *key, uint32_t at, struct bytes member, double score) {
+    bool whole = score >= INT32_MIN && score <= INT32_MAX && (double)(int32_t)score == score;
+    uint32_t len = (uint32_t)member.len + (whole ? ENTRY_BYTES : ENTRY_BYTES + 4);
+    struct zset_small *z = with_room(key, len);
+    uint8_t *entry = z->data + at;
+    memmove(entry + len, entry, z->len - at);
+    entry[0] = (uint8_t)(member.len | (whole ? WHOLE : 0));
+    if (whole)
+        put_u32_le(entry + 1, (uint32_t)(int32_t)score);
+    else
+        put_u64_le(entry + 1, score_bits(score));
+    if (member.len > 0) memcpy(entry + 1 + score_len(entry[0]), member.data, member.len);
+    entry[len - 1] = (uint8_t)len;
     z->len += len;
     z->count++;
     z->value.memory += len;
@@ -171,8 +190,9 @@ static void big_move(struct key *key, struct zset_element *e, double score) {
 
 static struct value *zset_make(struct keys *keys, uint8_t encoding) {
     if (encoding == ENCODING_LISTPACK) {
-        struct zset_small *z = mem_alloc(sizeof *z + SMALL_FIRST);
-        *z = (struct zset_small){.value.memory = sizeof *z, .capacity = SMALL_FIRST};
+        struct zset_small *z = mem_zalloc(sizeof *z);
+        z->value.memory = sizeof *z;
+        z->capacity = sizeof *z - offsetof(struct zset_small, data);
         return &z->value;
     }
     if (encoding != ENCODING_SKIPLIST) return NULL;
@@ -302,7 +322,7 @@ bool zset_step(struct zset_walk *walk, struct zset_item *out) {
         if (!walk->backwards)
             walk->at += entry_len(z, walk->at);
         else if (walk->at > 0)
-            walk->at -= ENTRY_BYTES + z->data[walk->at - 1];
+            walk->at -= z->data[walk->at - 1];
         return true;
     }
     *out = (struct zset_item){walk->element->score, zset_member(walk->element)};

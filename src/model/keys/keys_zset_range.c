@@ -161,11 +161,16 @@ void zset_reply_item(struct keys_call *call, const struct zset_item *item, bool 
     if (scores) reply_double(&call->out, item->score);
 }
 
-static void store_span(struct keys_call *call, const struct key *key, struct zset_span span) {
+static struct zset_walk walk_of(const struct key *key, const struct ranging *r, struct zset_span span) {
+    return zset_walk_from(key, r->reverse ? span.to - 1 : span.from, span.to - span.from, r->reverse);
+}
+
+// The copy begins in the form, and grows in the order, that Redis has: whether a -0 is kept hangs on them.
+static void store_span(struct keys_call *call, const struct key *key, const struct ranging *r, struct zset_span span) {
     struct key *draft = NULL;
     if (span.to > span.from) {
-        draft = zset_draft(call, call->argv[1], span.to - span.from);
-        struct zset_walk walk = zset_walk_from(key, span.from, span.to - span.from, false);
+        draft = zset_draft(call, call->argv[1], r->range.by == BY_RANK ? span.to - span.from : 1, 0);
+        struct zset_walk walk = walk_of(key, r, span);
         for (struct zset_item item; zset_step(&walk, &item);) zset_put(call->keys, draft, item.member, item.score);
     }
     zset_store(call, call->argv[1], draft, "zrangestore");
@@ -179,12 +184,12 @@ static void run_ranging(struct keys_call *call, struct ranging r) {
     struct zset_span span = {0, 0};
     if (key != NULL) span = limited(&r, span_of(key, &r.range, r.reverse));
     if (r.store) {
-        store_span(call, key, span);
+        store_span(call, key, &r, span);
         return;
     }
     zset_reply_head(call, span.to - span.from, r.scores);
     if (span.to == span.from) return;
-    struct zset_walk walk = zset_walk_from(key, r.reverse ? span.to - 1 : span.from, span.to - span.from, r.reverse);
+    struct zset_walk walk = walk_of(key, &r, span);
     for (struct zset_item item; zset_step(&walk, &item);) zset_reply_item(call, &item, r.scores);
 }
 

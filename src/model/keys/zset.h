@@ -26,7 +26,7 @@ struct zset_element { // of the big form
 struct zset_small {
     struct value value;
     uint32_t count, len, capacity; // bytes
-    uint8_t data[];                // score (8 bytes), length, member, length (to walk back), ...
+    uint8_t data[];                // {length of the member, score, member, length of the whole (to walk back)} ...
 };
 struct zset_big {
     struct value value;
@@ -94,8 +94,8 @@ void zset_reply_item(struct keys_call *call, const struct zset_item *item, bool 
 void zset_taken(struct keys_call *call, struct key *key, struct bytes name, const char *event);
 void zset_take_span(struct keys_call *call, struct key *key, struct bytes name, struct zset_span span,
                     const char *event);
-// A draft in the form that so many elements get, put in by who asks.
-struct key *zset_draft(struct keys_call *call, struct bytes name, uint32_t count);
+// A draft in the form that so many elements get, the longest of so many bytes; put in by who asks.
+struct key *zset_draft(struct keys_call *call, struct bytes name, uint32_t count, size_t longest);
 // The draft (NULL: none) takes the place of what stands under its name; an empty one only deletes it. Replies the
 // count.
 void zset_store(struct keys_call *call, struct bytes name, struct key *draft, const char *event);
