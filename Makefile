@@ -86,7 +86,7 @@ $(OUT)/simulator: $(SIM_OBJECTS) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SIM_OBJECTS) $(ARCHIVE) $(LIBS)
 
 # libparley: position-independent objects of src/client and of what it uses of src/base. Only parley_* leaves either form.
-LIB_BASE := alloc assert bytes hash heap prng
+LIB_BASE := alloc assert base64 bytes hash heap prng
 LIB_OBJECTS := $(patsubst %.c,$(OUT)/pic/%.o,$(filter-out %/http_client.c,$(sort $(wildcard src/client/*.c))) \
     $(LIB_BASE:%=src/base/%.c))
 LIB_LIBS := -lhttp_parser -ljansson -lpthread

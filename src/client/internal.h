@@ -3,9 +3,12 @@
 //   client.c      the object: two threads, timers, callbacks
 //   connection.c  HTTP connections, kept open between requests, and the servers they go to
 //   exchange.c    one operation until its outcome is known: attempts at one server after the other
+//   call.c        an exchange that a caller's thread waits for
 //   session.c     the session, kept alive
 //   hold.c        a claim on a lock and its handles
 //   lock.c        what parley.h promises of locks
+//   election.c    leaders: holds of another kind; observers
+//   once.c        calls that are run once
 //
 // One mutex guards all of a client. Its holder may begin requests, so an operation leaves on its caller's thread; all
 // that comes back (events, timers) is taken by the loop's thread. `done` of an exchange is called by the loop only.
@@ -117,11 +120,27 @@ void exchange_connected(struct exchange *exchange);
 
 // ---- problems
 
+bool text_good(const char *text, size_t least, size_t most);                                 // UTF-8 of so many bytes
 void problem_set(struct parley_problem *problem, enum parley_error error, const char *text); // problem may be NULL
 const char *problem_name(const json_t *json); // of a problem document: "busy"; "" if it is none
 enum parley_error problem_read(int status, const json_t *json, struct parley_problem *problem);
 enum parley_error problem_outcome(const struct exchange *exchange, enum outcome outcome, int status, const json_t *json,
                                   struct parley_problem *problem); // of any exchange; PARLEY_OK at status 200
+
+// ---- blocking calls (call.c): with the mutex held, which is let go of while they wait
+
+struct calling {
+    struct exchange exchange; // its terms may be changed between init and run
+    pthread_cond_t changed;
+    bool over;
+    enum parley_error error;
+    struct parley_problem problem;
+    char name[32];  // of the problem document
+    json_t *answer; // PARLEY_OK: the caller's to release; else NULL
+};
+void calling_init(struct calling *calling, struct parley_client *client, const char *path);
+void calling_wait(struct calling *calling, uint64_t wait_ms);         // the operation waits so long itself
+enum parley_error calling_run(struct calling *calling, json_t *body); // takes the body
 
 // ---- the session
 
@@ -129,7 +148,8 @@ enum session_state { SESSION_NONE, SESSION_CREATING, SESSION_LIVE };
 struct session {
     enum session_state state;
     char text[96];
-    uint64_t epoch; // counts sessions
+    uint64_t failures; // how often none could be made, and why the last time
+    struct parley_problem problem;
     uint64_t ttl_ms;
     uint64_t deadline_ms; // it counts as lost then
     struct exchange create, keepalive;
@@ -151,6 +171,7 @@ struct hold {
     struct list handles;
     struct parley_client *client;
     char *name, *owner;
+    char *value; // HOLD_LEADS: what others are to know of this leader; else NULL
     enum parley_mode mode;
     uint32_t permits, total;
     uint64_t delay_ms, token;
@@ -162,7 +183,8 @@ struct hold {
 };
 struct hold *held_claim_find(struct parley_client *client, const char *name, const char *owner); // NULL: none
 struct hold *hold_new(struct parley_client *client, const char *name, const char *owner,
-                      const struct parley_lock_options *options);
+                      const struct parley_lock_options *options, const char *value);
+#define HOLD_LEADS ((enum parley_mode)(PARLEY_PERMITS + 1))   // an election's leader, or who wants to be it
 void hold_join(struct hold *hold, struct parley_lock *lock);  // the first one lets it begin
 bool hold_leave(struct hold *hold, struct parley_lock *lock); // true: a release was begun, which `last` may be told of
 void holds_session_ready(struct parley_client *client);
@@ -190,6 +212,13 @@ struct parley_lock {
     void *done_context, *lost_context;
     pthread_cond_t changed;
 };
+bool lock_options_good(const char *name, const struct parley_lock_options *options, struct parley_problem *problem);
+// As parley_lock and parley_lock_async, of options that are good. value: see hold_new.
+enum parley_error lock_take(struct parley_client *client, const char *name, const struct parley_lock_options *options,
+                            const char *value, struct parley_lock **lock, struct parley_problem *problem);
+enum parley_error lock_take_async(struct parley_client *client, const char *name,
+                                  const struct parley_lock_options *options, const char *value, parley_done_fn on_done,
+                                  void *context, struct parley_lock **lock, struct parley_problem *problem);
 void handle_granted(struct parley_lock *lock, uint64_t token);
 void lock_failed(struct parley_lock *lock, const struct parley_problem *problem); // it leaves its hold before
 void lock_lost(struct parley_lock *lock, const char *why);                        // as well
@@ -215,7 +244,7 @@ struct parley_client {
     struct session session;
     struct prng prng;
     pthread_t loop, callbacks;
-    pthread_cond_t jobs_changed;
+    pthread_cond_t jobs_changed, session_changed;
     struct parley_lock *running; // whose callback runs
 };
 void client_release(struct parley_client *client);                        // with the mutex held; lets go of it

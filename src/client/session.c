@@ -58,6 +58,9 @@ static void created(struct exchange *x, enum outcome outcome, int status, const 
     s->state = SESSION_NONE;
     if (problem_outcome(x, outcome, status, json, &problem) != PARLEY_OK || text == NULL) {
         if (status == 200) problem_set(&problem, PARLEY_PROTOCOL, "");
+        s->problem = problem;
+        s->failures++;
+        pthread_cond_broadcast(&client->session_changed);
         holds_session_failed(client, &problem);
         return;
     }
@@ -65,7 +68,7 @@ static void created(struct exchange *x, enum outcome outcome, int status, const 
     s->ttl_ms = (uint64_t)json_integer_value(json_object_get(json, "ttl_ms"));
     if (s->ttl_ms == 0) s->ttl_ms = client->options.session_ttl_ms;
     s->state = SESSION_LIVE;
-    s->epoch++;
+    pthread_cond_broadcast(&client->session_changed);
     if (acknowledged(client, x->sent_ms)) holds_session_ready(client);
 }
 
