@@ -11,8 +11,10 @@
 static void called(struct exchange *x, enum outcome outcome, int status, const json_t *json) {
     struct calling *calling = CONTAINER_OF(x, struct calling, exchange);
     calling->error = problem_outcome(x, outcome, status, json, &calling->problem);
-    snprintf(calling->name, sizeof calling->name, "%s", problem_name(json));
     if (calling->error == PARLEY_OK) calling->answer = json_incref((json_t *)(uintptr_t)json);
+    struct parley_client *client = x->timer.client;
+    bool ours = calling->session[0] != 0 && strcmp(calling->session, client->session.text) == 0;
+    if (ours && strcmp(problem_name(json), "session-expired") == 0) session_lost(client, calling->problem.text);
     calling->over = true;
     pthread_cond_signal(&calling->changed);
 }
@@ -31,6 +33,10 @@ enum parley_error calling_run(struct calling *calling, json_t *body) {
         problem_set(&calling->problem, PARLEY_CLOSED, "");
         return calling->error = PARLEY_CLOSED;
     }
+    const char *session = json_string_value(json_object_get(body, "session"));
+    if (session != NULL && client->session.state == SESSION_LIVE && strcmp(session, client->session.text) == 0)
+        snprintf(calling->session, sizeof calling->session, "%s", session);
+    calling->exchange.of_session = calling->exchange.repeatable && calling->session[0] != 0;
     cond_init(&calling->changed);
     exchange_start(&calling->exchange, body);
     while (!calling->over) wait_until(&calling->changed, &client->mutex, NEVER);
@@ -45,11 +51,6 @@ void calling_wait(struct calling *calling, uint64_t wait_ms) {
     x->deadline_ms += wait_ms;
 }
 
-static bool names_session(const struct parley_client *client, const json_t *body) {
-    const char *session = json_string_value(json_object_get(body, "session"));
-    return session != NULL && client->session.state == SESSION_LIVE && strcmp(session, client->session.text) == 0;
-}
-
 // wait_ms 0: of an operation that does not wait.
 static enum parley_error run(struct parley_client *client, const char *path, json_t *body, uint64_t wait_ms,
                              bool repeatable, char **answer, struct parley_problem *problem) {
@@ -58,7 +59,6 @@ static enum parley_error run(struct parley_client *client, const char *path, jso
     client->references++;
     calling_init(&calling, client, path);
     calling.exchange.repeatable = repeatable;
-    calling.exchange.of_session = repeatable && names_session(client, body);
     if (wait_ms > 0) calling_wait(&calling, wait_ms);
     calling_run(&calling, body);
     client_release(client);

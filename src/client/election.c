@@ -61,7 +61,7 @@ static enum parley_error proclaim(struct parley_lock *lead, const char *value, s
         problem_set(&calling->problem, PARLEY_BAD_ARGUMENTS, "a lead, and a value of at most 1,024 bytes of UTF-8");
         return PARLEY_BAD_ARGUMENTS;
     }
-    calling->exchange.repeatable = calling->exchange.of_session = true; // the same value twice is once
+    calling->exchange.repeatable = true; // the same value twice is once
     enum parley_error error = calling_run(calling, proclaim_body(lead->hold, value));
     if (error == PARLEY_OK && lead->hold != NULL) {
         mem_free(lead->hold->value);

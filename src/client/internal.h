@@ -135,8 +135,8 @@ struct calling {
     bool over;
     enum parley_error error;
     struct parley_problem problem;
-    char name[32];  // of the problem document
-    json_t *answer; // PARLEY_OK: the caller's to release; else NULL
+    char session[96]; // that the body names, if it is the client's; else ""
+    json_t *answer;   // PARLEY_OK: the caller's to release; else NULL
 };
 void calling_init(struct calling *calling, struct parley_client *client, const char *path);
 void calling_wait(struct calling *calling, uint64_t wait_ms);         // the operation waits so long itself

@@ -590,4 +590,6 @@ def process_that_slept_knows_that_it_has_lost(c):
 
 if __name__ == "__main__":
     sys.argv[1:1] = ["--port", "24400"]  # unless another one is given behind it
+    sys.modules["lib"] = sys.modules["__main__"]
+    import lib_calls  # noqa: F401: adds its tests
     run.main()
