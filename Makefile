@@ -139,7 +139,7 @@ libparley: $(OUT)/libparley.a $(OUT)/libparley.so.0
 	@ln -sf libparley.so.0 build/libparley.so
 
 # Examples are compiled as a user's program is: by the header and the library alone.
-$(OUT)/examples/%: examples/%.c include/parley.h include/parley_via.h $(OUT)/libparley.a
+$(OUT)/examples/%: examples/%.c examples/ask.h include/parley.h include/parley_via.h $(OUT)/libparley.a
 	@mkdir -p $(dir $@)
 	$(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARN) $(MODE_FLAGS) -g -Iinclude -o $@ $< $(OUT)/libparley.a $(LIB_LIBS)
 

@@ -165,7 +165,8 @@ def examples_run(c):
     assert re.match(r"3 writes under token \d+", program("build/debug/examples/lock", c.servers(), "example"))
     assert good(c.http(), "lock/show", name="example")["holders"] == 0
     assert program("build/debug/examples/executor").count("\n") == 20
-    assert re.match(r"leads under token \d+", program("build/debug/examples/election", c.servers(), "example-election"))
+    led = program("build/debug/examples/election", c.servers(), "example-election")
+    assert re.fullmatch(r"leads under token \d+\nhost-7 at 10.0.0.7\nhost-7 at 10.0.0.8\nnobody leads\n", led), led
     assert not good(c.http(), "election/leader", name="example-election")["elected"]
     good(c.http(), "config/publish", name="example", items={"db.url": "one"})
     good(c.http(), "config/publish", name="example", items={"db.url": "two"}, labels=["zone=a"])

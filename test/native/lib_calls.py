@@ -1,8 +1,9 @@
 """libparley beside locks: calls that are run once, elections, the client's session, waits, and an example of each primitive. Run by lib.py."""
+import re
 import signal
 import time
 
-from lib import TTL, Fake, Talk, now_ms, passes_on, reads
+from lib import TTL, Fake, Talk, now_ms, passes_on, program, reads
 from run import good, test, until, waiters
 
 
@@ -147,6 +148,19 @@ def nobody_is_reached(c):
         once(one, 1, "alone", "done")
         one.close()
         one.hears(r"1 once CLOSED")
+
+
+@test(1)
+def example_of_each_primitive_runs(c):
+    """Those of locks, elections, topics, registry and configuration: lib.py's examples_run."""
+    first = program("build/debug/examples/once", c.servers(), "order-17", "100")
+    assert first.startswith("charges 100 under token ") and first.endswith("\n201 receipt of 100\n"), first
+    assert program("build/debug/examples/once", c.servers(), "order-17", "100") == "201 receipt of 100, from before\n"
+    assert program("build/debug/examples/barrier", c.servers(), "example") == "2 members have done their part\n"
+    assert re.fullmatch(r"1 to 100; invoice 1\n", program("build/debug/examples/sequence", c.servers(), "example"))
+    assert program("build/debug/examples/guard", c.servers(), "example") == "sent once, paid once, and what is not there is not sold\n"
+    assert program("build/debug/examples/limiter", c.servers(), "example") == "5 of 8 calls allowed; 2 of 3 jobs at once\n"
+    assert program("build/debug/examples/queue", c.servers(), "example") == "made\npaid\nsent\n"
 
 
 # ---- elections
