@@ -206,6 +206,7 @@ static void client_free(struct parley_client *client) {
     ENSURE(list_empty(&client->holds) && list_empty(&client->exchanges));
     if (client->epoll_fd >= 0) close(client->epoll_fd);
     if (client->wake_fd >= 0) close(client->wake_fd);
+    if (client->spare_fd >= 0) close(client->spare_fd);
     heap_free(&client->timers);
     hash_free(&client->by_name);
     pthread_mutex_destroy(&client->mutex);
@@ -290,7 +291,8 @@ static bool loop_open(struct parley_client *client) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return client->epoll_fd >= 0 && client->wake_fd >= 0 &&
+    spare_init(client);
+    return client->epoll_fd >= 0 && client->wake_fd >= 0 && client->spare_fd >= 0 &&
            epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, client->wake_fd, &event) == 0;
 }
 
@@ -310,7 +312,7 @@ enum parley_error parley_open(const char *nodes, const struct parley_options *op
     list_init(&client->dead);
     list_init(&client->holds);
     list_init(&client->jobs);
-    client->epoll_fd = client->wake_fd = -1;
+    client->epoll_fd = client->wake_fd = client->spare_fd = -1;
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uint64_t)(uintptr_t)client ^ boot_now_ms();
     prng_seed(&client->prng, seed); // only for pauses
     session_init(client);
@@ -336,13 +338,11 @@ static void close_session(struct parley_client *client) {
     session_stop(client);
     holds_close(client);
     if (body == NULL) return;
-    char *text = json_dumps(body, JSON_COMPACT), *answer;
-    json_decref(body);
-    pthread_mutex_unlock(&client->mutex);
-    parley_call(client, "session/close", text, true, &answer, NULL);
-    pthread_mutex_lock(&client->mutex);
-    free(answer);
-    free(text);
+    struct calling calling;
+    calling_init(&calling, client, "/v1/session/close");
+    calling.exchange.repeatable = calling.exchange.reserved = true;
+    calling_run(&calling, body);
+    json_decref(calling.answer);
 }
 
 void parley_close(struct parley_client *client) {

@@ -72,7 +72,8 @@ struct connection {
     uint64_t idle_since_ms;
     struct writer out;
     size_t out_at;
-    bool sent; // a byte of the request may have left
+    bool sent;     // a byte of the request may have left
+    bool reserved; // for keep-alives: one of a client, so that nothing else can be in its way
     struct response response;
     struct exchange *exchange; // while it connects or is busy
 };
@@ -82,6 +83,7 @@ struct connection *connection_request(struct parley_client *client, struct serve
 void connection_event(struct connection *connection, uint32_t events);
 void connection_drop(struct connection *connection); // closed at once, freed by the loop
 void connections_reap(struct parley_client *client, uint64_t now_ms);
+void spare_init(struct parley_client *client);
 bool server_resolve(struct server *server, char why[256]); // blocks; writes only addresses and count
 
 // ---- exchanges
@@ -99,6 +101,7 @@ struct exchange {
     uint64_t attempt_ms;
     bool repeatable; // may be repeated though it may have been done
     bool of_session; // goes elsewhere when the session's server is silent
+    bool reserved;   // on the connection that nothing else uses: keep-alives
     bool waits;      // for an event: no answer in time says nothing about the server
     // json is of an answer (NULL: it was none), the callee's to be released by the exchange.
     void (*done)(struct exchange *exchange, enum outcome outcome, int status, const json_t *json);
@@ -236,7 +239,9 @@ struct parley_client {
     struct server servers[SERVERS_MAX];
     size_t server_count, at; // at: where the session is
     int epoll_fd, wake_fd;
-    uint64_t sleeps_until_ms; // the loop; 0: it is awake
+    int spare_fd; // a descriptor for the reserved connection, when the process has no other left; -1: that has it
+    struct connection *reserved; // NULL: none
+    uint64_t sleeps_until_ms;    // the loop; 0: it is awake
     struct heap timers;
     uint64_t timer_ties;
     struct list exchanges, dead, holds, jobs;

@@ -19,6 +19,7 @@ void session_init(struct parley_client *client) {
     struct session *s = &client->session;
     exchange_init(&s->create, client, "/v1/session/create", created);
     exchange_init(&s->keepalive, client, "/v1/session/keepalive", kept);
+    s->keepalive.reserved = true;
     timer_init(&s->beat, client, beat);
     timer_init(&s->expiry, client, expire);
 }

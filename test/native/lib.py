@@ -7,6 +7,7 @@ Prints a line for each test, and last: N passed, N failed, N skipped.
 """
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -26,11 +27,13 @@ class Talk:
     """A process that uses the library: commands go in, what happens comes out. Each second one runs under TSan."""
     made = 0
 
-    def __init__(self, servers, ttl_ms=20000, call_ms=0):
+    def __init__(self, servers, ttl_ms=20000, call_ms=0, files=0):
         Talk.made += 1
         mode = ("tsan", "debug")[Talk.made % 2]
         self.process = subprocess.Popen([os.path.join(ROOT, "build/%s/test_client" % mode), "talk"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if files:
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (files, files))
         self.lines, self.news = [], threading.Condition()
         self.reader = threading.Thread(target=self.read)
         self.reader.start()

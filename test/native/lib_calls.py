@@ -1,4 +1,5 @@
 """libparley beside locks: calls that are run once, elections, the client's session, waits, and an example of each primitive. Run by lib.py."""
+import os
 import re
 import signal
 import time
@@ -235,6 +236,38 @@ def lead_outlives_the_leader_of_the_cluster(c):
         two.unlocks(1)
         one.close()
         two.close()
+
+
+# ---- the connection of keep-alives
+
+@test(3)
+def keep_alives_need_no_descriptor_that_waits_have_taken(c):
+    """A process that waits for more than it has descriptors for, with its node killed and started beside that: it keeps its session."""
+    order = ",".join("127.0.0.1:%d" % c.http((c.leader() + 1 + k) % 3) for k in range(3))
+    with Talk(order, ttl_ms=6000, files=24) as one, Talk(c.servers()) as two:
+        two.locks(1, "starve")
+        token = one.locks(1, "starve-held")
+        for _ in range(40):
+            one.say("wait queue/claim 600000 {\"name\": \"starve\", \"visibility_ms\": 5000}")
+
+        def taken():
+            return len(os.listdir("/proc/%d/fd" % one.process.pid)) == 24
+        until("there is no descriptor left", taken)
+        end = time.monotonic() + 8
+        first = (c.leader() + 1) % 3
+        c.kill(first)  # the session's node: keep-alives have to connect to another one
+        while time.monotonic() < end:
+            one.asks("lost 1", "1 is held")
+            time.sleep(0.2)
+        until("there is no descriptor left again", taken)
+        c.start_all()
+        assert good(c.http(), "lock/verify", name="starve-held", token=token)["valid"] and not one.find("1 lost")
+        one.close()
+        two.unlocks(1)
+        two.close()
+        for _ in range(40):
+            one.hears("waited (CLOSED|UNKNOWN|NOT_APPLIED)")
+        one.unlocks(1, "LOST")
 
 
 # ---- the client's session, and waits
