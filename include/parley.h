@@ -1,4 +1,5 @@
-// libparley: locks of a Parley cluster for C programs, and an executor that keeps calls of one key in order.
+// libparley: a Parley cluster for C programs: locks, elections, calls that are run once, any other operation by its
+// name; and an executor that keeps calls of one key in order.
 //
 //     struct parley_client *client;
 //     struct parley_lock *lock;
