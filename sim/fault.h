@@ -43,7 +43,8 @@
     X(WIPED_LAG, "wiped-lag")       /* a wiped node is taken in while another voter lags */                            \
     X(WIPED_ALONE, "wiped-alone")   /* without the wiped node there is no majority, perhaps no leader */               \
     X(QUIET_BEHIND, "quiet-behind") /* as fall-behind, with idle clients that stay, and much that is written */        \
-    X(LATE_ANSWERS, "late-answers") /* a leader that others have left still reads what they said before */
+    X(LATE_ANSWERS, "late-answers") /* a leader that others have left still reads what they said before */             \
+    X(FAR_BEHIND, "far-behind")     /* a node is away until much is to be read from a disk's long journal */
 
 enum fault {
 #define X(name, text) FAULT_##name,
@@ -56,6 +57,6 @@ enum fault {
 #undef X
         FAULT_COUNT,
     FAULT_NEWER =
-        FAULT_QUIET_BEHIND // these and those behind it: only in seeds of their own, the others stay as they were
+        FAULT_QUIET_BEHIND // from here to FAR_BEHIND, and that: in seeds of their own, the others stay as they were
 };
 extern const char *const fault_names[FAULT_COUNT];

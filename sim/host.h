@@ -144,6 +144,7 @@ void disk_set_swarm(struct sim_disk *disk, const struct swarm *swarm);
 bool disk_rot(struct sim_disk *disk, char what[256]);
 bool disk_make_unreadable(struct sim_disk *disk, char what[256]); // one synced sector
 uint64_t disk_read_errors(const struct sim_disk *disk);           // how often one was met
+uint64_t disk_far_reads(const struct sim_disk *disk); // how often a running node read on in its journal for 128 KiB
 // What a lost or misdirected write came to when the power went. Until then the cache hides it.
 enum disk_lie {
     DISK_LIE_NONE,

@@ -34,8 +34,8 @@ struct message { // its body is its index
     uint64_t id; // 0: nobody knows it
     uint64_t ack_token;
     uint32_t key, number, tries, seen; // tries: the most that was told; seen: at the end
-    bool told, asking;
-    bool acked, ack_asked; // ack_asked: it may have been acknowledged
+    bool told, asking, tried;          // tried: somebody asked for it to be pushed
+    bool acked, ack_asked;             // ack_asked: it may have been acknowledged
 };
 struct delivery { // as clients were told: from when on, and until when it surely is out
     uint64_t token, first_us, last_us;
@@ -66,6 +66,7 @@ struct worker { // of one client
     // Of the request under way:
     uint32_t slot, queue;
     size_t message;
+    bool repeats, fresh; // a push that was answered before it was asked; that nobody had asked for
     uint64_t floors[KEYS], visibility_ms, newer, sure_us;
 };
 
@@ -234,6 +235,12 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
     if (!line->unbound) heard(line, native_sent_us(line));
     if (asked == ASKED_CONFIGURE) worker->made++;
     if (asked == ASKED_PUSH) {
+        if (worker->repeats && !native_says(body, "duplicate"))
+            world_fail(&line->native->sim->world, "queue: message %zu was pushed twice: it was told, and now: %s",
+                       worker->message, body);
+        if (worker->fresh && native_says(body, "duplicate"))
+            world_fail(&line->native->sim->world, "queue: message %zu was never pushed, and is not taken: %s",
+                       worker->message, body);
         message_at(line, worker->message)->told = true;
         message_at(line, worker->message)->asking = false;
         is_known(line, worker->message, native_number_of(body, "id"));
@@ -279,19 +286,41 @@ static bool refused(struct native_line *line, unsigned asked, const char *body) 
 
 // ---- requests
 
-// Of a numbered key the first number that nobody is about to push; else a new message.
-static size_t message_to_push(struct native_line *line) {
-    struct worker *worker = line->state;
-    struct queues *all = line->shared;
-    uint32_t key = (uint32_t)native_draw(line->native, KEYS);
-    if (worker->again != 0) return worker->again;
-    for (size_t i = 1; i <= all->message_count && kinds[key].numbered; i++)
-        if (all->messages[i].key == key && !all->messages[i].told && !all->messages[i].asking) return i;
+// One that was pushed, by whomever and whenever, and perhaps acknowledged long ago: a producer that was restored from
+// an older state pushes it again. 0: none.
+static size_t draw_old(struct native_line *line) {
+    const struct queues *all = line->shared;
+    if (all->message_count == 0 || native_draw(line->native, 5) != 0) return 0;
+    size_t newest = native_draw(line->native, 2) && all->message_count > 10 ? 10 : all->message_count;
+    size_t message = all->message_count - (size_t)native_draw(line->native, newest);
+    return all->messages[message].told ? message : 0;
+}
+
+static size_t new_message(struct queues *all, uint32_t key) {
     size_t message = ++all->message_count;
     all->messages = native_grow(all->messages, &all->message_capacity, message, sizeof *all->messages);
     all->messages[message].key = key;
     if (kinds[key].numbered) all->messages[message].number = ++all->keys[key].numbers;
     return message;
+}
+
+// Of a numbered key the first number that nobody is about to push, or the one behind it; else a new message.
+static size_t message_to_push(struct native_line *line) {
+    struct worker *worker = line->state;
+    struct queues *all = line->shared;
+    uint32_t key = (uint32_t)native_draw(line->native, KEYS);
+    if (worker->again != 0) return worker->again;
+    size_t old = draw_old(line);
+    if (old != 0) return old;
+    if (!kinds[key].numbered) return new_message(all, key);
+    bool ahead = native_draw(line->native, 4) == 0; // the one before it is left to another client
+    for (size_t i = 1; i <= all->message_count; i++) {
+        if (all->messages[i].key != key || all->messages[i].told || all->messages[i].asking) continue;
+        if (!ahead) return i;
+        ahead = false;
+    }
+    if (ahead) new_message(all, key);
+    return new_message(all, key);
 }
 
 static void push(struct native_line *line) {
@@ -300,6 +329,9 @@ static void push(struct native_line *line) {
     struct message *message = message_at(line, number);
     char how[64];
     message->asking = true;
+    worker->repeats = message->told;
+    worker->fresh = !message->tried;
+    message->tried = true;
     if (kinds[message->key].numbered)
         snprintf(how, sizeof how, "\"number\":%u", message->number);
     else

@@ -2,8 +2,10 @@
 // itself out. What must hold, whatever fails:
 //
 //   a listed instance's session lives (as of what was committed when the list was asked for)
-//   who was told that he is registered is listed, with that registration or a newer one, while his session lives and he
-//   has not taken it back; registrations grow
+//   who was told that he is registered is listed, with that registration or a newer one, while the session that he
+//   named lives and he has not taken it back; registrations grow
+//   a registration that was lost may still come while the session that it named lives: it is then the newest one of its
+//   id, and goes with that session. Behind the end of that session it comes no more
 //   a service's version never goes back, and a watcher who knows an older one than is known is told who is there
 //   an ended session leaves no instance
 #include "model/registry/registry.h"
@@ -22,9 +24,13 @@ struct names { // of the run: the newest that anybody was told
 struct instance { // of one client
     bool there;   // was told so, and has not asked for anything else since
     uint64_t registration, version;
+    uint64_t session; // that the registration named
+    // Sessions that lost registrations had named, of whichever of its processes
+    uint64_t *late;
+    size_t late_count, late_capacity;
     // Of the request under way. known: versions and registrations that anybody knew; mine: its registration, if there
     struct names known;
-    uint64_t mine, committed, watched;
+    uint64_t mine, named, committed, watched; // named: the session
 };
 
 static void registered(struct native_line *line, const char *body) {
@@ -36,6 +42,7 @@ static void registered(struct native_line *line, const char *body) {
                    line->native->number, (unsigned long long)registration,
                    (unsigned long long)instance->known.registration);
     instance->registration = registration;
+    instance->session = instance->named;
     instance->there = true;
     if (registration > names->registration) names->registration = registration;
 }
@@ -70,6 +77,27 @@ static uint64_t listed(struct native_line *line, const char *list) {
     return registration;
 }
 
+// A late one took the place of `mine`, and went with its session: that ended behind `mine`.
+static bool replaced(struct native_line *line) {
+    const struct instance *instance = line->state;
+    for (size_t i = 0; i < instance->late_count; i++) {
+        const struct history_session *late = history_session(&line->native->sim->history, instance->late[i]);
+        if (late != NULL && late->ended_index > instance->mine) return true;
+    }
+    return false;
+}
+
+// It is not there, or only with an older registration than it was told of: it registers itself anew, if that may be.
+static void missed(struct native_line *line, uint64_t registration) {
+    struct instance *instance = line->state;
+    struct sim *sim = line->native->sim;
+    const struct history_session *session = history_session(&sim->history, instance->session);
+    if (session != NULL && session->ended_index == 0 && !replaced(line))
+        world_fail(&sim->world, "naming: h%u was told registration %llu and is listed under %llu", line->native->number,
+                   (unsigned long long)instance->mine, (unsigned long long)registration);
+    instance->there = false;
+}
+
 static void looked(struct native_line *line, unsigned asked, const char *body) {
     struct native *native = line->native;
     struct instance *instance = line->state;
@@ -84,10 +112,7 @@ static void looked(struct native_line *line, unsigned asked, const char *body) {
         return;
     }
     uint64_t registration = listed(line, list);
-    const struct history_session *session = history_session(&native->sim->history, strtoull(native->session, NULL, 10));
-    if (instance->there && session != NULL && session->ended_index == 0 && registration < instance->mine)
-        world_fail(&native->sim->world, "naming: h%u was told registration %llu and is listed under %llu",
-                   native->number, (unsigned long long)instance->mine, (unsigned long long)registration);
+    if (instance->there && registration < instance->mine) missed(line, registration);
 }
 
 static void answer(struct native_line *line, unsigned asked, const char *body) {
@@ -99,11 +124,7 @@ static void answer(struct native_line *line, unsigned asked, const char *body) {
 static bool refused(struct native_line *line, unsigned asked, const char *body) {
     const struct instance *instance = line->state;
     if (asked == ASKED_PICK) {
-        const struct history_session *session =
-            history_session(&line->native->sim->history, strtoull(line->native->session, NULL, 10));
-        if (instance->mine != 0 && instance->there && session != NULL && session->ended_index == 0)
-            world_fail(&line->native->sim->world, "naming: h%u is there, and was told that nobody is",
-                       line->native->number);
+        if (instance->mine != 0 && instance->there) missed(line, 0); // nobody is there
         return native_is_error(body, "none-ready") || native_is_error(body, "not-found");
     }
     return asked == ASKED_DEREGISTER &&
@@ -114,8 +135,18 @@ static void session_over(struct native_line *line) {
     ((struct instance *)line->state)->there = false;
 }
 
+static void lost(struct native_line *line, unsigned asked, bool done) {
+    struct instance *instance = line->state;
+    if (asked != ASKED_REGISTER || !done) return;
+    instance->late =
+        native_grow(instance->late, &instance->late_capacity, instance->late_count, sizeof *instance->late);
+    instance->late[instance->late_count++] = instance->named;
+}
+
 static void died(struct native_line *line) {
-    memset(line->state, 0, sizeof(struct instance));
+    struct instance *instance = line->state;
+    *instance = (struct instance){
+        .late = instance->late, .late_count = instance->late_count, .late_capacity = instance->late_capacity};
 }
 
 // ---- requests
@@ -129,6 +160,7 @@ static void step(struct native_line *line) {
     instance->mine = instance->there ? instance->registration : 0;
     instance->committed = native->sim->history.last;
     instance->watched = instance->version;
+    instance->named = strtoull(native->session, NULL, 10);
     if (!instance->there || kind == 0) {
         native_request(line, ASKED_REGISTER, 0, "registry/register",
                        "{\"service\":\"s\",\"id\":\"h%u\",\"address\":\"h:%u\",\"session\":\"%s\"}", native->number,
@@ -165,6 +197,7 @@ static void begin(struct native_line *line) {
     line->state = mem_zalloc(sizeof(struct instance));
 }
 static void end(struct native_line *line) {
+    mem_free(((struct instance *)line->state)->late);
     mem_free(line->state);
 }
 
@@ -191,6 +224,7 @@ const struct native_workload native_workload_registry = {.name = "registry",
                                                          .step = step,
                                                          .answer = answer,
                                                          .refused = refused,
+                                                         .lost = lost,
                                                          .session_over = session_over,
                                                          .died = died,
                                                          .check = check};

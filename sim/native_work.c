@@ -11,4 +11,6 @@ const struct native_workload *const native_workloads[] = {&native_workload_lock,
                                                           &native_workload_registry,
                                                           &native_workload_config,
                                                           &native_workload_election,
+                                                          &native_workload_barrier,
+                                                          &native_workload_latch,
                                                           NULL};

@@ -45,5 +45,7 @@ struct swarm { // drawn by the seed
     uint64_t fault_every_us;         // mean time between faults; 0: none
     uint32_t weight[FAULTS_MAX];     // of each enum fault; 0: not in this seed
     bool scenarios, newer_scenarios; // sequences of faults too
-    bool from_start;                 // faults come while the cluster forms
+    bool long_logs;                  // journals of many pieces, and followers that come back to them
+    uint64_t apply_ahead_bytes;
+    bool from_start; // faults come while the cluster forms
 };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define SALT 0x5ce7a105ull
+#define LONG_LOGS_SALT 7ull // none of sim/seeds.txt had them when they came
 #define ORDINALS_FROM 2048u // of scenarios, for --without; the single faults count from 1
 
 static uint64_t draw(struct sim *sim, uint64_t bound) {
@@ -19,10 +20,33 @@ static uint64_t between(struct sim *sim, uint64_t low, uint64_t high) {
 
 // ---- the seed's mixture
 
+// Journals of many pieces (what a node reads at once is 128 KiB to 1 MiB), and hardly any of it in memory; of what is
+// to be applied so much at a time that pieces have all lengths.
+static void long_logs_swarm(struct swarm *s, uint64_t bits) {
+    struct prng prng;
+    prng_seed(&prng, bits);
+    s->long_logs = s->scenarios = true;
+    s->newer_scenarios = false;
+    s->fault_every_us *= 4; // undisturbed, or there would be little to read
+    s->think_us = s->clients * 1000;
+    s->value_bytes = prng_below(&prng, 2) == 0 ? 200 : 800;
+    s->segment_bytes = (1ull << prng_below(&prng, 4)) << 20;
+    s->log_tail_bytes = 64u << 10;
+    s->apply_ahead_bytes = (128u << 10) + prng_below(&prng, 512u << 10);
+    s->snapshot_every_entries = 1000000;
+    s->snapshot_every_bytes = 8u << 20;
+    s->journal_keep_entries = 0;
+}
+
 void scenario_swarm(struct sim *sim) {
     struct swarm *s = &sim->swarm;
     struct prng prng;
     uint64_t bits = hash_u64(sim->world.options.seed ^ SALT);
+    uint64_t far = hash_u64(sim->world.options.seed ^ LONG_LOGS_SALT);
+    if (sim->world.options.faults && sim->cluster_count >= 3 && far % 8 == 0) {
+        long_logs_swarm(s, far);
+        return;
+    }
     s->scenarios = sim->world.options.faults && sim->cluster_count >= 3 && (bits & 1) == 0;
     if (!s->scenarios) return;
     s->newer_scenarios = (bits >> 1 & 1) == 0; // the others stay what they were
@@ -282,19 +306,44 @@ static uint64_t late_answers(struct sim *sim, struct scenario *s) {
     return late ? session_us + grace_ms(sim) * 1000 + between(sim, 1500000, 4000000) : 0;
 }
 
+// A node is away, dead or cut off, and comes back to a leader that has most of what it lacks on its disk only. What it
+// has itself it applies from its own disk, and once more when it ends while it catches up.
+static uint64_t far_behind(struct sim *sim, struct scenario *s) {
+    if (s->step == 0) {
+        uint64_t away_us = between(sim, 4000000, 12000000);
+        s->steps = (uint32_t)draw(sim, 3); // 0: cut off. Else it ends, and perhaps again
+        if (s->steps == 0) {
+            cut(sim, s->node, true);
+        } else {
+            node_crash(s->node, draw(sim, 2) == 0);
+            node_restart_after(s->node, away_us);
+        }
+        return away_us;
+    }
+    if (s->step == 1 && s->steps == 0) cut(sim, s->node, false);
+    if (s->step == 1) return between(sim, 50000, 2000000);
+    if (s->step == 2 && s->steps == 2 && serves(s->node)) {
+        node_crash(s->node, false);
+        node_restart_after(s->node, draw(sim, 500000));
+    }
+    return s->step == 2 ? between(sim, 1000000, 3000000) : 0;
+}
+
 static uint64_t (*const scenarios[])(struct sim *sim, struct scenario *s) = {
     [FAULT_FALL_BEHIND - FAULT_DRAWN] = fall_behind,   [FAULT_RETURN_LATE - FAULT_DRAWN] = return_late,
     [FAULT_DEPOSED - FAULT_DRAWN] = deposed,           [FAULT_FROZEN - FAULT_DRAWN] = frozen,
     [FAULT_HAND_OVERS - FAULT_DRAWN] = hand_overs,     [FAULT_BREAKS - FAULT_DRAWN] = breaks,
     [FAULT_WIPED_LAG - FAULT_DRAWN] = wiped_lag,       [FAULT_WIPED_ALONE - FAULT_DRAWN] = wiped_alone,
     [FAULT_QUIET_BEHIND - FAULT_DRAWN] = quiet_behind, [FAULT_LATE_ANSWERS - FAULT_DRAWN] = late_answers,
+    [FAULT_FAR_BEHIND - FAULT_DRAWN] = far_behind,
 };
 
 // ---- one behind the other
 
 static enum fault draw_kind(struct sim *sim) {
+    if (sim->swarm.long_logs && draw(sim, 3) != 0) return FAULT_FAR_BEHIND;
     if (sim->swarm.newer_scenarios && draw(sim, 2) == 0)
-        return (enum fault)(FAULT_NEWER + draw(sim, FAULT_COUNT - FAULT_NEWER));
+        return (enum fault)(FAULT_NEWER + draw(sim, FAULT_FAR_BEHIND - FAULT_NEWER));
     return (enum fault)(FAULT_DRAWN + draw(sim, FAULT_NEWER - FAULT_DRAWN));
 }
 

@@ -40,7 +40,7 @@ struct sim_node {
     struct log *log;
     char refused[1024]; // why it did not start
     // states.c
-    uint64_t seen_last, seen_killed, read_errors;
+    uint64_t seen_last, seen_killed, read_errors, far_reads;
     const struct machine *seen_machine;
 };
 

@@ -33,6 +33,7 @@ struct names {
     struct name *at;
     size_t count, capacity;
 };
+#define FAR_BYTES (128u << 10) // of a journal: what one reads at once at least
 enum change_kind { CHANGE_CREATE, CHANGE_UNLINK, CHANGE_RENAME };
 struct change { // of a folder, not synced
     enum change_kind kind;
@@ -46,6 +47,10 @@ struct sim_disk {
     size_t change_count, change_capacity;
     struct disk_faults faults;
     uint64_t busy_until_us, read_errors, full_us;
+    struct { // of the journal, one piece behind the other
+        const struct inode *inode;
+        uint64_t offset, end, bytes, far;
+    } reading;
     enum disk_lie lie;
     const struct swarm *swarm;
     void (*synced)(void *context, const uint8_t *data, size_t len);
@@ -570,6 +575,21 @@ static void journal_synced(struct sim_disk *d, struct io_disk_job *job, uint64_t
     if (d->synced != NULL) d->synced(d->synced_context, inode->data + job->offset, inode->len - (size_t)job->offset);
 }
 
+// Of a running node: one piece begins within or behind the one before, or at the beginning of the next segment.
+static void journal_read_on(struct sim_disk *d, const struct io_disk_job *job, uint64_t len) {
+    const struct inode *inode = job->file->inode;
+    bool goes_on = inode == d->reading.inode && job->offset > d->reading.offset && job->offset <= d->reading.end;
+    bool next = d->reading.inode != NULL && inode != d->reading.inode && job->offset <= d->swarm->journal_align;
+    uint64_t before = goes_on ? job->offset - d->reading.offset : next ? d->reading.end - d->reading.offset : 0;
+    d->reading.bytes = goes_on || next ? d->reading.bytes + before : 0;
+    d->reading.inode = inode;
+    d->reading.offset = job->offset;
+    d->reading.end = job->offset + len;
+    if (d->reading.bytes <= FAR_BYTES) return;
+    d->reading.far++;
+    d->reading.bytes = 0;
+}
+
 static void job_run(struct event *event) {
     struct sim_job *j = CONTAINER_OF(event, struct sim_job, event);
     struct io_disk_job *job = j->job;
@@ -584,10 +604,12 @@ static void job_run(struct event *event) {
     j->ran = true;
     job->failed_sync = false;
     job->duration_us = world->now_us - j->submitted_us;
-    if (job->op == IO_DISK_READ)
+    if (job->op == IO_DISK_READ) {
         j->result = sim_file_read(job->file, job->iov[0].iov_base, job->iov[0].iov_len, job->offset);
-    else if (job->op != IO_DISK_SYNC)
+        if (strstr(job->file->path, "/journal/") != NULL && j->result > 0) journal_read_on(d, job, (uint64_t)j->result);
+    } else if (job->op != IO_DISK_SYNC) {
         j->result = write_job(job, UINT64_MAX);
+    }
     if (j->result >= 0 && (job->op == IO_DISK_WRITE_SYNC || job->op == IO_DISK_SYNC)) {
         int error = take_sync_fault(d);
         if (error != 0) {
@@ -661,6 +683,7 @@ void disk_wipe(struct sim_disk *d) {
     while (d->durable.count > 0) names_remove(&d->durable, d->durable.at[0].path);
     d->lie = DISK_LIE_NONE;
     d->faults.lose_write = d->faults.misdirect = d->faults.lied = d->faults.fail_read = false;
+    d->reading.inode = NULL;
 }
 
 void disk_free(struct sim_disk *d) {
@@ -778,6 +801,10 @@ bool disk_make_unreadable(struct sim_disk *d, char what[256]) {
 
 uint64_t disk_read_errors(const struct sim_disk *disk) {
     return disk->read_errors;
+}
+
+uint64_t disk_far_reads(const struct sim_disk *disk) {
+    return disk->reading.far;
 }
 
 // ---- looking at it

@@ -211,6 +211,7 @@ void node_begin(struct sim_node *node) {
                                    .snapshot_every_bytes = sim->swarm.snapshot_every_bytes,
                                    .snapshot_chunk_bytes = sim->swarm.snapshot_chunk_bytes,
                                    .log_tail_bytes_max = sim->swarm.log_tail_bytes,
+                                   .apply_ahead_bytes_max = sim->swarm.apply_ahead_bytes,
                                    .journal_keep_entries = sim->swarm.journal_keep_entries};
     struct core_peer cluster[SIM_NODES_MAX + 1];
     if (node->id > sim->cluster_count) { // one that joins later lists itself and the first ones

@@ -96,6 +96,10 @@ void states_replication_turn(struct sim *sim, struct sim_node *node) {
         if (raft_term(raft) == sim->seen.term) who_receives(sim, node);
     }
     reached_if(sim, last < node->seen_last, STATE_TAIL_REPLACED);
+    uint64_t far_reads = disk_far_reads(node->host->disk);
+    reached_if(sim, far_reads > node->far_reads,
+               raft_role(raft) == RAFT_LEADER ? STATE_CAUGHT_UP_FAR : STATE_APPLIED_FAR);
+    node->far_reads = far_reads;
     node->seen_last = last;
 }
 

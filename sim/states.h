@@ -28,6 +28,8 @@
     X(DAMAGE_REFUSED, "damage-refused", "a start is refused because of damage")                                        \
     X(READ_ERROR_REFUSED, "read-error-refused", "a start is refused because a sector cannot be read")                  \
     X(READ_ERROR_MET, "read-error-met", "a running node meets a sector that cannot be read")                           \
+    X(CAUGHT_UP_FAR, "caught-up-far-from-disk", "a leader reads on in its journal for more than 128 KiB")              \
+    X(APPLIED_FAR, "applied-far-from-disk", "another node does, to apply it")                                          \
     X(LOST_WRITE_REFUSED, "lost-write-refused", "a start is refused because a lost or misdirected write is noticed")   \
     X(LOST_WRITE_TAIL, "lost-write-tail", "a lost write was in the last synced batch: the disk counts as lost")        \
     X(START_EMPTY, "start-empty", "a wiped node starts while the cluster stands")                                      \

@@ -10,6 +10,7 @@
     X(BACKTRACK_STANDS_STILL)                                                                                          \
     X(BARRIER_BEGINS_WITHOUT_ONE)                                                                                      \
     X(BARRIER_KEEPS_THE_DEAD)                                                                                          \
+    X(BARRIER_OVER_WITH_ONE_INSIDE)                                                                                    \
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
     X(CONFIG_EXPECTED_IGNORED)                                                                                         \
@@ -29,6 +30,7 @@
     X(IDEMPOTENCY_OLD_TOKEN_STORES)                                                                                    \
     X(JOINT_ONE_MAJORITY)                                                                                              \
     X(JOURNAL_CUT_TOO_FAR)                                                                                             \
+    X(JOURNAL_PIECE_CUTS_HEADER)                                                                                       \
     X(JOURNAL_WITHOUT_FSYNC)                                                                                           \
     X(KEEPALIVE_WITHOUT_ROUND)                                                                                         \
     X(LATCH_COUNTS_A_RETRY)                                                                                            \

@@ -1,11 +1,8 @@
-// docs/native.md and docs/openapi.json, from the table of native operations.
-#include "base/version.h"
+// docs/native.md, from the table of native operations.
 #include "cli/generate.h"
-#include "model/remember.h"
 #include "protocol/http/native.h"
-#include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void text(struct writer *w, const char *words) {
@@ -20,20 +17,6 @@ __attribute__((format(printf, 2, 3))) static void format(struct writer *w, const
     va_end(arguments);
     text(w, line);
 }
-
-static bool can_give(const struct native_operation *operation, const struct native_error *error) {
-    char word[64];
-    snprintf(word, sizeof word, "%s ", error->name);
-    const char *lists[] = {operation->errors, native_common_errors, operation->keyed ? "mismatch limit " : ""};
-    for (size_t i = 0; i < 3; i++) {
-        const char *at = strstr(lists[i], word);
-        while (at != NULL && at != lists[i] && at[-1] != ' ') at = strstr(at + 1, word);
-        if (at != NULL) return true;
-    }
-    return false;
-}
-
-// ---- docs/native.md
 
 static const char intro[] =
     "# Native operations\n\n"
@@ -107,10 +90,17 @@ static const char once_intro[] =
     "kept, send\n"
     "the same again. At most 1,000,000 keys are remembered (`limit`); they are apart from those of `begin`, and all "
     "callers share\n"
-    "them. Where nothing is changed the header says nothing; other operations that change something refuse it "
+    "them. Of queues, locks and limits only what was done is kept: after `busy`, `full` or `allowed`: false the same\n"
+    "request asks anew. A lock or a permit that was got under a key stays when its connection closes, until its "
+    "session\n"
+    "ends; the same request is told of it again while it is held, then `not-held`. With `wait_ms` or `ttl_ms` they "
+    "take no\n"
+    "key (`bad-request`), since what was kept would not be true any more when it is told again: there an owner that "
+    "asks\n"
+    "again keeps its place, or has one hold more.\n\n"
+    "Where nothing is changed the header says nothing; other operations that change something refuse it "
     "(`bad-request`),\n"
-    "since they have means of their own: an owner (locks), `dedup_id` or `number` (queues), `version` (values), "
-    "tokens.\n"
+    "since they have means of their own: `version` (values), tokens and tickets.\n"
     "A restore from a backup forgets the keys that were used since it was made.\n\n"
     "`sequence/next` with a `key`, `guard/counter_add` and `guard/entity_transition` with a `request` remember their\n"
     "answer in the same step: after `unknown`, ask the same again. Without one, `unknown` may have left a gap, or "
@@ -152,7 +142,8 @@ static const char *type_name(enum native_type type) {
                                         [NATIVE_NUMBERS] = "numbers",
                                         [NATIVE_ITEMS] = "items by name",
                                         [NATIVE_PLACES] = "numbers",
-                                        [NATIVE_PAIRS] = "strings by name"};
+                                        [NATIVE_PAIRS] = "strings by name",
+                                        [NATIVE_OBJECT] = "object"};
     return names[type];
 }
 
@@ -190,7 +181,10 @@ static void write_field(struct writer *w, const struct native_field *field) {
 
 static void write_operation(struct writer *w, const struct native_operation *operation) {
     format(w, "\n## POST %s\n\n%s\n", operation->path, operation->about);
-    if (operation->keyed) text(w, "\nHonours `Idempotency-Key` (errors: `mismatch`, `limit`).\n");
+    const char *only = operation->keyed_if;
+    if (operation->keyed)
+        format(w, "\nHonours `Idempotency-Key`%s%s (errors: `mismatch`, `limit`).\n", only != NULL ? " " : "",
+               only != NULL ? only : "");
     if (operation->administration) text(w, "\nFrom the node's own machine only, unless `allow-remote` is on.\n");
     if (operation->fields[0].name != NULL) text(w, "\n| field | type | default | |\n| --- | --- | --- | --- |\n");
     for (size_t i = 0; operation->fields[i].name != NULL; i++) write_field(w, &operation->fields[i]);
@@ -224,180 +218,4 @@ void generate_native(struct writer *w) {
          "`version`\n"
          "and the value (version), `token` and `version` (old-token), `name` and `value` of the counter (below, "
          "above), `token` of the first that is not (not-claimed).\n");
-}
-
-// ---- docs/openapi.json
-
-static json_t *choices_schema(const char *choices) {
-    json_t *list = json_array();
-    while (*choices != 0) {
-        size_t len = strcspn(choices, "|");
-        json_array_append_new(list, json_stringn(choices, len));
-        choices += len + (choices[len] == '|');
-    }
-    return json_pack("{s:s, s:o}", "type", "string", "enum", list);
-}
-
-// Each a text, or any bytes as base64; in a request also null: it is deleted.
-static json_t *items_schema(const struct native_field *field, bool request) {
-    json_t *bytes = json_pack("{s:s, s:{s:{s:s, s:s}}, s:[s]}", "type", "object", "properties", "base64", "type",
-                              "string", "contentEncoding", "base64", "required", "base64");
-    json_t *kinds = json_pack("[{s:s}, o]", "type", "string", bytes);
-    if (request) json_array_append_new(kinds, json_pack("{s:s}", "type", "null"));
-    json_t *json = json_pack("{s:s, s:{s:o}}", "type", "object", "additionalProperties", "oneOf", kinds);
-    if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
-    if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
-    return json;
-}
-
-static json_t *field_schema(const struct native_field *field, bool request) {
-    json_t *json;
-    switch (field->type) {
-    case NATIVE_NUMBER:
-        json = json_pack("{s:s, s:s}", "type", "integer", "format", "int64");
-        if (request) json_object_set_new(json, "minimum", json_integer((json_int_t)field->low));
-        if (request) json_object_set_new(json, "maximum", json_integer((json_int_t)field->high));
-        if (request && !field->required)
-            json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
-        break;
-    case NATIVE_SIGNED:
-        json = json_pack("{s:s, s:s}", "type", "integer", "format", "int64");
-        if (request) json_object_set_new(json, "minimum", json_integer((json_int_t)field->low));
-        if (request && !field->required)
-            json_object_set_new(json, "default", json_integer((json_int_t)field->standard));
-        break;
-    case NATIVE_DELTAS:
-        json = json_pack("{s:s, s:{s:s, s:s}}", "type", "object", "additionalProperties", "type", "integer", "format",
-                         "int64");
-        if (request) json_object_set_new(json, "minProperties", json_integer((json_int_t)field->low));
-        if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
-        break;
-    case NATIVE_PAIRS:
-        json = json_pack("{s:s, s:{s:s}}", "type", "object", "additionalProperties", "type", "string");
-        if (request) json_object_set_new(json, "maxProperties", json_integer((json_int_t)field->high));
-        break;
-    case NATIVE_BASE64:
-        json = json_pack("{s:s, s:s}", "type", "string", "contentEncoding", "base64");
-        break;
-    case NATIVE_ITEMS:
-        json = items_schema(field, request);
-        break;
-    case NATIVE_BOOL:
-        json = json_pack("{s:s}", "type", "boolean");
-        if (request) json_object_set_new(json, "default", json_false());
-        break;
-    case NATIVE_CHOICE:
-        json = choices_schema(field->choices);
-        break;
-    case NATIVE_TEXTS:
-        json = json_pack("{s:s, s:{s:s, s:i, s:i}, s:I, s:I}", "type", "array", "items", "type", "string", "minLength",
-                         1, "maxLength", 255, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
-        break;
-    case NATIVE_NUMBERS:
-        json =
-            json_pack("{s:s, s:{s:s, s:s, s:i}, s:I, s:I}", "type", "array", "items", "type", "integer", "format",
-                      "int64", "minimum", 1, "minItems", (json_int_t)field->low, "maxItems", (json_int_t)field->high);
-        break;
-    case NATIVE_PLACES:
-        json = json_pack("{s:s, s:{s:s, s:i, s:I}, s:I}", "type", "array", "items", "type", "integer", "minimum", 0,
-                         "maximum", (json_int_t)field->high - 1, "maxItems", (json_int_t)field->high);
-        break;
-    case NATIVE_OBJECTS:
-        json = json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "object");
-        if (request) json_object_set_new(json, "minItems", json_integer((json_int_t)field->low));
-        if (request) json_object_set_new(json, "maxItems", json_integer((json_int_t)field->high));
-        break;
-    case NATIVE_SESSION:
-        json = json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+-[0-9a-f]{32}$");
-        break;
-    default:
-        json = json_pack("{s:s}", "type", "string");
-        if (request) json_object_set_new(json, "minLength", json_integer((json_int_t)field->low));
-        if (request) json_object_set_new(json, "maxLength", json_integer((json_int_t)field->high)); // bytes: at most
-    }
-    json_object_set_new(json, "description", json_string(field->help));
-    return json;
-}
-
-static json_t *object_schema(const struct native_field *fields, bool request) {
-    json_t *properties = json_object(), *required = json_array();
-    for (; fields->name != NULL; fields++) {
-        json_object_set_new(properties, fields->name, field_schema(fields, request));
-        if (fields->required) json_array_append_new(required, json_string(fields->name));
-    }
-    json_t *json = json_pack("{s:s, s:o}", "type", "object", "properties", properties);
-    if (request) json_object_set_new(json, "additionalProperties", json_false());
-    if (json_array_size(required) > 0) json_object_set(json, "required", required);
-    json_decref(required);
-    return json;
-}
-
-static json_t *content(const char *type, json_t *schema) {
-    return json_pack("{s:{s:o}}", type, "schema", schema);
-}
-
-// One response a status, with the names of all errors that it may be.
-static void add_errors(json_t *responses, const struct native_operation *operation) {
-    for (size_t i = 0; i < native_error_count; i++) {
-        const struct native_error *error = &native_errors[i];
-        char status[8];
-        if (!can_give(operation, error)) continue;
-        snprintf(status, sizeof status, "%d", error->status);
-        json_t *response = json_object_get(responses, status);
-        const char *before = json_string_value(json_object_get(response, "description"));
-        json_t *words = json_sprintf("%s%s%s: %s", before != NULL ? before : "", before != NULL ? "; " : "",
-                                     error->name, error->title);
-        if (response == NULL) {
-            json_t *schema = json_pack("{s:s}", "$ref", "#/components/schemas/problem");
-            response = json_object();
-            json_object_set_new(response, "description", words);
-            json_object_set_new(response, "content", content("application/problem+json", schema));
-            json_object_set_new(responses, status, response);
-        } else {
-            json_object_set_new(response, "description", words);
-        }
-    }
-}
-
-static json_t *operation_json(const struct native_operation *operation) {
-    json_t *responses = json_object(), *json = json_object();
-    json_object_set_new(responses, "200",
-                        json_pack("{s:s, s:o}", "description", "done", "content",
-                                  content("application/json", object_schema(operation->answer, false))));
-    add_errors(responses, operation);
-    char id[64];
-    snprintf(id, sizeof id, "%s", operation->path + strlen("/v1/"));
-    for (char *at = id; *at != 0; at++)
-        if (*at == '/') *at = '_';
-    json_object_set_new(json, "operationId", json_string(id));
-    json_object_set_new(json, "summary", json_string(operation->about));
-    json_object_set_new(json, "requestBody",
-                        json_pack("{s:b, s:o}", "required", operation->fields[0].name != NULL, "content",
-                                  content("application/json", object_schema(operation->fields, true))));
-    if (operation->keyed) {
-        json_t *header = json_pack("{s:s, s:s, s:s, s:{s:s, s:i, s:i}}", "name", "Idempotency-Key", "in", "header",
-                                   "description", "the request takes effect once under it", "schema", "type", "string",
-                                   "minLength", 1, "maxLength", (int)REMEMBER_ID_BYTES_MAX + 2);
-        json_object_set_new(json, "parameters", json_pack("[o]", header));
-    }
-    json_object_set_new(json, "responses", responses);
-    return json_pack("{s:o}", "post", json);
-}
-
-void generate_openapi(struct writer *w) {
-    json_t *paths = json_object();
-    for (size_t i = 0; native_at(i) != NULL; i++)
-        json_object_set_new(paths, native_at(i)->path, operation_json(native_at(i)));
-    json_t *problem = json_pack("{s:s, s:{s:{s:s}, s:{s:s}, s:{s:s}, s:{s:s}}, s:[s, s, s]}", "type", "object",
-                                "properties", "type", "type", "string", "title", "type", "string", "status", "type",
-                                "integer", "detail", "type", "string", "required", "type", "title", "status");
-    json_t *json = json_pack("{s:s, s:{s:s, s:s, s:s}, s:o, s:{s:{s:o}}}", "openapi", "3.1.0", "info", "title",
-                             "Parley native operations", "version", PARLEY_VERSION, "description",
-                             "docs/native.md says what stands behind them.", "paths", paths, "components", "schemas",
-                             "problem", problem);
-    char *words = json_dumps(json, JSON_INDENT(2));
-    text(w, words);
-    text(w, "\n");
-    free(words);
-    json_decref(json);
 }

@@ -12,8 +12,9 @@
 struct run {
     struct native_client *client;
     const struct service_options *options;
-    char session[96];
-    bool away; // the servers were, when they were asked last; told once
+    char session[96]; // empty: it has ended, or never began
+    bool registered;  // under that session
+    bool away;        // the servers were, when they were asked last; told once
     struct keeper keeper;
     struct held held;
 };
@@ -37,35 +38,46 @@ __attribute__((format(printf, 3, 4))) static void tell(const struct run *run, co
     json_decref(json);
 }
 
-// false: the answer says why.
-static bool enter(struct run *run, uint64_t until_ms, struct native_answer *answer) {
-    json_t *body = json_pack("{s:I}", "ttl_ms", (json_int_t)run->options->ttl_ms);
-    if (!native_call(run->client, "session/create", body, NATIVE_TIMEOUT_MS, until_ms, answer)) return false;
-    snprintf(run->session, sizeof run->session, "%s", native_text(answer->json, "session"));
-    native_answer_free(answer);
-    body = json_deep_copy(run->options->body);
+// A call that names the session. false: the answer says why.
+static bool ask(struct run *run, const char *operation, json_t *body, uint64_t answer_ms, uint64_t until_ms,
+                struct native_answer *answer) {
     json_object_set_new(body, "session", json_string(run->session));
-    if (!native_call(run->client, "registry/register", body, NATIVE_TIMEOUT_MS, until_ms, answer)) return false;
-    native_answer_free(answer);
-    return true;
+    if (native_call(run->client, operation, body, answer_ms, until_ms, answer)) return true;
+    if (answer->status != 410) return false;
+    run->session[0] = 0;
+    run->registered = false;
+    return false;
+}
+
+// A registration whose end is unknown may still come, take the place of a newer one and go with the session that it
+// names: so it is asked for again under that session, and under another one only when that has ended. false: the answer
+// says why.
+static bool enter(struct run *run, uint64_t until_ms, struct native_answer *answer) {
+    if (run->session[0] == 0) {
+        json_t *body = json_pack("{s:I}", "ttl_ms", (json_int_t)run->options->ttl_ms);
+        if (!native_call(run->client, "session/create", body, NATIVE_TIMEOUT_MS, until_ms, answer)) return false;
+        snprintf(run->session, sizeof run->session, "%s", native_text(answer->json, "session"));
+        native_answer_free(answer);
+    }
+    json_t *body = json_deep_copy(run->options->body);
+    run->registered = ask(run, "registry/register", body, NATIVE_TIMEOUT_MS, until_ms, answer);
+    if (run->registered) native_answer_free(answer);
+    return run->registered;
 }
 
 static bool keep(void *context) {
     struct run *run = context;
     struct native_answer answer;
     uint64_t until_ms = native_now_ms() + run->options->ttl_ms / 2;
-    bool kept = run->session[0] != 0 &&
-                native_call(run->client, "session/keepalive", json_pack("{s:s}", "session", run->session),
-                            run->options->ttl_ms / 4, until_ms, &answer);
-    bool ended = run->session[0] == 0 || (!kept && answer.status == 410);
-    if (run->session[0] != 0) native_answer_free(&answer);
-    if (ended) {
+    bool kept = false;
+    if (run->registered) {
+        kept = ask(run, "session/keepalive", json_object(), run->options->ttl_ms / 4, until_ms, &answer);
+        native_answer_free(&answer);
+    }
+    if (!run->registered) {
         kept = enter(run, until_ms, &answer);
-        if (!kept) {
-            run->session[0] = 0; // should it live, it ends by itself
-            native_answer_free(&answer);
-        }
         if (kept) tell(run, "again", "%s is registered again: its session had ended", run->options->id);
+        if (!kept) native_answer_free(&answer);
     }
     if (!kept && !run->away) tell(run, "away", "no server keeps the registration; trying on");
     run->away = !kept;

@@ -35,9 +35,11 @@ struct save_cursor { // all zero at the start; the model's own use
 // RESULT_KEPT_BYTES_MAX, and back. The value that `read` makes is valid until the model's next command, as apply's.
 #define RESULT_KEPT_BYTES_MAX 1000u
 struct result_keeper {
-    bool (*keeps)(uint8_t op);
+    bool (*keeps)(const struct command *command); // by its operation and arguments
+    bool (*done)(const struct result *result); // false: nothing was done, and a retry asks anew. NULL: keeps errors too
     void (*write)(const struct result *result, struct writer *w);
-    bool (*read)(void *state, struct reader *r, struct result *result); // error, model and op are there already
+    // error, model and op are there already. What is not true any more (a lock that it says is held) becomes an error.
+    bool (*read)(void *state, const struct command *command, struct reader *r, struct result *result);
 };
 
 #define MODEL_GROWS(op) (1ull << (op))

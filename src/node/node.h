@@ -41,6 +41,7 @@ struct node_options {
     uint64_t journal_keep_entries;      // 0: 10,000: kept behind a snapshot
     uint64_t snapshot_chunk_bytes;      // 0: 256 KiB: of one message of a transfer
     uint64_t log_tail_bytes_max;        // 0: 16 MiB: of the log, kept in memory
+    uint64_t apply_ahead_bytes_max;     // 0: 16 MiB: committed and not applied yet, of what is handed on
     uint64_t snapshot_rate_bytes;       // bytes a second the child may write; 0: 200 MiB
     uint32_t ephemerals_max;            // a session; 0: the default
     uint64_t memory_max;                // bytes of the tree and the native models, over all nodes alike; 0: no limit

@@ -365,6 +365,7 @@ bool node_recover(struct node *node, char error[1024]) {
     core->apply_level_max = node->options.apply_level_max;
     core->snapshot_chunk_bytes = node->options.snapshot_chunk_bytes;
     core->log_tail_bytes_max = node->options.log_tail_bytes_max;
+    core->apply_ahead_bytes_max = node->options.apply_ahead_bytes_max;
     core->settings[GROUP_SETTING_EPHEMERALS_MAX] = node->options.ephemerals_max;
     core->settings[GROUP_SETTING_MEMORY_MAX] = node->options.memory_max == 0 ? UINT64_MAX : node->options.memory_max;
     core->settings[GROUP_SETTING_CONTAINER_CHECK_MS] = node->options.container_check_ms;

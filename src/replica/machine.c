@@ -309,7 +309,7 @@ static void repeat_result(struct machine *machine, const struct command *inner, 
         return;
     }
     *result = (struct result){.error = (int)error, .model = model, .op = op};
-    if (!keeper->read(machine->models[model], &r, result)) result->error = COMMAND_BAD_COMMAND;
+    if (!keeper->read(machine->models[model], inner, &r, result)) result->error = COMMAND_BAD_COMMAND;
 }
 
 // Another model's command, once for its key: whether it ran before, what it changes and what is kept of its result are
@@ -324,7 +324,7 @@ static void apply_once(struct machine *machine, struct apply *apply, const struc
     bool good = command_read(&inner, once.command) && inner.session == outer->session && inner.attach == outer->attach;
     const struct model_ops *ops = good ? model_table(inner.model) : NULL;
     const struct result_keeper *keeper = ops != NULL ? ops->keeper : NULL;
-    if (keeper == NULL || !keeper->keeps(inner.op) || machine->apply_level < model_min_apply_level(inner.model)) {
+    if (keeper == NULL || !keeper->keeps(&inner) || machine->apply_level < model_min_apply_level(inner.model)) {
         result->error = COMMAND_BAD_COMMAND;
         return;
     }
@@ -342,7 +342,8 @@ static void apply_once(struct machine *machine, struct apply *apply, const struc
     ops->apply(machine->models[inner.model], apply, &inner, result);
     result->model = inner.model;
     result->op = inner.op;
-    if (result->error > COMMAND_NOT_APPLIED) keep_result(machine, apply, &once, keeper, result);
+    bool done = keeper->done == NULL ? result->error > COMMAND_NOT_APPLIED : keeper->done(result);
+    if (done) keep_result(machine, apply, &once, keeper, result);
 }
 
 static int apply_command(struct machine *machine, struct apply *apply, struct bytes span, struct result *result,

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/planted.h"
 #include "storage/journal_internal.h"
 
 #define READ_LEAST (128u << 10)
@@ -121,7 +122,8 @@ static void read_more(struct read *r, size_t len) {
         next->refs++;
         r->offset = next->align;
     }
-    len = (len + r->segment->align - 1) / r->segment->align * r->segment->align; // a frame's header is never cut
+    if (!PLANTED(JOURNAL_PIECE_CUTS_HEADER)) // it never does
+        len = (len + r->segment->align - 1) / r->segment->align * r->segment->align;
     uint64_t left = r->segment->end - r->offset;
     if (len > left) len = (size_t)left;
     if (len > r->capacity) {

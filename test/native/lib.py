@@ -17,6 +17,7 @@ import threading
 import time
 
 import run
+from fake import Fake, answers, passes_on
 from run import ROOT, KeptAlive, good, refused, test, until, waiters
 
 run.TESTS.clear()
@@ -107,54 +108,6 @@ def program(path, *arguments, seconds=50):
     done = subprocess.run([os.path.join(ROOT, path), *arguments], capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, "%s ended with %d: %s%s" % (path, done.returncode, done.stdout, done.stderr)
     return done.stdout
-
-
-class Fake:
-    """A server that takes each request and does as `behave` says; counts them."""
-
-    def __init__(self, behave):
-        self.behave, self.requests = behave, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self.serve)
-        self.thread.start()
-
-    def serve(self):
-        while True:
-            try:
-                connection = self.listener.accept()[0]
-            except OSError:
-                return
-            with connection:
-                asked = connection.recv(65536)
-                if asked:
-                    self.requests += 1
-                    self.behave(connection, asked)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join()
-        self.listener.close()
-
-
-def answers(status, name):
-    body = '{"type": "/errors/%s", "title": "made up", "status": %d}' % (name, status)
-    head = "HTTP/1.1 %d Made Up\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n\r\n" % (status, len(body))
-    return lambda connection, asked: connection.sendall((head + body).encode())
-
-
-def passes_on(port, swallows):
-    """To the real server and back, but for answers that `swallows` keeps: the server knows nothing of it."""
-    def behave(connection, asked):
-        with socket.create_connection(("127.0.0.1", port)) as server:
-            server.sendall(asked)
-            answer = server.recv(65536)
-            if not swallows(asked, connection):
-                connection.sendall(answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
-    return behave
 
 
 def breaks(connection, asked):

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 
+from fake import Fake, answers, passes_on
 from run import Asking, KeptAlive, Skipped, ask, good, refused, session, test, until
 
 
@@ -306,6 +307,45 @@ def service_command_registers_while_it_runs(c):
     doomed.kill()
     began = time.monotonic()
     assert news.answer()["instances"] == [] and time.monotonic() - began < 8
+
+
+@test(1)
+def late_registration_takes_nothing_away(c):
+    """A server never says what became of a registration, the command tries on, and it comes when the next one was made: what is
+    listed belongs to the session that the command keeps."""
+    passes, unknown = passes_on(c.http(), lambda asked, connection: False), answers(504, "unknown")
+    asked, late, lines, holds = [], [], [], threading.Event()
+
+    def behave(connection, whole):
+        head, _, body = whole.partition(b"\r\n\r\n")
+        operation = head.split()[1].decode().removeprefix("/v1/")
+        if operation == "registry/register" and holds.is_set():
+            late.append(json.loads(body))
+            return unknown(connection, whole)
+        passes(connection, whole)
+        asked.append((operation, json.loads(body).get("session")))
+
+    def registers():
+        return [session for operation, session in asked if operation == "registry/register"]
+    with Fake(behave) as fake:
+        process = c.command("service", "register", "late", "h:1", "--ttl", "4000", "--server", fake.address, "--", "sleep", "100")
+        told = threading.Thread(target=lambda: lines.extend(iter(process.stderr.readline, "")))
+        told.start()
+        until("it is there", lambda: len(registers()) == 1 and ids(c, "late") == ["h:1"])
+        holds.set()
+        good(c.http(), "session/close", session=registers()[0])
+        until("it says that nobody answers", lambda: any("trying on" in line for line in lines))
+        holds.clear()
+        until("it is there again", lambda: len(registers()) == 2 and ids(c, "late") == ["h:1"])
+        assert ask(c.http(), "registry/register", **late[-1]).status in (200, 410)
+        count = len(asked)
+        until("it is kept", lambda: len(asked) > count and asked[-1][0] == "session/keepalive")
+        listed, kept = show(c, "late")["instances"][0]["session"], asked[-1][1]
+        assert listed == int(kept.partition("-")[0]), "session %s, and %s is kept" % (listed, kept)
+        process.terminate()
+        process.wait(20)
+        told.join()
+    assert ids(c, "late") == [], "gone at once"
 
 
 @test(1)

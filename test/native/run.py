@@ -20,6 +20,8 @@ import threading
 import time
 import traceback
 
+import described
+
 TESTS = []
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -149,13 +151,16 @@ class Asking:
     """A request under way, on a connection of its own."""
 
     def __init__(self, port, operation, timeout=60, **fields):
+        self.path = "/v1/" + operation
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
-        self.connection.request("POST", "/v1/" + operation, json.dumps(fields))
+        self.connection.request("POST", self.path, json.dumps(fields))
 
     def answer(self):
         try:
             reply = self.connection.getresponse()
-            return Answer(reply.status, reply.getheader("Content-Type"), reply.read())
+            kind, text = reply.getheader("Content-Type"), reply.read()
+            described.check("post", self.path, reply.status, kind, text)
+            return Answer(reply.status, kind, text)
         except http.client.HTTPException as error:
             raise OSError(str(error)) from error
         finally:

@@ -419,6 +419,57 @@ static void hot_key_is_seen_and_blocks_nobody(void **state) {
     test_free(k);
 }
 
+static void see_backlog(void *context, const struct queue_key_info *key) {
+    char *text = context;
+    size_t len = strlen(text);
+    snprintf(text + len, 200 - len, "%.*s:%u+%u>%u@%u ", (int)key->key.len, (const char *)key->key.data, key->depth,
+             key->held, (unsigned)key->next, (unsigned)key->oldest_ms);
+}
+static const char *backlog(struct queue_kit *k) {
+    static char text[200];
+    struct queue_query query = {.name = bytes_of_text("q"), .max = 5, .key = see_backlog, .context = text};
+    struct result result;
+    text[0] = '\0';
+    queue_model.query(k->state, &query, &result);
+    return text;
+}
+
+static void key_whose_messages_all_wait_for_a_number_is_seen(void **state) {
+    struct queue_kit *k = test_malloc(sizeof *k);
+    kit_open(k);
+    unsigned at = (unsigned)k->apply.log_time_ms;
+    char expected[200], text[200] = "";
+    push(k, "a", "a2", (struct queue_push){.number = 2});
+    pass(k, 10);
+    push(k, "b", "b3", (struct queue_push){.number = 3});
+    push(k, "b", "b2", (struct queue_push){.number = 2});
+    put(k, "cold", "c");
+    snprintf(expected, sizeof expected, "b:0+2>0@%u a:0+1>0@%u ", at + 10, at);
+    assert_string_equal(backlog(k), expected);
+    queue_kit_reload(k);
+    assert_string_equal(backlog(k), expected);
+    struct queue_query query = {
+        .name = bytes_of_text("q"), .of_key = bytes_of_text("b"), .max = 5, .message = see_message, .context = text};
+    struct result result;
+    queue_model.query(k->state, &query, &result);
+    assert_string_equal(text, "b2 b3 ");
+    push(k, "b", "b1", (struct queue_push){.number = 1});
+    push(k, "a", "a1", (struct queue_push){.number = 1});
+    snprintf(expected, sizeof expected, "b:3+0>4@%u a:2+0>3@%u ", at + 10, at + 10);
+    assert_string_equal(backlog(k), expected);
+    push(k, "b", "b6", (struct queue_push){.number = 6});
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(claim(k, 0, 1, 1000, 0), 0);
+        assert_int_equal(ack(k, 0, k->first.token), 0);
+    }
+    snprintf(expected, sizeof expected, "b:0+1>4@%u ", at + 10);
+    assert_string_equal(backlog(k), expected);
+    pass(k, QUEUE_GAP_MS_DEFAULT);
+    assert_string_equal(backlog(k), "");
+    kit_close(k);
+    test_free(k);
+}
+
 static void length_deletion_and_the_largest_body(void **state) {
     struct queue_kit *k = test_malloc(sizeof *k);
     kit_open(k);
@@ -568,6 +619,7 @@ int main(void) {
         cmocka_unit_test(priority_and_turns),
         cmocka_unit_test(rate_and_concurrency_shield_the_consumer),
         cmocka_unit_test(hot_key_is_seen_and_blocks_nobody),
+        cmocka_unit_test(key_whose_messages_all_wait_for_a_number_is_seen),
         cmocka_unit_test(length_deletion_and_the_largest_body),
         cmocka_unit_test(acknowledged_together_or_not_at_all),
         cmocka_unit_test(session_owns_so_much_at_most),

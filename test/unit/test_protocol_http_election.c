@@ -256,13 +256,59 @@ static void operators_see_and_end_sessions(void **state) {
     expect(room, room->one, 410, "session-expired");
 }
 
+// One of what session/show told: "what name owner state token?".
+static const char *held_at(struct room *room, size_t at) {
+    static char text[200];
+    const json_t *one = json_array_get(json_object_get(room->seen, "holds"), at);
+    const char *owner = json_string_value(json_object_get(one, "owner"));
+    snprintf(text, sizeof text, "%s %s %s %s %d", json_string_value(json_object_get(one, "what")),
+             json_string_value(json_object_get(one, "name")), owner != NULL ? owner : "-",
+             json_string_value(json_object_get(one, "state")), json_object_get(one, "token") != NULL);
+    return text;
+}
+
+static void session_shows_deliveries_permits_and_runs(void **state) {
+    struct room *room = *state;
+    make_session(room);
+    char own[100];
+    snprintf(own, sizeof own, "\"session\": \"%s\"", room->session);
+    ask(room, room->one, "queue/push", "{\"name\": \"q\", \"key\": \"k\"}");
+    expect(room, room->one, 200, NULL);
+    ask(room, room->one, "queue/claim", "{\"name\": \"q\", %s}", own);
+    expect(room, room->one, 200, NULL);
+    ask(room, room->two, "queue/claim", "{\"name\": \"r\", \"wait_ms\": 60000, %s}", own);
+    fake_step(room->fake);
+    ask(room, room->one, "limiter/take", "{\"name\": \"l\", \"algorithm\": \"concurrency\", \"rate\": 2, %s}", own);
+    expect(room, room->one, 200, NULL);
+    ask(room, room->one, "idempotency/begin", "{\"key\": \"pay\", \"owner\": \"o\", %s}", own);
+    expect(room, room->one, 200, NULL);
+    ask(room, room->one, "session/show", "{\"number\": %llu}", (unsigned long long)session_number(room));
+    expect(room, room->one, 200, NULL);
+    assert_int_equal(json_array_size(json_object_get(room->seen, "holds")), 4);
+    assert_string_equal(held_at(room, 0), "claim r - waits 0");
+    assert_string_equal(held_at(room, 1), "delivery q k holds 1");
+    assert_string_equal(held_at(room, 2), "permit l - holds 1");
+    assert_string_equal(held_at(room, 3), "run pay o holds 1");
+    assert_false(truth(room, "more"));
+    ask(room, room->one, "session/show", "{\"number\": %llu, \"limit\": 3}", (unsigned long long)session_number(room));
+    expect(room, room->one, 200, NULL);
+    assert_int_equal(json_array_size(json_object_get(room->seen, "holds")), 3);
+    assert_true(truth(room, "more"));
+    unsigned long long first = session_number(room);
+    make_session(room); // another one has none of it
+    ask(room, room->one, "session/show", "{\"number\": %llu}", (unsigned long long)session_number(room));
+    expect(room, room->one, 200, NULL);
+    assert_int_equal(json_array_size(json_object_get(room->seen, "holds")), 0);
+    assert_true(first < session_number(room));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(one_leads_and_the_next_follows),        TEST(observers_are_told_of_every_change),
         TEST(candidate_that_has_gone_does_not_lead), TEST(members_begin_and_end_together),
         TEST(who_has_gone_is_in_line_no_longer),     TEST(latch_is_waited_for),
-        TEST(operators_see_and_end_sessions),
+        TEST(operators_see_and_end_sessions),        TEST(session_shows_deliveries_permits_and_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,13 +176,20 @@ static void every_kind_comes_in_pages(void **state) {
         {"limits", "name", "limiter/take",
          "{\"name\": \"x%02d\", \"algorithm\": \"token-bucket\", \"rate\": 5, \"window_ms\": 9000}"},
         {"keys", "key", "idempotency/begin", "{\"key\": \"x%02d\", \"owner\": \"o\"}"},
+        {"elections", "name", "election/campaign", "{\"name\": \"e%02d\", \"session\": \"%s\"}"},
+        {"topics", "name", "topic/create", "{\"name\": \"x%02d\", \"partitions\": 2}"},
+        {"services", "service", "registry/register",
+         "{\"service\": \"x%02d\", \"id\": \"i\", \"address\": \"h:1\", \"session\": \"%s\"}"},
+        {"config", "name", "config/publish", "{\"name\": \"x%02d\", \"items\": {\"a\": \"b\"}}"},
+        {"sequences", "name", "sequence/create", "{\"name\": \"x%02d\"}"},
     };
+    make_session(room);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         for (int i = 0; i < 7; i++) {
             char body[256];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-            snprintf(body, sizeof body, kinds[k].body, i);
+            snprintf(body, sizeof body, kinds[k].body, i, room->session);
 #pragma GCC diagnostic pop
             send_headers(room, room->one, kinds[k].operation, "", body);
             expect(room, room->one, 200, NULL);
@@ -194,7 +201,7 @@ static void every_kind_comes_in_pages(void **state) {
             assert_int_equal(count_rows(seen), pages < 2 ? 3 : 1);
             for (size_t n = 0; n < count_rows(seen); n++, i++) {
                 char name[8];
-                snprintf(name, sizeof name, "x%02d", i);
+                snprintf(name, sizeof name, "%c%02d", kinds[k].panel[0] == 'e' ? 'e' : 'x', i);
                 assert_string_equal(text(row(seen, n), kinds[k].key), name);
             }
             const char *next = text(seen, "next");
@@ -291,6 +298,114 @@ static void a_crowd_at_one_lock_is_counted_and_not_listed(void **state) {
     const json_t *seen = panel(room, "locks", "");
     assert_int_equal(figure(row(seen, 0), "waiters"), 99);
     assert_int_equal(json_array_size(json_object_get(row(seen, 0), "claims")), 1 + VIEW_CLAIMS_MAX);
+}
+
+static void elections_stand_apart_from_locks(void **state) {
+    struct room *room = *state;
+    make_session(room);
+    ask(room, room->one, "election/campaign",
+        "{\"name\": \"e\", \"session\": \"%s\", \"candidate\": \"c\", \"value\": \"secret\", \"delay_ms\": 5000}",
+        room->session);
+    expect(room, room->one, 200, NULL);
+    ask(room, room->one, "lock/acquire", "{\"name\": \"l\", \"owner\": \"o\", \"ttl_ms\": 60000}");
+    expect(room, room->one, 200, NULL);
+    const json_t *seen = panel(room, "locks", "");
+    assert_int_equal(figure(seen, "count"), 1);
+    assert_int_equal(count_rows(seen), 1);
+    assert_string_equal(text(row(seen, 0), "name"), "l");
+    seen = panel(room, "elections", "");
+    assert_int_equal(figure(seen, "count"), 1);
+    assert_string_equal(text(row(seen, 0), "name"), "e");
+    const json_t *leader = json_array_get(json_object_get(row(seen, 0), "claims"), 0);
+    assert_string_equal(text(leader, "owner"), "c");
+    assert_null(json_object_get(leader, "value"));
+    // Its delay keeps it when the leader is lost; then it is asked for as a lock, and is one.
+    fake_expire(room->fake, session_number(room));
+    seen = panel(room, "elections", "");
+    assert_int_equal(figure(seen, "count"), 1);
+    ask(room, room->two, "lock/acquire", "{\"name\": \"e\", \"owner\": \"o\", \"ttl_ms\": 60000, \"wait_ms\": 60000}");
+    fake_step(room->fake);
+    assert_int_equal(count_rows(panel(room, "elections", "")), 0);
+    seen = panel(room, "locks", "");
+    assert_int_equal(figure(seen, "count"), 2);
+    assert_string_equal(text(row(seen, 1), "name"), "e");
+    assert_int_equal(count_rows(panel(room, "locks", "&limit=1&after=n6c")), 1); // behind l
+}
+
+static void services_show_their_health_and_their_first_instances(void **state) {
+    struct room *room = *state;
+    json_int_t registrations[20];
+    for (int i = 0; i < 20; i++) {
+        ask(room, room->one, "registry/register",
+            "{\"service\": \"s\", \"id\": \"i%02d\", \"address\": \"h:1\", \"ttl_ms\": 60000}", i);
+        expect(room, room->one, 200, NULL);
+        registrations[i] = number(room, "registration");
+    }
+    for (int i = 0; i < 3; i++) {
+        ask(room, room->one, "registry/report",
+            "{\"service\": \"s\", \"id\": \"i%02d\", \"registration\": %lld, \"passing\": false}", i,
+            (long long)registrations[i]);
+        expect(room, room->one, 200, NULL);
+    }
+    for (int i = 2; i < 4; i++) {
+        ask(room, room->one, "registry/update", "{\"service\": \"s\", \"id\": \"i%02d\", \"drain\": true}", i);
+        expect(room, room->one, 200, NULL);
+    }
+    const json_t *seen = row(panel(room, "services", ""), 0);
+    assert_int_equal(figure(seen, "instances"), 20);
+    assert_int_equal(figure(seen, "ready"), 16);
+    assert_int_equal(figure(seen, "failing"), 3);
+    const json_t *shown = json_object_get(seen, "shown");
+    assert_int_equal(json_array_size(shown), VIEW_INSTANCES_MAX);
+    assert_string_equal(text(json_array_get(shown, 0), "health"), "failing");
+    assert_string_equal(text(json_array_get(shown, 3), "health"), "passing");
+    assert_true(json_is_true(json_object_get(json_array_get(shown, 3), "draining")));
+    ask(room, room->one, "registry/deregister", "{\"service\": \"s\", \"id\": \"i00\"}");
+    expect(room, room->one, 200, NULL);
+    seen = row(panel(room, "services", ""), 0);
+    assert_int_equal(figure(seen, "failing"), 2);
+    assert_int_equal(figure(seen, "ready"), 16);
+}
+
+static void topics_show_who_reads_what_within_bounds(void **state) {
+    struct room *room = *state;
+    ask(room, room->one, "topic/create", "{\"name\": \"a\", \"partitions\": 1024}");
+    expect(room, room->one, 200, NULL);
+    for (int i = 0; i < 16; i++) { // 10 readers of one group, and six groups more
+        ask(room, room->one, "topic/join",
+            "{\"name\": \"a\", \"group\": \"g%d\", \"member\": \"m%02d\", \"ttl_ms\": 60000, \"handover_ms\": 1}",
+            i < 10 ? 0 : i - 9, i);
+        expect(room, room->one, 200, NULL);
+        fake_pass_time(room->fake, 1);
+    }
+    const json_t *seen = row(panel(room, "topics", ""), 0), *groups = json_object_get(seen, "groups");
+    assert_int_equal(figure(seen, "group_count"), 7);
+    assert_int_equal(json_array_size(groups), VIEW_GROUPS_MAX);
+    const json_t *first = json_array_get(groups, 0), *readers = json_object_get(first, "readers");
+    assert_string_equal(text(first, "name"), "g0");
+    assert_int_equal(figure(first, "member_count"), 10);
+    assert_int_equal(figure(first, "idle"), 0);
+    assert_int_equal(json_array_size(readers), VIEW_READERS_MAX);
+    const json_t *reader = json_array_get(readers, 0);
+    assert_string_equal(text(reader, "member"), "m00");
+    assert_true(figure(reader, "count") > VIEW_READS_MAX);
+    assert_int_equal(json_array_size(json_object_get(reader, "partitions")), VIEW_READS_MAX);
+    assert_true(json_is_false(json_object_get(seen, "cut")));
+    for (int i = 0; i < 3; i++) { // all of them are more than is looked at for one answer
+        ask(room, room->one, "topic/create", "{\"name\": \"b%d\", \"partitions\": 1024}", i);
+        expect(room, room->one, 200, NULL);
+        for (int g = 0; g < 4; g++) {
+            ask(room, room->one, "topic/join",
+                "{\"name\": \"b%d\", \"group\": \"g%d\", \"member\": \"m\", \"ttl_ms\": 60000}", i, g);
+            expect(room, room->one, 200, NULL);
+        }
+    }
+    const json_t *rows = panel(room, "topics", "");
+    for (size_t i = 0; i < 4; i++) {
+        bool cut = (i + 1) * 2 * 1024 * VIEW_GROUPS_MAX > VIEW_PARTITIONS_MAX;
+        assert_int_equal(json_is_true(json_object_get(row(rows, i), "cut")), cut);
+        assert_int_equal(json_array_size(json_object_get(row(rows, i), "groups")), cut ? 0 : VIEW_GROUPS_MAX);
+    }
 }
 
 static void queues_show_their_deepest_keys(void **state) {
@@ -512,6 +627,9 @@ int main(void) {
         TEST(sessions_say_how_much_they_have),
         TEST(native_locks_and_recipes_stand_in_one_list),
         TEST(a_crowd_at_one_lock_is_counted_and_not_listed),
+        TEST(elections_stand_apart_from_locks),
+        TEST(services_show_their_health_and_their_first_instances),
+        TEST(topics_show_who_reads_what_within_bounds),
         TEST(queues_show_their_deepest_keys),
         TEST(streams_say_what_changed),
         TEST(a_change_of_the_cluster_is_an_event),

@@ -1,140 +1,12 @@
 // The state machine of one group: streams (replication.md "Streams"), sessions' end, membership, digests, snapshots,
 // restore.
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+#include "test/unit/machine_kit.h"
 
-#include <cmocka.h>
+#include <errno.h>
 
 #include "base/limits.h"
 #include "base/prng.h"
-#include "model/guard/guard.h"
-#include "model/idempotency/idempotency.h"
-#include "model/lock/lock.h"
 #include "model/tree/tree.h"
-#include "replica/machine.h"
-
-#define SELF 1u
-#define BOOT 7u
-
-struct told {
-    uint64_t own_seq[4096];
-    int own_error[4096];
-    size_t own_count, before_count, events;
-    uint64_t created_session, created_attach;
-    uint8_t model; // of the newest result
-    int64_t counter;
-};
-
-static void told_before(void *context, uint64_t seq) {
-    struct told *told = context;
-    assert_int_equal(told->before_count, told->own_count); // before, not after
-    told->before_count++;
-    (void)seq;
-}
-static void told_own(void *context, uint64_t seq, const struct result *result) {
-    struct told *told = context;
-    told->own_seq[told->own_count] = seq;
-    told->own_error[told->own_count] = result->error;
-    told->own_count++;
-    told->model = result->model;
-    if (result->model == MODEL_GUARD && result->op == GUARD_COUNTER_ADD && result->error == 0)
-        told->counter = ((const struct guard_result *)result->value)->values[0];
-    if (result->model == MODEL_LEASE && result->op == LEASE_ATTACH && result->error == 0) {
-        const struct lease_result *lease = result->value;
-        told->created_session = lease->session;
-        told->created_attach = lease->attach;
-    }
-}
-static void told_event(void *context, uint8_t model, const void *event) {
-    (void)model;
-    (void)event;
-    ((struct told *)context)->events++;
-}
-
-struct bench {
-    struct machine *machine;
-    struct told told;
-    uint64_t log_time;
-    struct raft_membership membership;
-};
-
-static void fill_incarnation(uint8_t out[INCARNATION_BYTES], uint32_t id) {
-    memset(out, (int)id + 0x40, INCARNATION_BYTES);
-}
-
-static void bench_start(struct bench *b) {
-    memset(b, 0, sizeof *b);
-    membership_init(&b->membership);
-    for (uint32_t id = 1; id <= 3; id++) {
-        struct member *member = membership_add(&b->membership, id);
-        fill_incarnation(member->incarnation, id);
-        member->role = MEMBER_VOTER;
-        member->apply_level_max = APPLY_LEVEL_NEWEST;
-        snprintf(member->address[ADVERTISED_PEER], ADDRESS_TEXT_MAX, "host%u:7451", id);
-        snprintf(member->address[ADVERTISED_ZOOKEEPER], ADDRESS_TEXT_MAX, "host%u:2181", id);
-    }
-    struct machine_sink sink = {.before_own = told_before, .own = told_own, .event = told_event, .context = &b->told};
-    b->machine = machine_new(SELF, BOOT, &sink);
-    machine_genesis(b->machine, 1, 1, 1000, 1700000000000, &b->membership);
-    b->log_time = 1000;
-}
-static void bench_end(struct bench *b) {
-    machine_free(b->machine);
-    membership_free(&b->membership);
-}
-
-static int apply_body(struct bench *b, enum batch_kind kind, struct bytes body, uint32_t count) {
-    struct batch_header header = {.kind = kind,
-                                  .count = count,
-                                  .body_bytes = (uint32_t)body.len,
-                                  .first_index = machine_applied(b->machine) + 1,
-                                  .term = 1,
-                                  .log_time_ms = b->log_time,
-                                  .seed = machine_applied(b->machine) * 77};
-    struct batch_ref batch = batch_make(&header, body);
-    char error[256] = "";
-    int result = machine_apply(b->machine, &batch, error);
-    batch_ref_release(&batch);
-    return result;
-}
-
-// One command in a section of its own.
-static int send_one(struct bench *b, uint32_t origin, uint64_t boot, uint64_t seq, struct writer *command) {
-    struct writer framed, body;
-    writer_init(&framed);
-    writer_init(&body);
-    write_u32_le(&framed, (uint32_t)command->len);
-    write_span(&framed, bytes_of(command->data, command->len));
-    struct section section = {origin, boot, seq, 1, bytes_of(framed.data, framed.len)};
-    section_write(&body, &section);
-    int result = apply_body(b, BATCH_COMMANDS, bytes_of(body.data, body.len), 1);
-    writer_free(&framed);
-    writer_free(&body);
-    writer_clear(command);
-    return result;
-}
-
-static void open_stream(struct bench *b, uint32_t origin, uint8_t incarnation_of, uint64_t boot) {
-    struct writer w;
-    writer_init(&w);
-    uint8_t incarnation[INCARNATION_BYTES];
-    fill_incarnation(incarnation, incarnation_of);
-    group_write_stream_open(&w, incarnation, origin, boot);
-    assert_int_equal(send_one(b, origin, boot, 1, &w), 0);
-    writer_free(&w);
-}
-
-// A new session of this node, as its stream's number `seq`; told.created_session says which.
-static void attach_new(struct bench *b, struct writer *w, uint64_t seq) {
-    uint8_t password[LEASE_PASSWORD_BYTES] = {1, 2, 3};
-    lease_write_attach(w, 0, password, 10000, LEASE_KIND_ZOOKEEPER, SELF, BOOT);
-    send_one(b, SELF, BOOT, seq, w);
-}
 
 static void write_create(struct writer *w, const char *path, uint64_t session, uint64_t attach, uint8_t flags) {
     command_write_head(w, MODEL_TREE, TREE_OP_CREATE, session, attach);
@@ -418,15 +290,6 @@ static void unknown_model_or_level_stops_the_node(void **state) {
     bench_end(&b);
 }
 
-static void write_acquire(struct writer *w, uint64_t session, uint64_t attach, uint64_t ttl_ms, uint64_t wait_ms) {
-    struct lock_request request = {.name = bytes_of_text("orders"),
-                                   .owner = bytes_of_text("a"),
-                                   .permits = 1,
-                                   .ttl_ms = ttl_ms,
-                                   .wait_ms = wait_ms};
-    lock_write_acquire(w, session, attach, &request);
-}
-
 static size_t saved_chunks_of(struct bench *b, uint8_t wanted) {
     static uint8_t chunk[256u << 10];
     struct machine_cursor cursor = {0};
@@ -568,149 +431,6 @@ static void state_above_the_own_apply_level_is_refused(void **state) {
     membership_free(&members);
     machine_free(older);
     machine_free(newer);
-}
-
-// ---- commands that take effect once
-
-static void write_once(struct writer *w, const char *key, const char *fingerprint, struct bytes command) {
-    struct idempotency_once once = {bytes_of_text(key), bytes_of_text(fingerprint), 60000, command};
-    idempotency_write_once(w, 0, 0, &once);
-}
-
-// Adds to a counter under a key; gives the error, which is in told with the rest.
-static int add_once(struct bench *b, uint64_t *seq, const char *key, const char *fingerprint, int64_t delta) {
-    struct writer inner, w;
-    writer_init(&inner);
-    writer_init(&w);
-    struct guard_addition addition = {bytes_of_text("stock"), delta};
-    guard_write_counter_add(&inner, 0, 0, bytes_of_text(""), 0, &addition, 1);
-    write_once(&w, key, fingerprint, bytes_of(inner.data, inner.len));
-    assert_int_equal(send_one(b, SELF, BOOT, (*seq)++, &w), 0);
-    writer_free(&inner);
-    writer_free(&w);
-    assert_true(digest_equal(machine_digest(b->machine), machine_digest_recount(b->machine)));
-    return b->told.own_error[b->told.own_count - 1];
-}
-
-static void command_under_a_key_takes_effect_once(void **state) {
-    (void)state;
-    struct bench b;
-    uint64_t seq = 2;
-    bench_start(&b);
-    open_stream(&b, SELF, SELF, BOOT);
-    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
-    assert_int_equal(b.told.counter, 5);
-    assert_int_equal(add_once(&b, &seq, "b", "two", 2), 0);
-    assert_int_equal(b.told.counter, 7);
-    b.told.counter = 0;
-    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0); // as it was then
-    assert_int_equal(b.told.counter, 5);
-    assert_int_equal(b.told.model, MODEL_GUARD);
-    assert_int_equal(add_once(&b, &seq, "a", "six", 6), IDEMPOTENCY_MISMATCH);
-    assert_int_equal(b.told.model, MODEL_IDEMPOTENCY);
-    assert_int_equal(add_once(&b, &seq, "c", "minus", -8), GUARD_BELOW); // kept too
-    assert_int_equal(add_once(&b, &seq, "d", "ten", 10), 0);
-    assert_int_equal(b.told.counter, 17);
-    assert_int_equal(add_once(&b, &seq, "c", "minus", -8), GUARD_BELOW);
-    b.log_time += 60000; // known no longer
-    struct writer w;
-    writer_init(&w);
-    group_write_time(&w);
-    send_one(&b, 0, 0, 0, &w);
-    assert_int_equal(machine_next_deadline_ms(b.machine), UINT64_MAX);
-    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
-    assert_int_equal(b.told.counter, 22);
-    writer_free(&w);
-    bench_end(&b);
-}
-
-// What ran before is told as it was, though nothing new may be remembered.
-static void key_is_known_at_memory_max(void **state) {
-    (void)state;
-    struct bench b;
-    struct writer w;
-    uint64_t seq = 2;
-    bench_start(&b);
-    writer_init(&w);
-    open_stream(&b, SELF, SELF, BOOT);
-    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
-    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, 1);
-    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
-    assert_int_equal(add_once(&b, &seq, "b", "one", 1), COMMAND_MEMORY);
-    b.told.counter = 0;
-    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
-    assert_int_equal(b.told.counter, 5);
-    group_write_setting(&w, GROUP_SETTING_MEMORY_MAX, UINT64_MAX);
-    assert_int_equal(send_one(&b, 0, 0, 0, &w), 0);
-    assert_int_equal(add_once(&b, &seq, "b", "one", 1), 0); // the refusal was not kept
-    assert_int_equal(b.told.counter, 6);
-    writer_free(&w);
-    bench_end(&b);
-}
-
-static void keys_of_commands_are_in_snapshots(void **state) {
-    (void)state;
-    static uint8_t chunk[256u << 10];
-    struct bench b;
-    uint64_t seq = 2;
-    uint8_t model;
-    struct writer m;
-    struct machine_cursor cursor = {0};
-    bench_start(&b);
-    open_stream(&b, SELF, SELF, BOOT);
-    add_once(&b, &seq, "a", "five", 5);
-    struct machine_sink sink = {.before_own = told_before, .own = told_own, .event = told_event, .context = &b.told};
-    struct machine *copy = machine_new(SELF, BOOT, &sink);
-    for (size_t len; (len = machine_save(b.machine, &cursor, &model, chunk, sizeof chunk)) > 0;)
-        assert_int_equal(machine_load(copy, model, chunk, len), 0);
-    writer_init(&m);
-    membership_encode(machine_membership(b.machine), &m);
-    assert_int_equal(
-        machine_load_finish(copy, machine_applied(b.machine), 1, 0, bytes_of(m.data, m.len), machine_digest(b.machine)),
-        0);
-    machine_free(b.machine);
-    b.machine = copy;
-    b.told.counter = 0;
-    assert_int_equal(add_once(&b, &seq, "a", "five", 5), 0);
-    assert_int_equal(b.told.counter, 5);
-    assert_int_equal(add_once(&b, &seq, "b", "one", 1), 0);
-    assert_int_equal(b.told.counter, 6);
-    writer_free(&m);
-    bench_end(&b);
-}
-
-// What may not be done under a key is refused, and so are any bytes; nothing is remembered of it.
-static void only_what_keeps_its_result_is_done_under_a_key(void **state) {
-    (void)state;
-    struct bench b;
-    struct prng prng;
-    struct writer inner, w;
-    uint64_t seq = 2;
-    bench_start(&b);
-    prng_seed(&prng, 5);
-    writer_init(&inner);
-    writer_init(&w);
-    open_stream(&b, SELF, SELF, BOOT);
-    for (int i = 0; i < 3000; i++) {
-        writer_clear(&inner);
-        if (i == 0)
-            write_acquire(&inner, 0, 0, 5000, 0);
-        else if (i == 1)
-            write_once(&inner, "x", "y", bytes_of("", 0)); // one in another
-        else if (i == 2)
-            command_write_head(&inner, MODEL_GUARD, GUARD_COUNTER_DELETE, 7, 1); // of another session
-        else
-            for (uint64_t k = prng_below(&prng, 12); k > 0; k--) write_u8(&inner, (uint8_t)prng_below(&prng, 16));
-        write_once(&w, "key", "", bytes_of(inner.data, inner.len));
-        assert_int_equal(send_one(&b, SELF, BOOT, seq++, &w), 0);
-        int error = b.told.own_error[b.told.own_count - 1];
-        assert_true(error == COMMAND_BAD_COMMAND || i > 2);
-        if (i <= 2) assert_int_equal(machine_next_deadline_ms(b.machine), UINT64_MAX);
-        assert_true(digest_equal(machine_digest(b.machine), machine_digest_recount(b.machine)));
-    }
-    writer_free(&inner);
-    writer_free(&w);
-    bench_end(&b);
 }
 
 static void membership_change_drops_the_stream_of_who_left(void **state) {
@@ -912,10 +632,6 @@ int main(void) {
         cmocka_unit_test(model_above_the_apply_level_is_no_part_of_the_state),
         cmocka_unit_test(memory_is_bounded_over_all_models),
         cmocka_unit_test(locks_end_with_their_session_and_their_time),
-        cmocka_unit_test(command_under_a_key_takes_effect_once),
-        cmocka_unit_test(key_is_known_at_memory_max),
-        cmocka_unit_test(keys_of_commands_are_in_snapshots),
-        cmocka_unit_test(only_what_keeps_its_result_is_done_under_a_key),
         cmocka_unit_test(membership_change_drops_the_stream_of_who_left),
         cmocka_unit_test(what_a_removed_member_sends_again_is_not_applied_twice),
         cmocka_unit_test(restored_machine_agrees_ever_after),

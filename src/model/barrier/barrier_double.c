@@ -280,7 +280,7 @@ int barrier_apply_leave(struct barrier_state *state, struct apply *apply, uint64
     if (place == NULL) place = place_make(state, barrier, session, q.member, ++state->words[WORD_NUMBER], PLACE_LEAVES);
     place->ticket = ++state->words[WORD_NUMBER];
     place_waits(state, apply, place, PLACE_LEAVES, q.wait_ms);
-    out->over = barrier->inside == 0;
+    out->over = barrier->inside <= PLANTED(BARRIER_OVER_WITH_ONE_INSIDE);
     out->waits = !out->over && q.wait_ms > 0;
     out->ticket = out->waits ? place->ticket : 0;
     if (out->over)

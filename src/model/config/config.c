@@ -336,11 +336,16 @@ static struct digest config_digest(const void *model) {
     return ((const struct config_state *)model)->sum.digest;
 }
 
+static uint64_t config_count(const void *model) {
+    return ((const struct config_state *)model)->spaces.map.count;
+}
+
 static uint64_t config_memory(const void *model) {
     return ((const struct config_state *)model)->sum.memory;
 }
 
-static bool config_keeps(uint8_t op) {
+static bool config_keeps(const struct command *command) {
+    uint8_t op = command->op;
     return op >= CONFIG_PUBLISH && op <= CONFIG_DELETE;
 }
 
@@ -353,7 +358,7 @@ static void config_write_result(const struct result *result, struct writer *w) {
     write_u8(w, config->changed);
 }
 
-static bool config_read_result(void *model, struct reader *r, struct result *result) {
+static bool config_read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
     struct config_result *config = &((struct config_state *)model)->result;
     *config = (struct config_result){.version = read_varint(r)};
     config->revision = read_varint(r);
@@ -364,7 +369,8 @@ static bool config_read_result(void *model, struct reader *r, struct result *res
     return reader_done(r);
 }
 
-static const struct result_keeper config_keeper = {config_keeps, config_write_result, config_read_result};
+static const struct result_keeper config_keeper = {
+    .keeps = config_keeps, .write = config_write_result, .read = config_read_result};
 
 const struct model_ops config_model = {
     .name = "config",
@@ -378,6 +384,7 @@ const struct model_ops config_model = {
     .digest = config_digest,
     .digest_recount = config_digest_recount,
     .memory = config_memory,
+    .count = config_count,
     .growing = MODEL_GROWS(CONFIG_PUBLISH),
     .keeper = &config_keeper,
 };

@@ -183,7 +183,8 @@ static uint64_t guard_memory(const void *model) {
 
 // Not those of values, whose errors tell the value, which may be long (their versions do the same); not ISSUE, whose
 // tokens are the caller's.
-static bool guard_keeps(uint8_t op) {
+static bool guard_keeps(const struct command *command) {
+    uint8_t op = command->op;
     return op == GUARD_CONSUME || op == GUARD_TRANSITION || op == GUARD_ENTITY_DELETE || op == GUARD_COUNTER_SET ||
            op == GUARD_COUNTER_ADD || op == GUARD_COUNTER_DELETE;
 }
@@ -201,7 +202,7 @@ static void guard_write_result(const struct result *result, struct writer *w) {
     for (size_t i = 0; i < guard->value_count; i++) write_varint_signed(w, guard->values[i]);
 }
 
-static bool guard_read_result(void *model, struct reader *r, struct result *result) {
+static bool guard_read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
     struct guard_state *state = model;
     struct guard_result *guard = &state->result;
     *guard = (struct guard_result){.repeated = read_u8(r) != 0};
@@ -220,7 +221,8 @@ static bool guard_read_result(void *model, struct reader *r, struct result *resu
     return reader_done(r);
 }
 
-static const struct result_keeper guard_keeper = {guard_keeps, guard_write_result, guard_read_result};
+static const struct result_keeper guard_keeper = {
+    .keeps = guard_keeps, .write = guard_write_result, .read = guard_read_result};
 
 const struct model_ops guard_model = {
     .name = "guard",

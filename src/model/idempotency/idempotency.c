@@ -237,11 +237,29 @@ static size_t idempotency_expire(void *model, struct apply *apply, size_t max) {
     return ended;
 }
 
+static void show_claims(const struct idempotency_state *state, const struct idempotency_query *query) {
+    const struct idempotency_session *of = session_find(state, query->session);
+    size_t left = query->page.max;
+    for (const struct list *at = of ? of->claims.next : NULL; of && at != &of->claims && left > 0; at = at->next) {
+        const struct idem_claim *claim = CONTAINER_OF_CONST(at, struct idem_claim, of_session);
+        struct idempotency_claim_info info = {.key = item_name(&claim->key->item),
+                                              .owner = idem_claim_owner(claim),
+                                              .token = claim->token,
+                                              .since_ms = claim->since_ms};
+        query->claim(query->context, &info);
+        left--;
+    }
+}
+
 static void idempotency_query_model(const void *model, const void *asked, struct result *result) {
     const struct idempotency_state *state = model;
     const struct idempotency_query *query = asked;
-    const struct item *at = items_page_first(&state->keys, &query->page);
     *result = (struct result){.model = MODEL_IDEMPOTENCY};
+    if (query->session != 0) {
+        show_claims(state, query);
+        return;
+    }
+    const struct item *at = items_page_first(&state->keys, &query->page);
     for (size_t left = query->page.max; at && left > 0; at = items_page_next(&query->page, at), left--) {
         const struct idem_key *key = CONTAINER_OF_CONST(at, struct idem_key, item);
         struct idempotency_info info = {.key = item_name(at),

@@ -103,7 +103,7 @@ struct idempotency_event {
     struct bytes body;
 };
 
-// Query: a page of keys.
+// Query: a page of keys; or the runs and waiters of one session, in the order of their tickets.
 struct idempotency_info {
     struct bytes key, fingerprint, holder, body;
     enum idempotency_outcome outcome; // RUNS, STORED; 0: free
@@ -111,9 +111,15 @@ struct idempotency_info {
     uint32_t attempts, waiters, status;
     bool failed;
 };
+struct idempotency_claim_info {
+    struct bytes key, owner;
+    uint64_t token, since_ms; // token 0: it waits
+};
 struct idempotency_query {
     struct items_page page;
+    uint64_t session; // not 0: its `claim`s, at most page.max
     void (*key)(void *context, const struct idempotency_info *info);
+    void (*claim)(void *context, const struct idempotency_claim_info *info);
     void *context;
 };
 

@@ -213,17 +213,31 @@ static void show_limit(const struct limit *limit, const struct limiter_query *qu
     query->limit(query->context, &info);
 }
 
+static void show_hold(const struct hold *hold, const struct limiter_query *query) {
+    struct limiter_hold_info info = {.token = hold->token,
+                                     .session = hold->session,
+                                     .until_ms = hold->until_ms,
+                                     .since_ms = hold->since_ms,
+                                     .units = hold->units,
+                                     .lease = hold_is_lease(hold),
+                                     .limit = limit_name(hold->limit)};
+    query->hold(query->context, &info);
+}
+
 static void show_holds(const struct limit *limit, const struct limiter_query *query) {
     size_t left = query->max;
-    for (struct omap_node *at = omap_first(&limit->holds); at != NULL && left > 0; at = omap_next(at), left--) {
-        const struct hold *hold = CONTAINER_OF(at, struct hold, of_limit);
-        struct limiter_hold_info info = {.token = hold->token,
-                                         .session = hold->session,
-                                         .until_ms = hold->until_ms,
-                                         .since_ms = hold->since_ms,
-                                         .units = hold->units,
-                                         .lease = hold_is_lease(hold)};
-        query->hold(query->context, &info);
+    for (struct omap_node *at = omap_first(&limit->holds); at != NULL && left > 0; at = omap_next(at), left--)
+        show_hold(CONTAINER_OF(at, struct hold, of_limit), query);
+}
+
+static void show_session(const struct limiter_state *state, const struct limiter_query *query) {
+    size_t left = query->max;
+    struct hold_key first = {.session = query->session};
+    struct omap_node *at = omap_lower_bound(&state->by_session, session_key, &first);
+    for (; at != NULL && left > 0; at = omap_next(at), left--) {
+        const struct hold *hold = CONTAINER_OF(at, struct hold, of_session);
+        if (hold->session != query->session) return;
+        show_hold(hold, query);
     }
 }
 
@@ -231,6 +245,10 @@ static void limiter_query_model(const void *model, const void *asked, struct res
     const struct limiter_state *state = model;
     const struct limiter_query *query = asked;
     *result = (struct result){.model = MODEL_LIMITER};
+    if (query->session != 0) {
+        show_session(state, query);
+        return;
+    }
     if (query->name.len > 0) {
         const struct limit *limit = limit_find(state, query->name);
         if (limit && query->limit) show_limit(limit, query);
@@ -277,6 +295,7 @@ const struct model_ops limiter_model = {
     .digest = limiter_digest,
     .digest_recount = limiter_digest_recount,
     .memory = limiter_memory,
+    .keeper = &limiter_keeper,
     .growing = MODEL_GROWS(LIMITER_TAKE) | MODEL_GROWS(LIMITER_LEASE),
     .count = limiter_count,
     .count_of_session = limiter_count_of_session,

@@ -104,11 +104,13 @@ struct limiter_hold_info {
     uint64_t token, session, until_ms, since_ms;
     uint32_t units;
     bool lease;
+    struct bytes limit; // its name
 };
 // Query: one limit (name) and its permits and leases, the earliest to end first; or all limits (name empty), in the
-// order of their making, after the one named `after` when it still is.
+// order of their making, after the one named `after` when it still is. Or the permits and leases of one session.
 struct limiter_query {
     struct bytes name, after;
+    uint64_t session;
     uint64_t now_ms; // log time as of which it is answered (of the last applied entry)
     size_t max;      // how many limits, or permits and leases
     void (*limit)(void *context, const struct limiter_info *info);

@@ -95,6 +95,7 @@ void meter_convert(struct limiter_state *state, struct limit *limit, const struc
 void meter_slots(struct limiter_state *state, struct limit *limit); // makes or frees them, as the definition needs
 
 // limiter_op.c
+extern const struct result_keeper limiter_keeper;
 void limiter_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
 
 // limiter_save.c

@@ -102,13 +102,18 @@ static int take(struct limiter_state *state, struct apply *apply, const struct r
     return 0;
 }
 
+static bool read_take(struct reader *r, struct request *q) {
+    q->name = read_blob(r);
+    read_definition(r, &q->def);
+    q->units = q->least = read_varint(r);
+    q->ttl_ms = read_varint(r);
+    return reader_done(r);
+}
+
 static int apply_take(struct limiter_state *state, struct apply *apply, uint64_t session, struct reader *r,
                       struct limiter_result *out) {
-    struct request q = {.name = read_blob(r), .session = session};
-    read_definition(r, &q.def);
-    q.units = q.least = read_varint(r);
-    q.ttl_ms = read_varint(r);
-    if (!reader_done(r)) return COMMAND_BAD_COMMAND;
+    struct request q = {.session = session};
+    if (!read_take(r, &q)) return COMMAND_BAD_COMMAND;
     return take(state, apply, &q, false, out);
 }
 
@@ -189,6 +194,50 @@ void limiter_apply(void *model, struct apply *apply, const struct command *comma
     }
     digest_add(&state->digest, limiter_counters_digest(state));
 }
+
+// ---- results that are kept for a request's key
+
+// What is kept must be true when it is said again: a permit of a session is looked for; one with a time to live would
+// end sooner than its answer says.
+static bool keeps(const struct command *command) {
+    struct reader r = reader_of(command->args.data, command->args.len);
+    struct request q = {0};
+    if (command->op == LIMITER_RELEASE) return true;
+    if (command->op != LIMITER_TAKE || !read_take(&r, &q)) return false;
+    return q.def.algorithm != LIMITER_CONCURRENCY || (command->session != 0 && q.ttl_ms == 0);
+}
+
+static bool done(const struct result *result) {
+    const struct limiter_result *limiter = result->value;
+    return result->error == 0 && (result->op == LIMITER_RELEASE || limiter->allowed);
+}
+
+static void write_result(const struct result *result, struct writer *w) {
+    const struct limiter_result *limiter = result->value;
+    write_varint(w, limiter->limit);
+    write_varint(w, limiter->remaining);
+    write_varint(w, limiter->delay_ms);
+    write_varint(w, limiter->token);
+}
+
+static bool read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
+    struct limiter_state *state = model;
+    struct limiter_result *out = &state->result;
+    struct reader arguments = reader_of(command->args.data, command->args.len);
+    *out = (struct limiter_result){.allowed = command->op == LIMITER_TAKE, .limit = (uint32_t)read_varint(r)};
+    out->remaining = (uint32_t)read_varint(r);
+    out->delay_ms = read_varint(r);
+    out->token = read_varint(r);
+    out->until_ms = UINT64_MAX;
+    result->value = out;
+    if (out->token != 0 && held(state, command->session, read_blob(&arguments), out->token) == NULL) {
+        *out = (struct limiter_result){0};
+        result->error = LIMITER_NOT_HELD;
+    }
+    return reader_done(r);
+}
+
+const struct result_keeper limiter_keeper = {.keeps = keeps, .done = done, .write = write_result, .read = read_result};
 
 // ---- bytes
 

@@ -27,13 +27,28 @@ struct lock *lock_make(struct lock_state *state, struct bytes name, enum lock_mo
     struct lock *lock = mem_zalloc(sizeof *lock + name.len);
     memcpy(lock->name, name.data, name.len);
     lock->name_len = name.len;
-    lock->mode = lock_kind(mode);
-    lock->total = total;
+    list_init(&lock->of_kind);
     list_init(&lock->holders);
     list_init(&lock->waiters);
     hash_insert(&state->locks, &lock->index, hash_bytes(name.data, name.len, HASH_SEED));
     list_push_back(&state->all, &lock->all);
+    lock_set_kind(state, lock, mode, total);
     return lock;
+}
+
+static void out_of_kind(struct lock_state *state, struct lock *lock) {
+    if (list_empty(&lock->of_kind)) return;
+    state->elections -= lock->mode == LOCK_ELECTION;
+    list_remove(&lock->of_kind);
+}
+
+void lock_set_kind(struct lock_state *state, struct lock *lock, enum lock_mode mode, uint32_t total) {
+    bool election = mode == LOCK_ELECTION;
+    out_of_kind(state, lock);
+    lock->mode = lock_kind(mode);
+    lock->total = total;
+    list_push_back(&state->kinds[election], &lock->of_kind);
+    state->elections += election;
 }
 
 struct owner_key {
@@ -223,6 +238,7 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock) {
     digest_sub(&state->digest, lock_digest_of(lock));
     hash_remove(&state->locks, &lock->index);
     list_remove(&lock->all);
+    out_of_kind(state, lock);
     mem_free(lock);
 }
 
@@ -341,6 +357,8 @@ static void *lock_create(void) {
     hash_init(&state->owners);
     hash_init(&state->sessions);
     list_init(&state->all);
+    list_init(&state->kinds[0]);
+    list_init(&state->kinds[1]);
     pool_init(&state->claims, sizeof(struct claim), CLAIMS_PER_SLAB);
     heap_init(&state->claims_due);
     heap_init(&state->delays_due);
@@ -361,6 +379,7 @@ static void lock_destroy(void *model) {
         free_claims(state, &lock->waiters);
         heap_remove(&state->delays_due, &lock->delay);
         list_remove(&lock->all);
+        out_of_kind(state, lock);
         mem_free(lock);
     }
     hash_free(&state->locks);
@@ -475,6 +494,17 @@ static void show_session(struct lock_session *session, const struct lock_query *
     }
 }
 
+static void show_kind(const struct lock_state *state, const struct lock *after, size_t left,
+                      const struct lock_query *query) {
+    bool elections = query->only == LOCK_ELECTIONS;
+    const struct list *kind = &state->kinds[elections];
+    if (query->count) *query->count = elections ? state->elections : state->locks.count - state->elections;
+    if (after && (after->mode == LOCK_ELECTION) != elections) after = NULL;
+    for (const struct list *at = after ? after->of_kind.next : kind->next; at != kind && left > 0;
+         at = at->next, left--)
+        show_lock(CONTAINER_OF_CONST(at, struct lock, of_kind), query);
+}
+
 static void lock_query_model(const void *model, const void *asked, struct result *result) {
     const struct lock_state *state = model;
     const struct lock_query *query = asked;
@@ -489,8 +519,12 @@ static void lock_query_model(const void *model, const void *asked, struct result
         return;
     }
     const struct lock *after = query->after.len > 0 ? lock_find(state, query->after) : NULL;
-    const struct list *at = after != NULL ? after->all.next : state->all.next;
     size_t left = query->max > 0 ? query->max : SIZE_MAX;
+    if (query->only != LOCK_ANY) {
+        show_kind(state, after, left, query);
+        return;
+    }
+    const struct list *at = after != NULL ? after->all.next : state->all.next;
     for (; at != &state->all && left > 0; at = at->next, left--)
         show_lock(CONTAINER_OF_CONST(at, struct lock, all), query);
 }
@@ -529,6 +563,7 @@ const struct model_ops lock_model = {
     .digest = lock_digest,
     .digest_recount = lock_digest_recount,
     .memory = lock_memory,
+    .keeper = &lock_keeper,
     .growing = MODEL_GROWS(LOCK_ACQUIRE) | MODEL_GROWS(LOCK_ACQUIRE_ALL) | MODEL_GROWS(LOCK_PROCLAIM),
     .count = lock_count_model,
     .count_of_session = lock_count_of_session,

@@ -103,6 +103,7 @@ struct lock_event {
 // Query: one lock (name); or locks in the order of their making (name empty), behind the one named `after` while that
 // is there; each with its claims in order, holders first, when `claim` is set. Or the claims of one session in the
 // order in which it asked, each behind its lock.
+enum lock_only { LOCK_ANY, LOCK_NO_ELECTIONS, LOCK_ELECTIONS };
 struct lock_claim_info {
     struct bytes owner;
     uint64_t session, place, ticket, token; // token 0: waits. place: the order in which they came
@@ -116,6 +117,8 @@ struct lock_query {
     struct bytes name, after;
     size_t max, claims_max; // so many locks; of each so many holders and so many waiters. 0: all
     uint64_t session;       // not 0: all that it holds and waits for
+    enum lock_only only;    // of locks in their order; `count`: how many there are of these. May be NULL
+    uint64_t *count;
     void (*lock)(void *context, struct bytes name, enum lock_mode mode, uint32_t total, uint32_t holders,
                  uint32_t waiters);
     void (*claim)(void *context, const struct lock_claim_info *claim);

@@ -20,6 +20,7 @@
 struct lock {
     struct hash_node index; // by name
     struct list all;        // in the order of their numbers
+    struct list of_kind;    // elections, or all others
     struct list holders, waiters;
     uint64_t number;
     uint32_t holder_count, waiter_count, taken; // taken: permits out
@@ -72,6 +73,8 @@ struct lock_session {
 struct lock_state {
     struct hash locks, owners, sessions;
     struct list all;
+    struct list kinds[2]; // [1]: elections
+    uint64_t elections;
     struct pool claims;
     struct heap claims_due, delays_due;
     struct digest digest;
@@ -106,6 +109,7 @@ static inline struct bytes claim_value(const struct claim *claim) {
 // lock.c
 struct lock *lock_find(const struct lock_state *state, struct bytes name);
 struct lock *lock_make(struct lock_state *state, struct bytes name, enum lock_mode mode, uint32_t total);
+void lock_set_kind(struct lock_state *state, struct lock *lock, enum lock_mode mode, uint32_t total);
 struct lock_owner *owner_find(const struct lock_state *state, uint64_t session, struct bytes text);
 struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner); // NULL: none
 struct claim *claim_make(struct lock_state *state, struct lock *lock, uint64_t session, struct bytes text,
@@ -129,6 +133,7 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock);
 uint64_t lock_time_after(uint64_t now_ms, uint64_t ms); // does not overflow
 
 // lock_op.c
+extern const struct result_keeper lock_keeper;
 void lock_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
 
 // lock_deadlock.c: would `owner` waiting for `lock` close a circle? Gives its text (in the state's arena), or NULL.

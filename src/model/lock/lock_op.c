@@ -65,8 +65,7 @@ static struct lock *lock_for(struct lock_state *state, const struct lock_request
         digest_add(&state->digest, lock_digest_of(lock));
     } else if (lock->holder_count + lock->waiter_count == 0) {
         digest_sub(&state->digest, lock_digest_of(lock));
-        lock->mode = lock_kind(q->mode);
-        lock->total = q->total;
+        lock_set_kind(state, lock, q->mode, q->total);
         digest_add(&state->digest, lock_digest_of(lock));
     }
     return lock;
@@ -121,20 +120,27 @@ static int acquire(struct lock_state *state, struct apply *apply, uint64_t sessi
     return 0;
 }
 
-static int apply_acquire(struct lock_state *state, struct apply *apply, uint64_t session, struct reader *r,
-                         struct lock_result *out) {
-    struct lock_request q = {.name = read_blob(r)};
-    q.owner = read_blob(r);
-    q.mode = read_u8(r);
+static int read_request(struct reader *r, struct lock_request *q) {
+    *q = (struct lock_request){.name = read_blob(r)};
+    q->owner = read_blob(r);
+    q->mode = read_u8(r);
     uint64_t permits = read_varint(r), total = read_varint(r);
-    q.ttl_ms = read_varint(r);
-    q.wait_ms = read_varint(r);
-    q.delay_ms = read_varint(r);
-    if (q.mode == LOCK_ELECTION) q.value = read_blob(r);
+    q->ttl_ms = read_varint(r);
+    q->wait_ms = read_varint(r);
+    q->delay_ms = read_varint(r);
+    if (q->mode == LOCK_ELECTION) q->value = read_blob(r);
     if (!reader_done(r)) return COMMAND_BAD_COMMAND;
     if (permits > UINT32_MAX || total > UINT32_MAX) return LOCK_BAD_ARGUMENTS;
-    q.permits = (uint32_t)permits;
-    q.total = (uint32_t)total;
+    q->permits = (uint32_t)permits;
+    q->total = (uint32_t)total;
+    return 0;
+}
+
+static int apply_acquire(struct lock_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                         struct lock_result *out) {
+    struct lock_request q;
+    int error = read_request(r, &q);
+    if (error != 0) return error;
     if (!request_good(&q, session)) return LOCK_BAD_ARGUMENTS;
     return acquire(state, apply, session, &q, out);
 }
@@ -149,20 +155,27 @@ static int may_have(const struct lock_state *state, uint64_t session, const stru
     return lock->waiter_count == 0 && lock_compatible(lock, q->mode, 1) ? 0 : LOCK_BUSY;
 }
 
-static int apply_acquire_all(struct lock_state *state, struct apply *apply, uint64_t session, struct reader *r,
-                             struct lock_result *out) {
-    struct lock_request q[LOCK_ALL_MAX] = {{.owner = read_blob(r), .permits = 1}};
+static int read_all(struct reader *r, struct lock_request q[LOCK_ALL_MAX], uint64_t *count) {
+    q[0] = (struct lock_request){.owner = read_blob(r), .permits = 1};
     q[0].ttl_ms = read_varint(r);
     q[0].delay_ms = read_varint(r);
-    uint64_t count = read_varint(r);
+    *count = read_varint(r);
     if (r->failed) return COMMAND_BAD_COMMAND;
-    if (count == 0 || count > LOCK_ALL_MAX) return LOCK_BAD_ARGUMENTS;
-    for (size_t i = 0; i < count; i++) {
+    if (*count == 0 || *count > LOCK_ALL_MAX) return LOCK_BAD_ARGUMENTS;
+    for (size_t i = 0; i < *count; i++) {
         q[i] = q[0];
         q[i].name = read_blob(r);
         q[i].mode = read_u8(r);
     }
-    if (!reader_done(r)) return COMMAND_BAD_COMMAND;
+    return reader_done(r) ? 0 : COMMAND_BAD_COMMAND;
+}
+
+static int apply_acquire_all(struct lock_state *state, struct apply *apply, uint64_t session, struct reader *r,
+                             struct lock_result *out) {
+    struct lock_request q[LOCK_ALL_MAX];
+    uint64_t count;
+    int wrong = read_all(r, q, &count);
+    if (wrong != 0) return wrong;
     if (session != 0 && session_claims(state, session) + count > LOCK_SESSION_MAX) return LOCK_LIMIT;
     for (size_t i = 0; i < count; i++) {
         for (size_t k = 0; k < i; k++)
@@ -330,3 +343,70 @@ void lock_apply(void *model, struct apply *apply, const struct command *command,
     }
     digest_add(&state->digest, counters_digest_of(state));
 }
+
+// ---- results that are kept for a request's key
+
+// What a kept answer says must be true when it is said again. A grant that lives with the session is checked; one with
+// a time to live would be shorter than its answer says, and one that is waited for is no answer yet.
+static bool keeps(const struct command *command) {
+    struct reader r = reader_of(command->args.data, command->args.len);
+    struct lock_request q[LOCK_ALL_MAX];
+    uint64_t count;
+    if (command->op == LOCK_RELEASE || command->op == LOCK_BREAK) return true;
+    if (command->session == 0) return false;
+    if (command->op == LOCK_ACQUIRE)
+        return read_request(&r, q) == 0 && q->mode != LOCK_ELECTION && q->ttl_ms == 0 && q->wait_ms == 0;
+    return command->op == LOCK_ACQUIRE_ALL && read_all(&r, q, &count) == 0 && q->ttl_ms == 0;
+}
+
+static bool done(const struct result *result) {
+    return result->error == 0;
+}
+
+static void write_result(const struct result *result, struct writer *w) {
+    const struct lock_result *lock = result->value;
+    write_varint(w, lock->token);
+    write_varint(w, lock->ticket);
+    write_varint(w, lock->holds);
+    write_varint(w, lock->token_count);
+    for (size_t i = 0; i < lock->token_count; i++) write_varint(w, lock->tokens[i]);
+}
+
+static void check_grants(const struct lock_state *state, const struct command *command, struct lock_result *out,
+                         struct result *result) {
+    struct reader r = reader_of(command->args.data, command->args.len);
+    struct lock_request q[LOCK_ALL_MAX];
+    uint64_t count = 1;
+    bool all = command->op == LOCK_ACQUIRE_ALL;
+    if ((all ? read_all(&r, q, &count) : read_request(&r, q)) != 0 || (all && count != out->token_count)) {
+        result->error = COMMAND_BAD_COMMAND;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (lock_verify(state, q[i].name, all ? out->tokens[i] : out->token)) continue;
+        *out = (struct lock_result){.refused = all ? q[i].name : bytes_of("", 0)};
+        result->error = LOCK_NOT_HELD;
+        return;
+    }
+}
+
+static bool read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
+    struct lock_state *state = model;
+    struct lock_result *out = &state->result;
+    arena_reset(&state->arena);
+    *out = (struct lock_result){.token = read_varint(r)};
+    out->ticket = read_varint(r);
+    out->holds = (uint32_t)read_varint(r);
+    uint64_t count = read_varint(r);
+    if (count > LOCK_ALL_MAX) return false;
+    uint64_t *tokens = arena_alloc(&state->arena, count * sizeof *tokens);
+    for (uint64_t i = 0; i < count; i++) tokens[i] = read_varint(r);
+    out->tokens = tokens;
+    out->token_count = (size_t)count;
+    result->value = out;
+    out->granted = command->op == LOCK_ACQUIRE || command->op == LOCK_ACQUIRE_ALL;
+    if (out->granted) check_grants(state, command, out, result);
+    return reader_done(r);
+}
+
+const struct result_keeper lock_keeper = {.keeps = keeps, .done = done, .write = write_result, .read = read_result};

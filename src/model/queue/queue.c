@@ -33,10 +33,13 @@ static int compare_ready(const struct omap_node *a, const struct omap_node *b) {
     return x->priority != y->priority ? order(y->priority, x->priority) : order(x->place.number, y->place.number);
 }
 
+static uint64_t backlog(const struct queue_key *key) {
+    return (uint64_t)key->depth + key->held.count;
+}
 static int compare_depth(const struct omap_node *a, const struct omap_node *b) {
     const struct queue_key *x = CONTAINER_OF_CONST(a, struct queue_key, of_depth);
     const struct queue_key *y = CONTAINER_OF_CONST(b, struct queue_key, of_depth);
-    return x->depth != y->depth ? order(y->depth, x->depth) : order(x->number, y->number);
+    return backlog(x) != backlog(y) ? order(backlog(y), backlog(x)) : order(x->number, y->number);
 }
 
 static int compare_dead(const struct omap_node *a, const struct omap_node *b) {
@@ -75,6 +78,12 @@ struct queue_place *queue_place_first(const struct queue_state *state, uint64_t 
     struct omap_node *node = omap_lower_bound(&state->by_session, place_key, &want);
     struct queue_place *place = node ? CONTAINER_OF(node, struct queue_place, node) : NULL;
     return place && place->session == session ? place : NULL;
+}
+
+struct queue_place *queue_place_next(const struct queue_place *place) {
+    struct omap_node *node = omap_next(&place->node);
+    struct queue_place *next = node ? CONTAINER_OF(node, struct queue_place, node) : NULL;
+    return next && next->session == place->session ? next : NULL;
 }
 
 // ---- queues
@@ -182,10 +191,21 @@ void queue_key_free(struct queue_state *state, struct queue_key *key) {
     give_bytes(state, key, sizeof *key + key->name_len);
 }
 
+// Around each change of what a key has.
+static bool has_backlog(const struct queue_key *key) {
+    return key->depth >= 2 || key->held.count > 0;
+}
+static void out_of_depth(struct queue_key *key) {
+    if (has_backlog(key)) omap_remove(&key->queue->by_depth, &key->of_depth);
+}
+static void into_depth(struct queue_key *key) {
+    if (has_backlog(key)) omap_insert(&key->queue->by_depth, &key->of_depth);
+}
+
 void queue_key_deepen(struct queue_key *key, uint32_t more) {
-    if (key->depth >= 2) omap_remove(&key->queue->by_depth, &key->of_depth);
+    out_of_depth(key);
     key->depth += more;
-    if (key->depth >= 2) omap_insert(&key->queue->by_depth, &key->of_depth);
+    into_depth(key);
 }
 
 // ---- messages, held and dead ones
@@ -216,14 +236,18 @@ struct queue_held *queue_held_make(struct queue_state *state, struct queue_key *
     held->number = number;
     held->session = session;
     held->due.kind = DUE_HELD;
+    out_of_depth(key);
     omap_insert(&key->held, &held->of_key);
+    into_depth(key);
     heap_set(&state->due, &held->due.item, due_ms, message->id);
     return held;
 }
 
 struct queue_message *queue_held_free(struct queue_state *state, struct queue_held *held) {
     struct queue_message *message = held->message;
+    out_of_depth(held->key);
     omap_remove(&held->key->held, &held->of_key);
+    into_depth(held->key);
     heap_remove(&state->due, &held->due.item);
     give_bytes(state, held, sizeof *held);
     return message;
@@ -387,6 +411,7 @@ const struct model_ops queue_model = {
     .digest = queue_digest,
     .digest_recount = queue_digest_recount,
     .memory = queue_memory,
+    .keeper = &queue_keeper,
     .growing = MODEL_GROWS(QUEUE_CONFIGURE) | MODEL_GROWS(QUEUE_PUSH),
     .count = queue_count,
     .count_of_session = queue_count_of_session,

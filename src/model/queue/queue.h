@@ -131,8 +131,10 @@ struct queue_event {
 };
 
 // Queries, each part where its callback is set. `name` empty: `queue` for each queue, after `after` if that is one.
-// Else `queue` for that one; `key` for its keys with two messages or more, the deepest first; `dead` for its dead
-// letters above id `after_id`; `message` for the messages of key `of_key`. At most `max` of each.
+// Else `queue` for that one; `key` for its keys with two messages or more, or with one that waits for a number, the
+// deepest first; `dead` for its dead letters above id `after_id`; `message` for the messages of key `of_key`, those
+// that wait for a number last. At most `max` of each. Or, with a session, `claim` for what it waits for and has
+// claimed.
 struct queue_info {
     struct bytes name;
     struct queue_options options;
@@ -143,7 +145,7 @@ struct queue_key_info {
     uint32_t depth, tries, held;
     uint64_t token, session; // of the claim; token 0: none
     uint64_t next;           // number awaited; 0: never numbered
-    uint64_t oldest_ms;      // when its first message was pushed
+    uint64_t oldest_ms;      // when its first message was pushed, or the first that waits for a number
 };
 struct queue_message_info {
     uint64_t id, pushed_ms, not_before_ms;
@@ -151,15 +153,21 @@ struct queue_message_info {
     struct bytes key, body;
     uint32_t tries;    // of a dead letter
     uint64_t since_ms; // the same
+    uint64_t number;   // not 0: it waits for an earlier number
+};
+struct queue_claim_info { // token 0: it waits for a message
+    struct bytes queue, key;
+    uint64_t token, ticket;
 };
 struct queue_query {
     struct bytes name, after, of_key;
-    uint64_t after_id;
+    uint64_t after_id, session;
     size_t max;
     void (*queue)(void *context, const struct queue_info *info);
     void (*key)(void *context, const struct queue_key_info *info);
     void (*dead)(void *context, const struct queue_message_info *info);
     void (*message)(void *context, const struct queue_message_info *info);
+    void (*claim)(void *context, const struct queue_claim_info *info);
     void *context;
 };
 

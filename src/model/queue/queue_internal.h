@@ -56,7 +56,7 @@ struct queue_key {
     uint64_t number;
     struct list messages;
     struct queue_place place;
-    struct omap_node of_depth; // when it has two messages or more
+    struct omap_node of_depth; // when it has two messages or more, or one that waits for a number
     uint64_t next;             // number awaited from producers; 0: none was numbered
     struct omap held;          // by number
     struct queue_due due;
@@ -184,6 +184,7 @@ struct queue_waiter *queue_waiter_make(struct queue_state *state, struct queue *
 void queue_waiter_free(struct queue_state *state, struct queue_waiter *waiter);
 struct queue_place *queue_place_find(const struct queue_state *state, uint64_t session, bool claim, uint64_t number);
 struct queue_place *queue_place_first(const struct queue_state *state, uint64_t session); // NULL: has none
+struct queue_place *queue_place_next(const struct queue_place *place);                    // of the same session
 
 // queue_flow.c
 void queue_begin(struct queue_state *state, struct queue *queue);
@@ -203,6 +204,7 @@ void queue_session_end(void *state, struct apply *apply, uint64_t session);
 size_t queue_expire(void *state, struct apply *apply, size_t max);
 
 // queue_push.c
+bool queue_read_push(struct reader *r, struct queue_push *q);
 int queue_apply_push(struct queue_state *state, struct apply *apply, uint64_t session, struct reader *r,
                      struct queue_result *out);
 void queue_append(struct queue_state *state, struct queue_key *key, struct queue_message *message); // and its digest
@@ -210,6 +212,7 @@ void queue_tell_push(struct queue_state *state, struct apply *apply, const struc
                      enum queue_event_type type);
 
 // queue_op.c
+extern const struct result_keeper queue_keeper;
 void queue_apply(void *state, struct apply *apply, const struct command *command, struct result *result);
 bool queue_options_good(const struct queue_options *options);
 

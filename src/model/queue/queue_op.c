@@ -259,3 +259,38 @@ void queue_apply(void *model, struct apply *apply, const struct command *command
     result->error = dispatch(state, apply, command, &r, &state->result);
     digest_add(&state->digest, queue_counters_digest(state));
 }
+
+// ---- results that are kept for a request's key
+
+// Not a push with a number, which may wait and is done once by its number; not claims and what extends them: their
+// answers are true for a time only.
+static bool keeps(const struct command *command) {
+    struct reader r = reader_of(command->args.data, command->args.len);
+    struct queue_push q;
+    if (command->op == QUEUE_PUSH) return queue_read_push(&r, &q) && q.number == 0;
+    return command->op != QUEUE_CLAIM && command->op != QUEUE_CANCEL && command->op != QUEUE_EXTEND;
+}
+
+static bool done(const struct result *result) {
+    return result->error == 0;
+}
+
+static void write_result(const struct result *result, struct writer *w) {
+    const struct queue_result *queue = result->value;
+    write_varint(w, queue->id);
+    write_u8(w, queue->duplicate);
+    write_varint(w, queue->replaced);
+    write_varint(w, queue->cancelled);
+}
+
+static bool read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
+    struct queue_result *out = &((struct queue_state *)model)->result;
+    *out = (struct queue_result){.id = read_varint(r)};
+    out->duplicate = read_u8(r) != 0;
+    out->replaced = read_varint(r);
+    out->cancelled = read_varint(r);
+    result->value = out;
+    return reader_done(r);
+}
+
+const struct result_keeper queue_keeper = {.keeps = keeps, .done = done, .write = write_result, .read = read_result};

@@ -175,17 +175,22 @@ static int push(struct queue_state *state, struct apply *apply, uint64_t session
     return 0;
 }
 
+bool queue_read_push(struct reader *r, struct queue_push *q) {
+    *q = (struct queue_push){.name = read_blob(r)};
+    q->key = read_blob(r);
+    q->body = read_blob(r);
+    q->priority = read_u8(r);
+    q->sign = read_u8(r);
+    q->delay_ms = read_varint(r);
+    q->dedup = read_blob(r);
+    q->dedup_ms = read_varint(r);
+    q->number = read_varint(r);
+    return reader_done(r);
+}
+
 int queue_apply_push(struct queue_state *state, struct apply *apply, uint64_t session, struct reader *r,
                      struct queue_result *out) {
-    struct queue_push q = {.name = read_blob(r)};
-    q.key = read_blob(r);
-    q.body = read_blob(r);
-    q.priority = read_u8(r);
-    q.sign = read_u8(r);
-    q.delay_ms = read_varint(r);
-    q.dedup = read_blob(r);
-    q.dedup_ms = read_varint(r);
-    q.number = read_varint(r);
-    if (!reader_done(r)) return COMMAND_BAD_COMMAND;
+    struct queue_push q;
+    if (!queue_read_push(r, &q)) return COMMAND_BAD_COMMAND;
     return push(state, apply, session, &q, out);
 }

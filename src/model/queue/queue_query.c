@@ -14,6 +14,11 @@ static void show_queue(const struct queue *queue, const struct queue_query *quer
     query->queue(query->context, &info);
 }
 
+static uint64_t oldest_ms(const struct queue_key *key) {
+    if (!list_empty(&key->messages)) return queue_first(key)->pushed_ms;
+    return CONTAINER_OF_CONST(omap_first(&key->held), struct queue_held, of_key)->message->pushed_ms;
+}
+
 static void show_keys(const struct queue *queue, const struct queue_query *query) {
     size_t left = query->max;
     for (struct omap_node *at = omap_first(&queue->by_depth); at && left > 0; at = omap_next(at), left--) {
@@ -26,7 +31,7 @@ static void show_keys(const struct queue *queue, const struct queue_query *query
                                       .token = claimed ? key->place.number : 0,
                                       .session = claimed ? key->place.session : 0,
                                       .next = key->next,
-                                      .oldest_ms = queue_first(key)->pushed_ms};
+                                      .oldest_ms = oldest_ms(key)};
         query->key(query->context, &info);
     }
 }
@@ -63,12 +68,38 @@ static void show_messages(const struct queue_key *key, const struct queue_query 
             info_of(CONTAINER_OF_CONST(at, struct queue_message, of_key), queue_key_name(key));
         query->message(query->context, &info);
     }
+    for (struct omap_node *at = omap_first(&key->held); at && left > 0; at = omap_next(at), left--) {
+        const struct queue_held *held = CONTAINER_OF(at, struct queue_held, of_key);
+        struct queue_message_info info = info_of(held->message, queue_key_name(key));
+        info.number = held->number;
+        query->message(query->context, &info);
+    }
+}
+
+static void show_claims(const struct queue_state *state, const struct queue_query *query) {
+    size_t left = query->max;
+    const struct queue_place *at = queue_place_first(state, query->session);
+    for (; at && left > 0; at = queue_place_next(at), left--) {
+        struct queue_claim_info info = {.token = at->claim ? at->number : 0, .ticket = at->claim ? 0 : at->number};
+        if (at->claim) {
+            const struct queue_key *key = CONTAINER_OF_CONST(at, struct queue_key, place);
+            info.queue = queue_name(key->queue);
+            info.key = queue_key_name(key);
+        } else {
+            info.queue = queue_name(CONTAINER_OF_CONST(at, struct queue_waiter, place)->queue);
+        }
+        query->claim(query->context, &info);
+    }
 }
 
 void queue_query_model(const void *model, const void *asked, struct result *result) {
     const struct queue_state *state = model;
     const struct queue_query *query = asked;
     *result = (struct result){.model = MODEL_QUEUE};
+    if (query->session != 0) {
+        show_claims(state, query);
+        return;
+    }
     if (query->name.len > 0) {
         const struct queue *queue = queue_find(state, query->name);
         if (queue == NULL) return;

@@ -135,6 +135,7 @@ struct registry_instance *registry_instance_make(struct registry_state *state, s
     ENSURE(items_insert(&state->instances, &instance->item));
     place_take(state, &instance->place, session, number, false);
     service->instances++;
+    registry_count(instance);
     state->checked += from->check.kind != REGISTRY_CHECK_NONE;
     return instance;
 }
@@ -145,6 +146,7 @@ void registry_instance_free(struct registry_state *state, struct registry_instan
     place_leave(state, &instance->place);
     deadline_set(&state->due, &instance->due, NO_DEADLINE, 0);
     instance->service->instances--;
+    registry_uncount(instance);
     state->checked -= instance->check.kind != REGISTRY_CHECK_NONE;
     mem_free(instance->metadata);
     instance->metadata = NULL;
@@ -291,15 +293,13 @@ void registry_tell(struct apply *apply, const struct registry_instance *instance
 
 // ---- queries
 
-static void show_service(const struct registry_state *state, const struct registry_service *service,
-                         const struct registry_query *query) {
+static void show_service(const struct registry_service *service, const struct registry_query *query) {
     struct registry_service_info info = {.service = item_name(&service->item),
                                          .version = service->version,
                                          .instances = service->instances,
+                                         .ready = service->ready,
+                                         .failing = service->failing,
                                          .leases = service->leases};
-    for (const struct registry_instance *at = registry_instance_first(state, service, bytes_of(NULL, 0)); at;
-         at = registry_instance_next(at))
-        info.ready += registry_ready(at);
     query->on_service(query->context, &info);
 }
 
@@ -315,7 +315,7 @@ static void query_all(const struct registry_state *state, const struct registry_
     if (query->on_service) {
         const struct item *at = items_page_first(&state->services, &page);
         for (size_t left = page.max; at && left > 0; at = items_page_next(&page, at), left--)
-            show_service(state, CONTAINER_OF_CONST(at, struct registry_service, item), query);
+            show_service(CONTAINER_OF_CONST(at, struct registry_service, item), query);
     } else if (query->on_instance) {
         for (const struct item *at = items_first(&state->instances); at; at = items_next(at))
             if (registry_instance_of(at)->check.kind != REGISTRY_CHECK_NONE)
@@ -331,7 +331,7 @@ static int query_one(const struct registry_state *state, const struct registry_q
     if (query->version) *query->version = service ? service->version : dropped;
     if (query->on_service && service == NULL) query->on_service(query->context, &none);
     if (service == NULL) return query->pick ? REGISTRY_NONE : 0;
-    if (query->on_service) show_service(state, service, query);
+    if (query->on_service) show_service(service, query);
     if (query->pick) {
         const struct registry_instance *chosen = registry_choose(state, service, query->pick);
         if (chosen && query->on_instance) show_instance(chosen, query);
@@ -356,6 +356,10 @@ static struct digest registry_digest(const void *model) {
     return ((const struct registry_state *)model)->sum.digest;
 }
 
+static uint64_t registry_count_model(const void *model) {
+    return ((const struct registry_state *)model)->services.map.count;
+}
+
 static uint64_t registry_memory(const void *model) {
     const struct registry_state *state = model;
     return state->sum.memory + owned_memory(&state->owned);
@@ -378,4 +382,5 @@ const struct model_ops registry_model = {
     .memory = registry_memory,
     // Not UPDATE, which drains too: metadata is bounded for each instance.
     .growing = MODEL_GROWS(REGISTRY_REGISTER) | MODEL_GROWS(REGISTRY_LEASE),
+    .count = registry_count_model,
 };

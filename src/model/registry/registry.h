@@ -117,7 +117,7 @@ struct registry_info { // of an instance
 struct registry_service_info {
     struct bytes service;
     uint64_t version;
-    uint32_t instances, ready, leases; // ready: could be picked
+    uint32_t instances, ready, failing, leases; // ready: could be picked
 };
 
 struct registry_result {           // value of every operation

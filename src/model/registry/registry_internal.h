@@ -24,7 +24,7 @@ struct registry_place { // of what belongs to a session
 struct registry_service {
     struct item item;
     uint64_t version;
-    uint32_t instances, leases;
+    uint32_t instances, ready, failing, leases;
 };
 
 struct registry_instance {
@@ -89,6 +89,14 @@ static inline struct bytes registry_instance_id(const struct registry_instance *
 }
 static inline bool registry_ready(const struct registry_instance *instance) {
     return instance->health == REGISTRY_PASSING && !instance->draining;
+}
+static inline void registry_count(const struct registry_instance *instance) { // behind a change of its health
+    instance->service->ready += registry_ready(instance);
+    instance->service->failing += instance->health == REGISTRY_FAILING;
+}
+static inline void registry_uncount(const struct registry_instance *instance) { // ahead of it
+    instance->service->ready -= registry_ready(instance);
+    instance->service->failing -= instance->health == REGISTRY_FAILING;
 }
 
 // registry.c

@@ -125,7 +125,9 @@ static int apply_update(struct registry_state *state, struct apply *apply, struc
     int error = find(state, q.service, q.id, q.registration, &instance, out);
     if (error) return error;
     if (q.what & REGISTRY_SET_WEIGHT) instance->weight = q.weight;
+    registry_uncount(instance);
     if (q.what & REGISTRY_SET_DRAIN) instance->draining = drain != 0;
+    registry_count(instance);
     if (q.what & REGISTRY_SET_METADATA) registry_set_metadata(instance, q.metadata);
     items_changed(&state->instances, &instance->item);
     registry_service_changed(state, apply, instance->service);
@@ -152,7 +154,9 @@ static int apply_report(struct registry_state *state, struct apply *apply, struc
     instance->term = term;
     out->changed = instance->health != (enum registry_health)health;
     if (out->changed) {
+        registry_uncount(instance);
         instance->health = (enum registry_health)health;
+        registry_count(instance);
         instance->health_since_ms = apply->log_time_ms;
         instance->output_len = (uint8_t)output.len;
         if (output.len > 0) memcpy(instance->output, output.data, output.len);

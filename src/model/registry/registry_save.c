@@ -162,8 +162,10 @@ static bool load_instance(struct registry_state *state, struct reader *r) {
     instance->health_since_ms = from.health_since_ms;
     instance->term = from.term;
     instance->given = from.given;
+    registry_uncount(instance);
     instance->health = (enum registry_health)(from.flags >> 8 & 255);
     instance->draining = (from.flags >> 16 & 1) != 0;
+    registry_count(instance);
     instance->output_len = (uint8_t)from.output.len;
     if (from.output.len > 0) memcpy(instance->output, from.output.data, from.output.len);
     deadline_set(&state->due, &instance->due, from.due_ms, from.registration);

@@ -191,12 +191,17 @@ static struct digest sequence_digest_recount(const void *model) {
     return items_recount(&state->sum, tables, TABLE_COUNT, state->words, WORD_COUNT);
 }
 
+static uint64_t sequence_count(const void *model) {
+    return ((const struct sequence_state *)model)->sequences.map.count;
+}
+
 static uint64_t sequence_memory(const void *model) {
     return ((const struct sequence_state *)model)->sum.memory;
 }
 
 // Not leases of workers, which end, and not ids, of which there may be none just now.
-static bool sequence_keeps(uint8_t op) {
+static bool sequence_keeps(const struct command *command) {
+    uint8_t op = command->op;
     return op == SEQUENCE_CREATE || op == SEQUENCE_NEXT || op == SEQUENCE_SET;
 }
 
@@ -208,7 +213,7 @@ static void sequence_write_result(const struct result *result, struct writer *w)
     write_u8(w, sequence->repeated);
 }
 
-static bool sequence_read_result(void *model, struct reader *r, struct result *result) {
+static bool sequence_read_result(void *model, const struct command *command, struct reader *r, struct result *result) {
     struct sequence_result *sequence = &((struct sequence_state *)model)->result;
     *sequence = (struct sequence_result){.first = read_varint(r)};
     sequence->step = read_varint(r);
@@ -218,7 +223,8 @@ static bool sequence_read_result(void *model, struct reader *r, struct result *r
     return reader_done(r);
 }
 
-static const struct result_keeper sequence_keeper = {sequence_keeps, sequence_write_result, sequence_read_result};
+static const struct result_keeper sequence_keeper = {
+    .keeps = sequence_keeps, .write = sequence_write_result, .read = sequence_read_result};
 
 const struct model_ops sequence_model = {
     .name = "sequence",
@@ -235,6 +241,7 @@ const struct model_ops sequence_model = {
     .digest = sequence_digest,
     .digest_recount = sequence_digest_recount,
     .memory = sequence_memory,
+    .count = sequence_count,
     .keeper = &sequence_keeper,
     .growing = MODEL_GROWS(SEQUENCE_CREATE) | MODEL_GROWS(SEQUENCE_NEXT) | MODEL_GROWS(SEQUENCE_LEASE),
 };

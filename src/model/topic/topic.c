@@ -279,6 +279,10 @@ static struct digest topic_digest_recount(const void *model) {
     return items_recount(&state->sum, tables, TABLE_OWN + 1, state->words, WORD_COUNT);
 }
 
+static uint64_t topic_count(const void *model) {
+    return ((const struct topic_state *)model)->tables[TABLE_TOPICS].map.count;
+}
+
 static uint64_t topic_memory(const void *model) {
     const struct topic_state *state = model;
     return state->sum.memory + owned_memory(&state->owned) +
@@ -300,6 +304,7 @@ const struct model_ops topic_model = {
     .digest = topic_digest,
     .digest_recount = topic_digest_recount,
     .memory = topic_memory,
+    .count = topic_count,
     .growing =
         MODEL_GROWS(TOPIC_CREATE) | MODEL_GROWS(TOPIC_PUBLISH), // joining is bounded by the topics that there are
 };

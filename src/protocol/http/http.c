@@ -254,8 +254,8 @@ void http_answer_text(struct http_connection *c, int status, const char *text) {
     http_answer(c, status, "text/plain; charset=utf-8", bytes_of(line, (size_t)len));
 }
 
-void http_answer_json(struct http_connection *c, int status, json_t *json) {
-    char *text = json_dumps(json, JSON_INDENT(2));
+static void answer_json(struct http_connection *c, int status, const char *type, json_t *json, size_t how) {
+    char *text = json_dumps(json, how);
     json_decref(json);
     ENSURE(text != NULL);
     struct writer w;
@@ -263,8 +263,16 @@ void http_answer_json(struct http_connection *c, int status, json_t *json) {
     write_span(&w, bytes_of_text(text));
     write_u8(&w, '\n');
     free(text);
-    http_answer(c, status, "application/json", bytes_of(w.data, w.len));
+    http_answer(c, status, type, bytes_of(w.data, w.len));
     writer_free(&w);
+}
+
+void http_answer_json(struct http_connection *c, int status, json_t *json) {
+    answer_json(c, status, "application/json", json, JSON_INDENT(2));
+}
+
+void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json) {
+    answer_json(c, status, type, json, JSON_COMPACT);
 }
 
 void http_answer_error(struct http_connection *c, int status, const char *format, ...) {

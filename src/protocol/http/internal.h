@@ -5,7 +5,7 @@
 //   routes.c       which path is what; administration
 //   metrics.c      GET /metrics
 //   cluster.c      GET /v1/cluster
-//   view.c         GET /v1/view: what the page shows, in bounded pieces (view_rows.c, view_locks.c)
+//   view.c         GET /v1/view: what the page shows, in bounded pieces (view_rows.c, view_locks.c, view_topics.c)
 //   events.c       GET /v1/events: what changed, as server-sent events; waits of native operations as events
 //   page.c         the page's files (page/)
 //   native*.c      POST /v1/MODEL/OPERATION (native_internal.h)
@@ -88,6 +88,7 @@ void http_answer_with(struct http_connection *c, int status, const char *type, s
                       const char *more);                                        // more: whole header lines
 void http_answer_text(struct http_connection *c, int status, const char *text); // with a newline behind it
 void http_answer_json(struct http_connection *c, int status, json_t *json);     // takes the reference
+void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json); // the same
 void http_answer_error(struct http_connection *c, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 // An answer that comes later. http_later gives what to hand to the node as context;

@@ -13,19 +13,6 @@
 
 // ---- answers
 
-void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json) {
-    char *text = json_dumps(json, JSON_COMPACT);
-    json_decref(json);
-    ENSURE(text != NULL);
-    struct writer w;
-    writer_init(&w);
-    write_span(&w, bytes_of_text(text));
-    write_u8(&w, '\n');
-    free(text);
-    http_answer(c, status, type, bytes_of(w.data, w.len));
-    writer_free(&w);
-}
-
 const struct native_error *native_error(const char *name) {
     size_t i = 0;
     while (i < native_error_count && strcmp(native_errors[i].name, name) != 0) i++;
@@ -213,6 +200,7 @@ static bool take_base64(struct http_connection *c, const struct native_field *fi
 
 static bool take(struct http_connection *c, const struct native_field *field, struct native_value *out, json_t *json) {
     out->given = true;
+    if (json_is_array(json) || json_is_object(json)) out->list = json;
     switch (field->type) {
     case NATIVE_NUMBER: {
         json_int_t number = json_integer_value(json);
@@ -226,25 +214,19 @@ static bool take(struct http_connection *c, const struct native_field *field, st
         out->number = json_is_true(json);
         return json_is_boolean(json) || wrong(c, field->name, "%s: true or false is wanted", field->name);
     case NATIVE_TEXTS:
-        out->list = json;
         return take_texts(c, field, json);
     case NATIVE_SIGNED:
         return take_signed(c, field, out, json);
     case NATIVE_DELTAS:
     case NATIVE_PAIRS:
-        out->list = json;
         return take_named(c, field, json);
     case NATIVE_NUMBERS:
-        out->list = json;
         return take_numbers(c, field, json);
     case NATIVE_ITEMS:
-        out->list = json;
         return take_items(c, field, json);
     case NATIVE_PLACES:
-        out->list = json;
         return take_places(c, field, json);
     case NATIVE_OBJECTS:
-        out->list = json;
         return take_objects(c, field, json);
     default:
         return take_string(c, field, out, json);

@@ -36,6 +36,7 @@ enum native_type {
     NATIVE_ITEMS,   // an object of low to high names of 1 to 255 bytes, each with a string, {"base64": string} or null
     NATIVE_PLACES,  // an array of at most `high` integers from 0 to high - 1
     NATIVE_PAIRS,   // an object of low to high names of 1 to 255 bytes, each with a string
+    NATIVE_OBJECT,  // in answers: an object
 };
 struct native_field {
     const char *name;
@@ -43,7 +44,9 @@ struct native_field {
     const char *help;
     uint64_t low, high, standard; // standard: the value of a number, bool or choice that is not given
     bool required;
-    const char *choices; // "a|b"
+    const char *choices;           // "a|b"
+    const struct native_field *of; // in answers: members of the object, or of each of the objects; NULL: any
+    bool or_null;                  // in answers
 };
 struct native_error { // a problem document's type is /errors/NAME
     const char *name;
@@ -57,9 +60,10 @@ struct native_operation {
     const struct native_field *fields; // of the request; ends with name NULL
     const struct native_field *answer; // of a 200; ends with name NULL
     const char *kept;                  // fields that are wanted while it waits, each with a space behind; NULL: all
-    const char *errors;  // names, with a space behind each; those of `native_common_errors` go without saying
-    bool administration; // from the node's own machine only, unless allow-remote
-    bool keyed;          // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)
+    const char *errors;   // names, with a space behind each; those of `native_common_errors` go without saying
+    bool administration;  // from the node's own machine only, unless allow-remote
+    bool keyed;           // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)
+    const char *keyed_if; // with these fields only, which the model judges; NULL: with all
     void (*run)(struct http_call *call);
     void (*reply)(struct http_call *call, const struct result *result); // of the command that `run` submitted
     void (*read)(struct http_call *call);                               // of the read that `run` asked for

@@ -6,6 +6,7 @@
 #include "base/planted.h"
 #include "model/idempotency/idempotency.h"
 #include "protocol/http/native_internal.h"
+#include <stdio.h>
 #include <string.h>
 
 static const struct protocol agent_protocol;
@@ -59,10 +60,11 @@ void call_end(struct http_call *call) {
     call_free(call);
 }
 
-// Its connection has gone.
+// Its connection has gone. What was got under an Idempotency-Key stays: the same request gets it.
 static void call_drop(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
-    if (call->operation->gone == NULL || call->agent->state != AGENT_READY || call->cleans_up ||
+    bool keyed = !call->is_folded && call->open->once != NULL;
+    if (call->operation->gone == NULL || keyed || call->agent->state != AGENT_READY || call->cleans_up ||
         PLANTED(NATIVE_WAIT_OUTLIVES_CONNECTION)) {
         call_free(call);
         return;
@@ -138,8 +140,9 @@ void call_fail_command(struct http_call *call, int error) {
     call_fail(call, name, command_error_text(error), NULL);
 }
 
-// The command goes to the machine inside of one that looks for the key first.
-static void wrap(const struct http_call *call, struct writer *w) {
+// The command goes to the machine inside of one that looks for the key first. false: it takes no key, and the call was
+// answered.
+static bool wrap(struct http_call *call, struct writer *w) {
     const struct native_once *asked = call->open->once;
     struct idempotency_once once = {.key = bytes_of(asked->key, asked->key_len),
                                     .fingerprint = bytes_of(asked->fingerprint, sizeof asked->fingerprint),
@@ -149,9 +152,18 @@ static void wrap(const struct http_call *call, struct writer *w) {
     struct writer outer;
     writer_init(&outer);
     ENSURE(command_read(&inner, once.command));
+    if (!model_table(inner.model)->keeper->keeps(&inner)) {
+        char detail[256];
+        ENSURE(call->operation->keyed_if != NULL);
+        snprintf(detail, sizeof detail, "this operation takes an Idempotency-Key %s", call->operation->keyed_if);
+        writer_free(w);
+        call_fail(call, "bad-request", detail, NULL);
+        return false;
+    }
     idempotency_write_once(&outer, inner.session, inner.attach, &once);
     writer_free(w);
     *w = outer;
+    return true;
 }
 
 static void fail_once(struct http_call *call, int error) {
@@ -166,7 +178,7 @@ static void fail_once(struct http_call *call, int error) {
 }
 
 void call_submit(struct http_call *call, struct writer *w) {
-    if (call->open->once != NULL) wrap(call, w);
+    if (call->open->once != NULL && !wrap(call, w)) return;
     set_state(call, CALL_SUBMITTED, &call->agent->submitted);
     call->open->tag = client_submit(call->agent->client, bytes_of(w->data, w->len));
     writer_free(w);

@@ -7,6 +7,7 @@
 #include "model/config/config.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,7 +230,7 @@ static void config_event(struct http_instance *instance, const void *of_config) 
     for (struct http_call *call; (call = call_waiting_for(instance, number)) != NULL;) call_read(call);
 }
 
-static json_t *space_json(const struct config_info *info) {
+json_t *config_space_json(const struct config_info *info) {
     json_t *json = json_object(), *labels = json_array();
     json_object_set_new(json, "name", json_bytes(info->name));
     set_number(json, "version", info->released);
@@ -247,7 +248,7 @@ static json_t *space_json(const struct config_info *info) {
 
 static void list_space(void *context, const struct config_info *info) {
     struct native_list *list = context;
-    if (native_list_takes(list)) json_array_append_new(list->items, space_json(info));
+    if (native_list_takes(list)) json_array_append_new(list->items, config_space_json(info));
 }
 
 static void config_list_read(struct http_call *call) {
@@ -277,7 +278,7 @@ static void list_release(void *context, const struct config_release_info *info) 
 
 static void show_space(void *context, const struct config_info *info) {
     struct reading *reading = context;
-    reading->json = space_json(info);
+    reading->json = config_space_json(info);
 }
 
 static void config_show_read(struct http_call *call) {

@@ -9,6 +9,10 @@
 #define END                                                                                                            \
     { .name = NULL }
 #define FIELDS(name) static const struct native_field name[]
+#define ANSWERED(name_, type_, help_)                                                                                  \
+    { .name = name_, .type = NATIVE_##type_, .help = help_ }
+#define ANSWERED_OF(name_, type_, of_, help_)                                                                          \
+    { .name = name_, .type = NATIVE_##type_, .of = of_, .help = help_ }
 
 // ---- what lists ask and say
 #define PAGE_PREFIX                                                                                                    \

@@ -92,7 +92,6 @@ uint64_t call_number(const struct http_call *call, const char *field);
 json_t *json_number(uint64_t number);
 json_t *json_bytes(struct bytes text); // "" when it is no UTF-8
 void http_problem(struct http_connection *c, const char *error, const char *detail, json_t *members); // members: taken
-void http_answer_compact(struct http_connection *c, int status, const char *type, json_t *json);      // json: taken
 
 // native_flat.c: false: the library has to read it
 bool native_flat(struct http_call *call, char *text, size_t len);

@@ -413,7 +413,7 @@ FIELDS(acquire_all_fields) = {
     DELAY,
     END};
 FIELDS(acquire_all_answer) = {
-    {.name = "tokens", .type = NATIVE_OBJECTS, .help = "the tokens, in the order of names, then of shared_names"}, END};
+    {.name = "tokens", .type = NATIVE_NUMBERS, .help = "the tokens, in the order of names, then of shared_names"}, END};
 FIELDS(release_fields) = {
     NAME, OWNER, SESSION, TOKEN, {.name = "all", .type = NATIVE_BOOL, .help = "all of its holds, not one"}, END};
 FIELDS(holds_answer) = {{.name = "holds", .type = NATIVE_NUMBER, .help = "how often this owner still holds it"}, END};
@@ -507,7 +507,9 @@ static const struct native_operation operations[] = {
               "waits for it keeps its place.",
      .fields = acquire_fields,
      .answer = acquire_answer,
-     .errors = "busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
+     .errors = "not-held busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
+     .keyed = true,
+     .keyed_if = "with a session, without ttl_ms and wait_ms",
      .kept = "name owner ",
      .run = lock_acquire_run,
      .reply = lock_acquire_reply,
@@ -516,7 +518,9 @@ static const struct native_operation operations[] = {
      .about = "Takes several locks in one step, or none of them; it does not wait.",
      .fields = acquire_all_fields,
      .answer = acquire_all_answer,
-     .errors = "busy kind limit session-expired session-moved ",
+     .errors = "not-held busy kind limit session-expired session-moved ",
+     .keyed = true,
+     .keyed_if = "with a session, without ttl_ms",
      .run = lock_acquire_all_run,
      .reply = lock_acquire_all_reply},
     {.path = "/v1/lock/release",
@@ -524,6 +528,7 @@ static const struct native_operation operations[] = {
      .fields = release_fields,
      .answer = holds_answer,
      .errors = "not-held session-expired session-moved ",
+     .keyed = true,
      .run = lock_release_run,
      .reply = lock_held_reply},
     {.path = "/v1/lock/renew",
@@ -546,6 +551,7 @@ static const struct native_operation operations[] = {
      .answer = no_fields,
      .errors = "not-held forbidden ",
      .administration = true,
+     .keyed = true,
      .run = lock_break_run,
      .reply = lock_held_reply},
     {.path = "/v1/lock/verify",

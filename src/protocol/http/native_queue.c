@@ -1,7 +1,6 @@
 // Queues over HTTP: arguments into commands, results and events into answers. A claim that waits is answered by the
 // DELIVERED event. What was delivered to a claim that nobody hears of any more goes back, as if never delivered.
 #include "base/assert.h"
-#include "base/base64.h"
 #include "base/planted.h"
 #include "model/limiter/limiter.h"
 #include "model/queue/queue.h"
@@ -80,22 +79,9 @@ static void queue_delete_run(struct http_call *call) {
 // What the fields do not say one by one; NULL: nothing.
 static const char *push_wrong(const struct http_call *call) {
     bool number = call_number(call, "number") > 0, dedup = call_value(call, "dedup_id")->given;
-    if (call_value(call, "body")->given && call_value(call, "body_base64")->given)
-        return "body or body_base64 is wanted, not both";
     if (number && dedup) return "number and dedup_id do not go together: the number does the same";
     if (number && call_text(call, "key").len == 0) return "number goes with a key";
     return NULL;
-}
-
-static bool read_body(struct http_call *call, struct writer *decoded, struct bytes *out) {
-    *out = call_text(call, "body");
-    if (!call_value(call, "body_base64")->given) return true;
-    bool good = base64_read(decoded, call_text(call, "body_base64")) && decoded->len <= QUEUE_BODY_BYTES_MAX;
-    *out = bytes_of(decoded->data, decoded->len);
-    if (!good)
-        call_fail(call, "bad-request", "body_base64 is padded base64 of at most 131072 bytes",
-                  json_pack("{s:s}", "field", "body_base64"));
-    return good;
 }
 
 static void queue_push_run(struct http_call *call) {
@@ -113,14 +99,11 @@ static void queue_push_run(struct http_call *call) {
                               .dedup = call_text(call, "dedup_id"),
                               .dedup_ms = dedup ? call_number(call, "dedup_ms") : 0,
                               .number = call_number(call, "number")};
-    struct writer decoded, w;
-    writer_init(&decoded);
+    if (!call_bytes(call, "body", "body_base64", &push.body)) return;
+    struct writer w;
     writer_init(&w);
-    if (read_body(call, &decoded, &push.body)) {
-        queue_write_push(&w, call_session(call), call_attach_number(call), &push);
-        call_submit(call, &w);
-    }
-    writer_free(&decoded);
+    queue_write_push(&w, call_session(call), call_attach_number(call), &push);
+    call_submit(call, &w);
 }
 
 static void pushed(struct http_call *call, uint64_t id, bool duplicate, uint64_t replaced, uint64_t cancelled) {
@@ -347,6 +330,7 @@ static void list_message(void *context, const struct queue_message_info *info) {
     struct listing *listing = context;
     json_t *json = message_json(listing, info);
     json_object_set_new(json, "delay_ms", json_number(native_until(listing->now_ms, info->not_before_ms)));
+    if (info->number != 0) json_object_set_new(json, "number", json_number(info->number));
     json_array_append_new(listing->messages, json);
 }
 
@@ -479,8 +463,8 @@ FIELDS(queue_push_fields) = {
      .help = "messages of one key are delivered in order, one at a time; none: no order"},
     {.name = "body", .type = NATIVE_TEXT, .high = QUEUE_BODY_BYTES_MAX, .help = "text"},
     {.name = "body_base64",
-     .type = NATIVE_TEXT,
-     .high = BASE64_LENGTH(QUEUE_BODY_BYTES_MAX),
+     .type = NATIVE_BASE64,
+     .high = QUEUE_BODY_BYTES_MAX,
      .help = "in its place, other bytes: 131072 at most"},
     {.name = "priority", .type = NATIVE_NUMBER, .high = UINT8_MAX, .help = "larger is sooner"},
     {.name = "sign", .type = NATIVE_CHOICE, .choices = "none|plus|minus", .help = "of a queue that merges by cancel"},
@@ -563,20 +547,30 @@ FIELDS(queue_show_fields) = {
     {.name = "key", .type = NATIVE_TEXT, .high = QUEUE_KEY_BYTES_MAX, .help = "show its messages too"},
     LIST_LIMIT(NATIVE_LIST_DEFAULT, NATIVE_BODIES_DEFAULT),
     END};
+#define QUEUE_INFO                                                                                                     \
+    ANSWERED("name", TEXT, "the queue"), ANSWERED("messages", NUMBER, "all of them, dead letters too"),                \
+        ANSWERED("keys", NUMBER, "that have a message"), ANSWERED("ready", NUMBER, "of the keys"),                     \
+        ANSWERED("claimed", NUMBER, "of the keys"), ANSWERED("delayed", NUMBER, "of the keys"),                        \
+        ANSWERED("dead", NUMBER, "letters"), ANSWERED("waiters", NUMBER, "claims that wait for a message"),            \
+        ANSWERED("tries_max", NUMBER, "as configured, as are all below"), ANSWERED("length_max", NUMBER, "messages"),  \
+        ANSWERED("concurrency_max", NUMBER, "claimed at once"), ANSWERED("rate", NUMBER, "deliveries a window"),       \
+        ANSWERED("burst", NUMBER, "deliveries at once"), ANSWERED("window_ms", NUMBER, "of the rate"),                 \
+        ANSWERED("gap_ms", NUMBER, "how long a number is awaited"),                                                    \
+        ANSWERED("numbering_ms", NUMBER, "how long it is remembered"), ANSWERED("merge", TEXT, "none, latest, cancel")
+FIELDS(queue_info_fields) = {QUEUE_INFO, END};
 FIELDS(queue_show_answer) = {
-    {.name = "messages", .type = NATIVE_NUMBER, .help = "all of them, dead letters too"},
-    {.name = "keys", .type = NATIVE_NUMBER, .help = "and how many of them are ready, claimed, delayed"},
-    {.name = "dead", .type = NATIVE_NUMBER, .help = "letters"},
-    {.name = "waiters", .type = NATIVE_NUMBER, .help = "claims that wait for a message"},
-    {.name = "tries_max", .type = NATIVE_NUMBER, .help = "and all the other options of configure"},
+    QUEUE_INFO,
     {.name = "hot_keys",
      .type = NATIVE_OBJECTS,
-     .help = "keys with two messages or more, the deepest first: key, depth, tries of the first, held (messages that "
-             "wait for a number), next (the number awaited), token (claimed; 0: not), session, oldest_ms (age)"},
+     .help =
+         "keys with two messages or more, or with one that waits for a number, the deepest first: key, depth, tries "
+         "of the first, held (messages that wait for a number, beside its depth), next (the number awaited), token "
+         "(claimed; 0: not), session, oldest_ms (age)"},
     MORE,
     {.name = "in_key",
      .type = NATIVE_OBJECTS,
-     .help = "the key's messages in order: id, key, priority, age_ms, delay_ms, body"},
+     .help = "the key's messages in order: id, key, priority, age_ms, delay_ms, body; those that wait for an earlier "
+             "number last, with their number"},
     END};
 FIELDS(queue_list_fields) = {{.name = "after",
                               .type = NATIVE_TEXT,
@@ -585,9 +579,7 @@ FIELDS(queue_list_fields) = {{.name = "after",
                              LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT),
                              END};
 FIELDS(queue_list_answer) = {
-    {.name = "queues", .type = NATIVE_OBJECTS, .help = "as show tells of one, in the order of their making"},
-    MORE,
-    END};
+    ANSWERED_OF("queues", OBJECTS, queue_info_fields, "as show tells of one, in the order of their making"), MORE, END};
 FIELDS(queue_dead_fields) = {
     QUEUE_NAME,
     {.name = "after", .type = NATIVE_NUMBER, .high = INT64_MAX, .help = "ids above this one; to read on"},
@@ -606,6 +598,7 @@ static const struct native_operation operations[] = {
      .fields = queue_configure_fields,
      .answer = no_fields,
      .errors = "",
+     .keyed = true,
      .run = queue_configure_run,
      .reply = queue_done_reply},
     {.path = "/v1/queue/delete",
@@ -613,6 +606,7 @@ static const struct native_operation operations[] = {
      .fields = queue_delete_fields,
      .answer = no_fields,
      .errors = "not-found not-empty ",
+     .keyed = true,
      .run = queue_delete_run,
      .reply = queue_done_reply},
     {.path = "/v1/queue/push",
@@ -620,6 +614,8 @@ static const struct native_operation operations[] = {
      .fields = queue_push_fields,
      .answer = queue_push_answer,
      .errors = "full gap session-expired session-moved ",
+     .keyed = true,
+     .keyed_if = "without number, which does the same",
      .run = queue_push_run,
      .reply = queue_push_reply},
     {.path = "/v1/queue/claim",
@@ -636,6 +632,7 @@ static const struct native_operation operations[] = {
      .fields = queue_ack_fields,
      .answer = no_fields,
      .errors = "not-claimed session-expired session-moved ",
+     .keyed = true,
      .run = queue_ack_run,
      .reply = queue_done_reply},
     {.path = "/v1/queue/nack",
@@ -643,6 +640,7 @@ static const struct native_operation operations[] = {
      .fields = queue_nack_fields,
      .answer = no_fields,
      .errors = "not-claimed session-expired session-moved ",
+     .keyed = true,
      .run = queue_nack_run,
      .reply = queue_done_reply},
     {.path = "/v1/queue/extend",
@@ -657,6 +655,7 @@ static const struct native_operation operations[] = {
      .fields = queue_dead_letter_fields,
      .answer = no_fields,
      .errors = "not-found ",
+     .keyed = true,
      .run = queue_requeue_run,
      .reply = queue_done_reply},
     {.path = "/v1/queue/drop",
@@ -664,6 +663,7 @@ static const struct native_operation operations[] = {
      .fields = queue_dead_letter_fields,
      .answer = no_fields,
      .errors = "not-found ",
+     .keyed = true,
      .run = queue_drop_run,
      .reply = queue_done_reply},
     {.path = "/v1/queue/show",

@@ -3,6 +3,7 @@
 #include "model/registry/registry.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <string.h>
 
 #define INTERVAL_MS_DEFAULT 5000u
@@ -223,16 +224,20 @@ static int ask(const struct http_call *call, const struct registry_query *query)
     return result.error;
 }
 
-static void list_service(void *context, const struct registry_service_info *info) {
-    struct native_list *list = context;
-    if (!native_list_takes(list)) return;
+json_t *registry_service_json(const struct registry_service_info *info) {
     json_t *json = json_object();
     json_object_set_new(json, "service", json_bytes(info->service));
     json_object_set_new(json, "version", json_number(info->version));
     json_object_set_new(json, "instances", json_number(info->instances));
     json_object_set_new(json, "ready", json_number(info->ready));
+    json_object_set_new(json, "failing", json_number(info->failing));
     json_object_set_new(json, "leases", json_number(info->leases));
-    json_array_append_new(list->items, json);
+    return json;
+}
+
+static void list_service(void *context, const struct registry_service_info *info) {
+    struct native_list *list = context;
+    if (native_list_takes(list)) json_array_append_new(list->items, registry_service_json(info));
 }
 
 static void list_read(struct http_call *call) {

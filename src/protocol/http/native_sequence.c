@@ -3,6 +3,7 @@
 #include "model/sequence/sequence.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <stdio.h>
 
 static void fail(struct http_call *call, int error, const struct sequence_result *sequence) {
@@ -151,9 +152,7 @@ static void sequence_worker_release_run(struct http_call *call) {
 
 // ---- reads
 
-static void list_sequence(void *context, const struct sequence_info *info) {
-    struct native_list *list = context;
-    if (!native_list_takes(list)) return;
+json_t *sequence_json(const struct sequence_info *info) {
     json_t *json = json_object();
     bool exhausted = info->next > info->ceiling;
     json_object_set_new(json, "name", json_bytes(info->name));
@@ -164,7 +163,12 @@ static void list_sequence(void *context, const struct sequence_info *info) {
     json_object_set_new(json, "gapless", json_boolean(info->gapless));
     json_object_set_new(json, "exhausted", json_boolean(exhausted));
     json_object_set_new(json, "restored", json_boolean(info->restored));
-    json_array_append_new(list->items, json);
+    return json;
+}
+
+static void list_sequence(void *context, const struct sequence_info *info) {
+    struct native_list *list = context;
+    if (native_list_takes(list)) json_array_append_new(list->items, sequence_json(info));
 }
 
 static void ask(struct http_call *call, const struct sequence_query *query) {

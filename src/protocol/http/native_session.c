@@ -1,7 +1,10 @@
 // Sessions over HTTP: created, kept alive and closed by requests of any connection, at any node. For operators: which
 // there are, what they hold, and their end.
 #include "model/barrier/barrier.h"
+#include "model/idempotency/idempotency.h"
+#include "model/limiter/limiter.h"
 #include "model/lock/lock.h"
+#include "model/queue/queue.h"
 #include "model/tree/tree.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
@@ -149,10 +152,34 @@ static void see_node(void *context, struct bytes path) {
     add_held(holdings, bytes_of("", 0), NULL, 0, 0);
 }
 
+static void see_delivery(void *context, const struct queue_claim_info *claim) {
+    struct holdings *holdings = context;
+    bool holds = claim->token != 0;
+    holdings->what = holds ? "delivery" : "claim";
+    holdings->name = claim->queue;
+    add_held(holdings, claim->key, holds ? "holds" : "waits", claim->token, 0);
+}
+static void see_permit(void *context, const struct limiter_hold_info *hold) {
+    struct holdings *holdings = context;
+    holdings->what = hold->lease ? "quota" : "permit";
+    holdings->name = hold->limit;
+    add_held(holdings, bytes_of("", 0), "holds", hold->token, hold->since_ms);
+}
+static void see_run(void *context, const struct idempotency_claim_info *claim) {
+    struct holdings *holdings = context;
+    holdings->what = "run";
+    holdings->name = claim->key;
+    add_held(holdings, claim->owner, claim->token != 0 ? "holds" : "waits", claim->token, claim->since_ms);
+}
+
 static json_t *held_by(struct http_call *call, uint64_t session, bool *more) {
     struct service *service = call->agent->instance->service;
     struct holdings holdings = {
         .list = json_array(), .limit = (size_t)call_number(call, "limit"), .now_ms = native_log_ms(call)};
+    size_t max = holdings.limit + 1;
+    struct queue_query queues = {.session = session, .max = max, .claim = see_delivery, .context = &holdings};
+    struct limiter_query limits = {.session = session, .max = max, .hold = see_permit, .context = &holdings};
+    struct idempotency_query keys = {.session = session, .page.max = max, .claim = see_run, .context = &holdings};
     struct lock_query locks = {.session = session, .lock = see_lock, .claim = see_claim, .context = &holdings};
     struct barrier_query barriers = {
         .session = session, .barrier = see_barrier, .place = see_place, .context = &holdings};
@@ -160,6 +187,9 @@ static json_t *held_by(struct http_call *call, uint64_t session, bool *more) {
     struct result result;
     service_query(service, MODEL_LOCK, &locks, &result);
     service_query(service, MODEL_BARRIER, &barriers, &result);
+    service_query(service, MODEL_QUEUE, &queues, &result);
+    service_query(service, MODEL_LIMITER, &limits, &result);
+    service_query(service, MODEL_IDEMPOTENCY, &keys, &result);
     service_query(service, MODEL_TREE, &nodes, &result);
     *more = holdings.more;
     return holdings.list;
@@ -222,16 +252,18 @@ FIELDS(list_answer) = {
     MORE,
     END};
 FIELDS(show_fields) = {NUMBER, LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT), END};
-FIELDS(show_answer) = {{.name = "number", .type = NATIVE_NUMBER, .help = "the session's"},
-                       {.name = "kind", .type = NATIVE_TEXT, .help = "native or zookeeper"},
-                       {.name = "ttl_ms", .type = NATIVE_NUMBER, .help = "its time-out"},
-                       {.name = "node", .type = NATIVE_NUMBER, .help = "the member where it is attached"},
-                       {.name = "holds",
-                        .type = NATIVE_OBJECTS,
-                        .help = "locks, elections, barriers and ephemeral znodes: what, name, owner, state (holds or "
-                                "waits; of barriers: waits, inside, leaves), token and for_ms"},
-                       MORE,
-                       END};
+FIELDS(show_answer) = {
+    {.name = "number", .type = NATIVE_NUMBER, .help = "the session's"},
+    {.name = "kind", .type = NATIVE_TEXT, .help = "native or zookeeper"},
+    {.name = "ttl_ms", .type = NATIVE_NUMBER, .help = "its time-out"},
+    {.name = "node", .type = NATIVE_NUMBER, .help = "the member where it is attached"},
+    {.name = "holds",
+     .type = NATIVE_OBJECTS,
+     .help = "locks, elections, barriers, deliveries of queues (their key as owner) and claims that wait, "
+             "permits and quotas of limits, runs of idempotency keys, ephemeral znodes: what, name, "
+             "owner, state (holds or waits; of barriers: waits, inside, leaves), token and for_ms"},
+    MORE,
+    END};
 FIELDS(end_fields) = {NUMBER, END};
 
 static const struct native_operation operations[] = {

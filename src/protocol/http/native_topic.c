@@ -6,6 +6,7 @@
 #include "model/topic/topic.h"
 #include "protocol/http/native_fields.h"
 #include "protocol/http/native_internal.h"
+#include "protocol/http/view.h"
 #include <string.h>
 
 // Numbers of calls that wait: for a publish's ticket, for what a token stands for, for what a member reads, and for a
@@ -383,8 +384,7 @@ static void poll_read(struct http_call *call) {
 
 // ---- what there is
 
-static void take_topic(void *context, const struct topic_info *info) {
-    struct reading *reading = context;
+json_t *topic_json(const struct topic_info *info) {
     const struct {
         const char *name;
         uint64_t number;
@@ -402,6 +402,12 @@ static void take_topic(void *context, const struct topic_info *info) {
     json_object_set_new(json, "name", json_bytes(info->name));
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         json_object_set_new(json, numbers[i].name, json_number(numbers[i].number));
+    return json;
+}
+
+static void take_topic(void *context, const struct topic_info *info) {
+    struct reading *reading = context;
+    json_t *json = topic_json(info);
     if (reading->info == NULL && reading->groups == NULL)
         reading->info = json;
     else
@@ -418,7 +424,7 @@ static void take_partition(void *context, const struct topic_partition_info *inf
     json_array_append_new(((struct reading *)context)->partitions, json);
 }
 
-static json_t *group_json(const struct topic_group_info *info) {
+json_t *topic_group_json(const struct topic_group_info *info) {
     static const char *const strategies[] = {"any",       "averagely",      "by-circle", "consistent-hash",
                                              "by-config", "by-machine-room"};
     json_t *json = json_object();
@@ -432,11 +438,11 @@ static json_t *group_json(const struct topic_group_info *info) {
 }
 
 static void take_group(void *context, const struct topic_group_info *info) {
-    json_array_append_new(((struct reading *)context)->groups, group_json(info));
+    json_array_append_new(((struct reading *)context)->groups, topic_group_json(info));
 }
 
 static void take_the_group(void *context, const struct topic_group_info *info) {
-    ((struct reading *)context)->info = group_json(info);
+    ((struct reading *)context)->info = topic_group_json(info);
 }
 
 static void take_member(void *context, const struct topic_member_info *info) {
@@ -664,9 +670,14 @@ FIELDS(fetch_answer) = {
     MESSAGES,
     {.name = "next", .type = NATIVE_NUMBER, .help = "behind the last message: commit it when all of them are done"},
     {.name = "revoked", .type = NATIVE_BOOL, .help = "it is wanted back: finish, commit, release"},
-    {.name = "committed",
-     .type = NATIVE_NUMBER,
-     .help = "and partition, token, first, end, lag, dropped, as poll tells"},
+    ANSWERED("partition", NUMBER, "that was asked of"),
+    ANSWERED("token", NUMBER, "under which it is read"),
+    ANSWERED("handover_in_ms", NUMBER, "of one that is wanted back: it goes by itself then"),
+    ANSWERED("committed", NUMBER, "to be read next, as others see it"),
+    ANSWERED("first", NUMBER, "offset of the oldest message"),
+    ANSWERED("end", NUMBER, "offset of the next message"),
+    ANSWERED("lag", NUMBER, "messages that are not committed"),
+    ANSWERED("dropped", NUMBER, "by retention, before they were committed"),
     END};
 FIELDS(commit_fields) = {
     NAME,       GROUP, PARTITION, TOKEN, TOPIC_WANTED("offset", 0, INT64_MAX, "to be read next; only forward"),
@@ -676,20 +687,28 @@ FIELDS(commit_answer) = {{.name = "committed", .type = NATIVE_NUMBER, .help = "w
                          END};
 FIELDS(release_fields) = {NAME, GROUP, PARTITION, TOKEN, BY_SESSION, END};
 FIELDS(group_fields) = {NAME, GROUP, END};
-FIELDS(show_answer) = {
-    {.name = "messages", .type = NATIVE_NUMBER, .help = "of all partitions"},
-    {.name = "bytes", .type = NATIVE_NUMBER, .help = "keys and bodies"},
-    {.name = "held", .type = NATIVE_NUMBER, .help = "messages that wait for an earlier number of their producer"},
-    {.name = "bytes_max", .type = NATIVE_NUMBER, .help = "and the other settings of create"},
-    {.name = "partitions",
-     .type = NATIVE_OBJECTS,
-     .help = "each with first (its oldest offset), end (the next one), bytes, room"},
-    {.name = "groups",
-     .type = NATIVE_OBJECTS,
-     .help = "by name: name, strategy, generation, handover_ms, member_count, lag (messages to be read)"},
-    END};
+#define TOPIC_INFO                                                                                                     \
+    ANSWERED("name", TEXT, "the topic"), ANSWERED("partition_count", NUMBER, "of its partitions"),                     \
+        ANSWERED("group_count", NUMBER, "of its groups"), ANSWERED("producers", NUMBER, "numbered ones, remembered"),  \
+        ANSWERED("messages", NUMBER, "of all partitions"), ANSWERED("bytes", NUMBER, "keys and bodies"),               \
+        ANSWERED("held", NUMBER, "messages that wait for an earlier number of their producer"),                        \
+        ANSWERED("bytes_max", NUMBER, "as create said, as are all below"),                                             \
+        ANSWERED("retention_count", NUMBER, "messages of a partition that are kept"),                                  \
+        ANSWERED("retention_bytes", NUMBER, "of a partition"), ANSWERED("retention_ms", NUMBER, "age")
+#define GROUP_INFO                                                                                                     \
+    ANSWERED("name", TEXT, "the group"), ANSWERED("strategy", TEXT, "of allocation"), GENERATION,                      \
+        ANSWERED("handover_ms", NUMBER, "how long a reader has to give one back"),                                     \
+        ANSWERED("member_count", NUMBER, "of its members"), ANSWERED("lag", NUMBER, "messages to be read")
+FIELDS(topic_info_fields) = {TOPIC_INFO, END};
+FIELDS(group_info_fields) = {GROUP_INFO, END};
+FIELDS(show_answer) = {TOPIC_INFO,
+                       {.name = "partitions",
+                        .type = NATIVE_OBJECTS,
+                        .help = "each with first (its oldest offset), end (the next one), bytes, room"},
+                       ANSWERED_OF("groups", OBJECTS, group_info_fields, "by name"),
+                       END};
 FIELDS(group_answer) = {
-    {.name = "strategy", .type = NATIVE_TEXT, .help = "and generation, handover_ms, lag"},
+    GROUP_INFO,
     {.name = "members",
      .type = NATIVE_OBJECTS,
      .help = "by name: member, member_id, session, ttl_ms, due_in_ms, for_ms, room, partition_count"},
@@ -700,7 +719,7 @@ FIELDS(group_answer) = {
     END};
 FIELDS(list_fields) = {PAGE_AFTER, LIST_LIMIT(NATIVE_LIST_MAX, NATIVE_LIST_DEFAULT), END};
 FIELDS(list_answer) = {
-    {.name = "topics", .type = NATIVE_OBJECTS, .help = "by name, as show tells of one, without its parts"}, MORE, END};
+    ANSWERED_OF("topics", OBJECTS, topic_info_fields, "by name, as show tells of one, without its parts"), MORE, END};
 
 static const struct native_operation operations[] = {
     {.path = "/v1/topic/create",

@@ -1,33 +1,19 @@
 // Which path is what, and what changes the cluster. Everything that changes it, and a backup (it holds all data), is
 // taken from this machine only, unless allow-remote is on; and never from a web page: a browser on this machine sends
 // requests for any site it shows.
+#include "protocol/http/routes.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "io/io.h"
 #include "protocol/http/internal.h"
+#include "protocol/http/route_fields.h"
 #include "protocol/http/view.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char index_text[] =
-    "Parley\n\n"
-    "  GET    /healthz                the process answers\n"
-    "  GET    /readyz                 200 once this node serves clients\n"
-    "  GET    /metrics                figures for Prometheus\n"
-    "  GET    /v1/cluster             members, roles, leader, progress\n"
-    "  GET    /v1/view                what the page shows: sessions, locks, queues... (docs/page.md)\n"
-    "  GET    /v1/events              what changes, as server-sent events (docs/page.md)\n"
-    "  POST   /v1/cluster/form        {\"without\": ID}: form a new cluster although ID is missing\n"
-    "  POST   /v1/members             {\"id\": ID, \"address\": \"HOST:PORT\"}: add a learner; with\n"
-    "                                 \"observer\": true one that stays one\n"
-    "  POST   /v1/members/ID/promote  make it a voter\n"
-    "  DELETE /v1/members/ID          remove it\n"
-    "  POST   /v1/time/step           set the cluster's Unix time to the leader's clock, back too\n"
-    "  POST   /v1/leader/transfer     {\"to\": ID}, or nothing: another node leads\n"
-    "  GET    /v1/backup              a consistent snapshot file\n"
-    "  POST   /v1/session/..., /v1/lock/...   native operations: docs/native.md, docs/openapi.json\n";
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 // ---- who may
 static bool is_this_machine(const char *address) {
@@ -119,14 +105,30 @@ static void get_readyz(struct http_connection *c, const struct http_request *req
 }
 
 static void get_index(struct http_connection *c, const struct http_request *request, uint32_t id) {
-    http_answer(c, 200, "text/plain; charset=utf-8", bytes_of_text(index_text));
+    static const char *const methods[] = {
+        [HTTP_VERB_GET] = "GET", [HTTP_VERB_POST] = "POST", [HTTP_VERB_DELETE] = "DELETE"};
+    char text[4096] = "Parley\n\n";
+    size_t len = strlen(text);
+    for (size_t i = 1; http_route_at(i) != NULL; i++) {
+        const struct http_route *route = http_route_at(i);
+        const char *member = strchr(route->path, '#');
+        char path[64];
+        snprintf(path, sizeof path, "%.*s%s%s", (int)strcspn(route->path, "#"), route->path, member != NULL ? "ID" : "",
+                 member != NULL ? member + 1 : "");
+        len += (size_t)snprintf(text + len, sizeof text - len, "  %-6s %-22s %s\n", methods[route->method], path,
+                                route->about);
+        ENSURE(len < sizeof text);
+    }
+    snprintf(text + len, sizeof text - len,
+             "  POST   /v1/session/..., /v1/lock/...   native operations: docs/native.md, docs/openapi.json\n");
+    http_answer(c, 200, "text/plain; charset=utf-8", bytes_of_text(text));
 }
 
 static void get_metrics(struct http_connection *c, const struct http_request *request, uint32_t id) {
     struct writer w;
     writer_init(&w);
     http_write_metrics(c->instance, &w);
-    http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", bytes_of(w.data, w.len));
+    http_answer(c, 200, METRICS_TYPE, bytes_of(w.data, w.len));
     writer_free(&w);
 }
 
@@ -287,29 +289,45 @@ static void get_backup(struct http_connection *c, const struct http_request *req
     node_snapshot(c->instance->settings->node, on_snapshot, http_later(c));
 }
 
-// ---- the table. # stands for a member's number.
-struct route {
-    enum http_verb method;
-    const char *path;
-    bool administration;
-    void (*run)(struct http_connection *c, const struct http_request *request, uint32_t id);
+// ---- the table
+#define JSON "application/json"
+#define TEXT "text/plain; charset=utf-8"
+#define ROUTE(method_, path_, id_, run_, about_)                                                                       \
+    .method = HTTP_VERB_##method_, .path = path_, .id = id_, .run = run_, .about = about_
+#define ADMINISTERS .administration = true, .type = JSON, .answer = done_fields, .errors = admin_errors
+static const struct http_route routes[] = {
+    {ROUTE(GET, "/", "index", get_index, "these paths, or the page"), .type = TEXT},
+    {ROUTE(GET, "/healthz", "healthz", get_healthz, "the process answers"), .type = TEXT},
+    {ROUTE(GET, "/readyz", "readyz", get_readyz, "200 once this node serves clients"), .type = TEXT,
+     .errors = ready_errors},
+    {ROUTE(GET, "/metrics", "metrics", get_metrics, "figures for Prometheus"), .type = METRICS_TYPE},
+    {ROUTE(GET, "/v1/cluster", "cluster", get_cluster, "members, roles, leader, progress"), .type = JSON,
+     .answer = cluster_fields},
+    {ROUTE(GET, "/v1/view", "view", view_get, "what the page shows: sessions, locks, queues... (docs/page.md)"),
+     .type = JSON, .query = view_query, .answer = view_fields, .errors = query_errors, .looks = true},
+    {ROUTE(GET, "/v1/events", "events", events_get, "what changes, as server-sent events (docs/page.md)"),
+     .type = HTTP_EVENT_STREAM, .query = events_query, .errors = events_errors, .looks = true},
+    {ROUTE(POST, "/v1/cluster/form", "cluster_form", post_form,
+           "{\"without\": ID}: form a new cluster although ID is missing"),
+     ADMINISTERS, .fields = form_body},
+    {ROUTE(POST, "/v1/members", "member_add", post_members,
+           "{\"id\": ID, \"address\": \"HOST:PORT\"}: add a learner; \"observer\": true: one that stays one"),
+     ADMINISTERS, .fields = members_body},
+    {ROUTE(POST, "/v1/members/#/promote", "member_promote", promote_member, "make it a voter"), ADMINISTERS},
+    {ROUTE(DELETE, "/v1/members/#", "member_remove", delete_member, "remove it"), ADMINISTERS},
+    {ROUTE(POST, "/v1/time/step", "time_step", post_time_step,
+           "set the cluster's Unix time to the leader's clock, back too"),
+     ADMINISTERS},
+    {ROUTE(POST, "/v1/leader/transfer", "leader_transfer", post_transfer,
+           "{\"to\": ID}, or nothing: another node leads"),
+     ADMINISTERS, .fields = transfer_body},
+    {ROUTE(GET, "/v1/backup", "backup", get_backup, "a consistent snapshot file"), .administration = true,
+     .type = "application/octet-stream", .errors = backup_errors},
 };
-static const struct route routes[] = {
-    {HTTP_VERB_GET, "/", false, get_index},
-    {HTTP_VERB_GET, "/healthz", false, get_healthz},
-    {HTTP_VERB_GET, "/readyz", false, get_readyz},
-    {HTTP_VERB_GET, "/metrics", false, get_metrics},
-    {HTTP_VERB_GET, "/v1/cluster", false, get_cluster},
-    {HTTP_VERB_GET, "/v1/view", false, view_get},
-    {HTTP_VERB_GET, "/v1/events", false, events_get},
-    {HTTP_VERB_POST, "/v1/cluster/form", true, post_form},
-    {HTTP_VERB_POST, "/v1/members", true, post_members},
-    {HTTP_VERB_POST, "/v1/members/#/promote", true, promote_member},
-    {HTTP_VERB_DELETE, "/v1/members/#", true, delete_member},
-    {HTTP_VERB_POST, "/v1/time/step", true, post_time_step},
-    {HTTP_VERB_POST, "/v1/leader/transfer", true, post_transfer},
-    {HTTP_VERB_GET, "/v1/backup", true, get_backup},
-};
+
+const struct http_route *http_route_at(size_t place) {
+    return place < sizeof routes / sizeof routes[0] ? &routes[place] : NULL;
+}
 
 static bool matches(const char *pattern, const char *path, uint32_t *id) {
     while (*pattern != 0) {

@@ -7,9 +7,14 @@ const struct view_topic view_topics[] = {
     {"members", "members, leader, term, who is connected", MODEL_GROUP, NULL},
     {"sessions", "sessions that begin, move or end", MODEL_LEASE, view_sessions},
     {"locks", "locks of both kinds: native ones, and recipes of ZooKeeper's clients", MODEL_LOCK, view_locks},
+    {"elections", "who leads, who is a candidate", MODEL_LOCK, view_elections},
     {"queues", "ordered queues", MODEL_QUEUE, view_queues},
     {"limits", "rate limits", MODEL_LIMITER, view_limits},
     {"keys", "idempotency keys", MODEL_IDEMPOTENCY, view_keys},
+    {"topics", "partitioned topics, their groups, who reads what", MODEL_TOPIC, view_topics_rows},
+    {"services", "services and the health of their instances", MODEL_REGISTRY, view_services},
+    {"config", "namespaces of configuration", MODEL_CONFIG, view_config},
+    {"sequences", "sequences", MODEL_SEQUENCE, view_sequences},
 };
 const size_t view_topic_count = sizeof view_topics / sizeof view_topics[0];
 _Static_assert(sizeof view_topics / sizeof view_topics[0] <= HTTP_TOPICS_MAX, "more bits are wanted");

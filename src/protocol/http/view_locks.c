@@ -51,7 +51,7 @@ static void add_claim(void *context, const struct lock_claim_info *claim) {
     json_array_append_new(locks->claims, lock_claim_json(claim, locks->page->now_ms));
 }
 
-static void add_native(struct locks *locks) {
+static void add_native(struct locks *locks, enum lock_only only) {
     struct view_page *page = locks->page;
     uint8_t name[ITEM_NAME_BYTES_MAX];
     struct result result;
@@ -59,6 +59,8 @@ static void add_native(struct locks *locks) {
                                .after = view_after_name(page->after, name),
                                .max = page->limit + 1,
                                .claims_max = VIEW_CLAIMS_MAX,
+                               .only = only,
+                               .count = &page->count,
                                .lock = add_lock,
                                .claim = add_claim,
                                .context = locks};
@@ -141,7 +143,16 @@ static void add_recipes(struct locks *locks) {
 
 void view_locks(struct view_page *page) {
     struct locks locks = {.page = page};
-    if (page->after[0] != 'z') add_native(&locks);
+    struct lock_query counted = {.only = LOCK_NO_ELECTIONS, .max = 1, .count = &page->count};
+    if (page->after[0] == 'z')
+        view_ask(page, MODEL_LOCK, &counted);
+    else
+        add_native(&locks, LOCK_NO_ELECTIONS);
     locks.row = NULL;
     if (page->next[0] == 0) add_recipes(&locks);
+}
+
+void view_elections(struct view_page *page) {
+    struct locks locks = {.page = page};
+    add_native(&locks, LOCK_ELECTIONS);
 }

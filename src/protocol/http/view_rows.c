@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void ask(struct view_page *page, uint8_t model, const void *query) {
+void view_ask(struct view_page *page, uint8_t model, const void *query) {
     struct result result;
     service_query(page->instance->service, model, query, &result);
 }
@@ -59,7 +59,7 @@ void view_queues(struct view_page *page) {
                               .max = page->limit + 1,
                               .queue = add_queue,
                               .context = page};
-    ask(page, MODEL_QUEUE, &all);
+    view_ask(page, MODEL_QUEUE, &all);
     view_next_name(page, "name");
     for (size_t i = 0; i < json_array_size(page->rows); i++) {
         json_t *row = json_array_get(page->rows, i), *own = json_object_get(row, "name");
@@ -68,7 +68,7 @@ void view_queues(struct view_page *page) {
                                    .max = VIEW_HOT_KEYS_MAX,
                                    .key = add_hot_key,
                                    .context = &hot};
-        if (keys.name.len > 0) ask(page, MODEL_QUEUE, &keys);
+        if (keys.name.len > 0) view_ask(page, MODEL_QUEUE, &keys);
         json_object_set_new(row, "hot_keys", hot.keys);
     }
 }
@@ -87,7 +87,7 @@ void view_limits(struct view_page *page) {
                                   .max = page->limit + 1,
                                   .limit = add_limit,
                                   .context = page};
-    ask(page, MODEL_LIMITER, &query);
+    view_ask(page, MODEL_LIMITER, &query);
     view_next_name(page, "name");
 }
 
@@ -106,6 +106,88 @@ void view_keys(struct view_page *page) {
                                                .max = page->limit + 1},
                                       .key = add_key,
                                       .context = page};
-    ask(page, MODEL_IDEMPOTENCY, &query);
+    view_ask(page, MODEL_IDEMPOTENCY, &query);
     view_next_name(page, "key");
+}
+
+// ---- sequences
+
+static struct items_page names(const struct view_page *page, uint8_t name[ITEM_NAME_BYTES_MAX]) {
+    return (struct items_page){.name = bytes_of("", 0),
+                               .prefix = bytes_of("", 0),
+                               .after = view_after_name(page->after, name),
+                               .max = page->limit + 1};
+}
+
+static void add_sequence(void *context, const struct sequence_info *info) {
+    json_array_append_new(((struct view_page *)context)->rows, sequence_json(info));
+}
+
+void view_sequences(struct view_page *page) {
+    uint8_t name[ITEM_NAME_BYTES_MAX];
+    struct sequence_query query = {.page = names(page, name), .sequence = add_sequence, .context = page};
+    view_ask(page, MODEL_SEQUENCE, &query);
+    view_next_name(page, "name");
+}
+
+// ---- configuration: namespaces and versions, no items
+
+static void add_space(void *context, const struct config_info *info) {
+    json_array_append_new(((struct view_page *)context)->rows, config_space_json(info));
+}
+
+void view_config(struct view_page *page) {
+    uint8_t name[ITEM_NAME_BYTES_MAX];
+    struct config_query query = {.page = names(page, name), .space = add_space, .context = page};
+    view_ask(page, MODEL_CONFIG, &query);
+    view_next_name(page, "name");
+}
+
+// ---- services, each with its first instances
+
+static void add_service(void *context, const struct registry_service_info *info) {
+    json_array_append_new(((struct view_page *)context)->rows, registry_service_json(info));
+}
+
+struct instances {
+    json_t *list;
+    uint64_t now_ms;
+};
+
+static void add_instance(void *context, const struct registry_info *info) {
+    static const char *const healths[] = {"unknown", "passing", "failing"};
+    struct instances *instances = context;
+    json_t *json = json_object();
+    json_object_set_new(json, "id", json_bytes(info->id));
+    json_object_set_new(json, "address", json_bytes(info->address));
+    json_object_set_new(json, "zone", json_bytes(info->zone));
+    json_object_set_new(json, "session", json_number(info->session));
+    json_object_set_new(json, "health", json_string(healths[info->health]));
+    json_object_set_new(json, "draining", json_boolean(info->draining));
+    json_object_set_new(json, "for_ms", json_number(native_until(info->health_since_ms, instances->now_ms)));
+    json_array_append_new(instances->list, json);
+}
+
+void view_services(struct view_page *page) {
+    uint8_t name[ITEM_NAME_BYTES_MAX];
+    struct items_page all = names(page, name);
+    struct registry_query query = {.service = all.name,
+                                   .prefix = all.prefix,
+                                   .after = all.after,
+                                   .max = all.max,
+                                   .on_service = add_service,
+                                   .context = page};
+    view_ask(page, MODEL_REGISTRY, &query);
+    view_next_name(page, "service");
+    for (size_t i = 0; i < json_array_size(page->rows); i++) {
+        json_t *row = json_array_get(page->rows, i), *own = json_object_get(row, "service");
+        struct instances instances = {.list = json_array(), .now_ms = page->now_ms};
+        struct registry_query one = {.service = bytes_of(json_string_value(own), json_string_length(own)),
+                                     .after = all.name,
+                                     .max = VIEW_INSTANCES_MAX,
+                                     .on_instance = add_instance,
+                                     .context = &instances};
+        view_ask(page, MODEL_REGISTRY, &one);
+        json_object_set_new(row, "shown", instances.list);
+    }
 }

@@ -101,6 +101,62 @@ function hotKeys(row) {
     el("li", {}, name(key.key || "(no key)"), ` ×${count(key.depth)} `, span("soft still", "oldest ", age(key.oldest_ms), key.session ? ` · with session ${key.session}` : key.token ? " · claimed" : ""));
   return el("ul", { class: "claims" }, ...row.hot_keys.map(one));
 }
+
+// ---- topics, services, configuration, sequences
+
+// 0, 1, 2, 5 as 0–2, 5
+function ranges(numbers) {
+  const parts = [];
+  for (let i = 0, from = 0; i < numbers.length; i++) {
+    if (numbers[i + 1] === numbers[i] + 1) continue;
+    parts.push(from === i ? `${numbers[i]}` : `${numbers[from]}–${numbers[i]}`);
+    from = i + 1;
+  }
+  return parts.join(", ");
+}
+function reader(one) {
+  const more = one.count > one.partitions.length ? ` and ${count(one.count - one.partitions.length)} more` : "";
+  return el("li", {}, name(one.member), span("soft", ` reads ${ranges(one.partitions)}${more}`), ...(one.leaves ? [" ", tag("hands over", "warn")] : []));
+}
+function group(one) {
+  const lag = one.lag > 0 ? `${count(one.lag)} behind` : "nothing behind";
+  const facts = span("soft still", [lag, one.strategy, plural(one.member_count, "member", "members")].join(" · "));
+  const idle = one.idle ? [" ", tag(`${plural(one.idle, "partition", "partitions")} unread`, "warn")] : [];
+  const head = [name(one.name), " ", facts, ...idle];
+  if (one.readers.length === 0) return el("li", {}, ...head);
+  return el("li", {}, el("details", {}, el("summary", {}, ...head), el("ul", { class: "claims" }, ...one.readers.map(reader))));
+}
+function groups(row) {
+  if (row.group_count === 0) return span("soft", "none");
+  if (row.cut) return span("soft", plural(row.group_count, "group", "groups"), ": ask parley topic show");
+  const rest = row.group_count - row.groups.length;
+  const more = rest > 0 ? [el("li", { class: "soft" }, `and ${plural(rest, "group", "groups")} more`)] : [];
+  return el("ul", { class: "claims" }, ...row.groups.map(group), ...more);
+}
+const healths = { passing: "good", failing: "bad", unknown: undefined };
+function instances(row) {
+  const one = (at) =>
+    el("li", {}, tag(at.draining ? "draining" : at.health, at.draining ? "warn" : healths[at.health]), " ", name(at.id), " ",
+      ...[at.address, at.zone && `zone ${at.zone}`, at.session && `session ${at.session}`].filter(Boolean)
+        .flatMap((fact, i, all) => [span("soft still", fact, i + 1 < all.length ? " ·" : ""), " "]));
+  const rest = row.instances - row.shown.length;
+  const more = rest > 0 ? [el("li", { class: "soft" }, `and ${count(rest)} more`)] : [];
+  if (row.instances === 1) return el("ul", { class: "claims" }, ...row.shown.map(one));
+  return el("details", {}, el("summary", {}, plural(row.instances, "instance", "instances")), el("ul", { class: "claims" }, ...row.shown.map(one), ...more));
+}
+function health(row) {
+  const rest = row.instances - row.ready - row.failing;
+  const parts = [tag(`${count(row.ready)} ready`, row.ready ? "good" : "bad")];
+  if (row.failing) parts.push(" ", tag(`${count(row.failing)} failing`, "bad"));
+  if (rest > 0) parts.push(" ", tag(`${count(rest)} other`));
+  return parts;
+}
+function release(row) {
+  if (!row.gradual) return span("soft", row.version ? "all have it" : "nothing yet");
+  const who = [row.labels.length ? row.labels.join(", ") : "", row.percent < 100 || !row.labels.length ? `${row.percent} %` : ""].filter(Boolean);
+  return [tag(`version ${row.gradual}`, "accent"), " ", span("soft", "for ", who.join(" · "))];
+}
+
 const zero = (n, cls) => span(n ? cls || "" : "soft", count(n));
 const keyStates = { running: ["running", "accent"], stored: ["stored", "good"], free: ["free", undefined] };
 
@@ -130,6 +186,15 @@ const PANELS = [
     ],
   },
   {
+    topic: "elections", title: "Elections", place: "left", empty: "Nobody leads or wants to.",
+    key: (row) => row.name,
+    columns: [
+      ["Election", (row) => name(row.name)],
+      ["Leader", holders],
+      ["Candidates", waiters],
+    ],
+  },
+  {
     topic: "queues", title: "Queues", place: "left", empty: "There is no queue.",
     key: (row) => row.name,
     columns: [
@@ -141,6 +206,17 @@ const PANELS = [
       ["Dead", (row) => zero(row.dead, "bad"), "number"],
       ["Waiting", (row) => zero(row.waiters), "number minor"],
       ["Hot keys", hotKeys],
+    ],
+  },
+  {
+    topic: "topics", title: "Topics", place: "left", empty: "There is no topic.",
+    key: (row) => row.name,
+    columns: [
+      ["Topic", (row) => name(row.name)],
+      ["Partitions", (row) => zero(row.partition_count), "number"],
+      ["Messages", (row) => zero(row.messages), "number"],
+      ["Producers", (row) => zero(row.producers), "number minor"],
+      ["Groups", groups],
     ],
   },
   {
@@ -175,6 +251,36 @@ const PANELS = [
       ["Wait", (row) => zero(row.waiters), "number"],
       ["For", (row) => age(row.for_ms), "number minor"],
       ["Ends in", (row) => (row.due_in_ms ? left(row.due_in_ms) : span("soft", "–")), "number"],
+    ],
+  },
+  {
+    topic: "services", title: "Services", place: "right", empty: "No service is registered.",
+    key: (row) => row.service,
+    columns: [
+      ["Service", (row) => name(row.service)],
+      ["Health", health, "still"],
+      ["Calls", (row) => zero(row.leases), "number minor"],
+      ["Instances", instances],
+    ],
+  },
+  {
+    topic: "config", title: "Configuration", place: "right", empty: "There is no namespace.",
+    key: (row) => row.name,
+    columns: [
+      ["Namespace", (row) => name(row.name)],
+      ["Version", (row) => zero(row.version), "number"],
+      ["Release", release],
+      ["Newest", (row) => zero(row.newest), "number minor"],
+      ["Kept", (row) => zero(row.kept), "number"],
+    ],
+  },
+  {
+    topic: "sequences", title: "Sequences", place: "right", empty: "There is no sequence.",
+    key: (row) => row.name,
+    columns: [
+      ["Sequence", (row) => [name(row.name), " ", row.gapless ? tag("gapless", "accent") : "", row.restored ? tag("restored", "warn") : ""]],
+      ["Next", (row) => (row.exhausted ? tag("exhausted", "bad") : count(row.next)), "number"],
+      ["Step", (row) => zero(row.step), "number minor"],
     ],
   },
 ];
