@@ -406,6 +406,7 @@ static void *http_open(void *state, struct client *client) {
 
 static void http_close(void *connection) {
     struct http_connection *c = connection;
+    list_remove(&c->in_crowd); // what ends now lets others go on, not this one
     while (!list_empty(&c->places)) {
         struct http_waiting *waiting = CONTAINER_OF(c->places.next, struct http_waiting, place);
         if (waiting->answered) {
@@ -419,7 +420,6 @@ static void http_close(void *connection) {
     if (c->backup != NULL) end_backup(c);
     if (c->stream != NULL) events_close(c);
     list_remove(&c->link);
-    list_remove(&c->in_crowd);
     http_parse_free(c->parse);
     mem_free(c);
 }
