@@ -7,6 +7,8 @@
 #define TICK_US 20000u
 #define ANSWER_US 4000000u // a request that waits for nothing
 #define TTL_MS_MIN 2000u
+#define FIRST_WORKLOADS 10u   // the others came later: native_is_newer
+#define NEWER_SALT 2430467ull // so that no seed of sim/seeds.txt is newer
 
 struct native_checks {
     struct native natives[SIM_NATIVES_MAX];
@@ -339,14 +341,14 @@ bool natives_wanted(const struct sim *sim) {
     return count_of(sim) > 0;
 }
 
-// Some of the workloads, one at least: with few of them in a seed, its clients meet at each. The first ones are drawn
-// as they were before there were more: what seeds were found for stays as it was, unless they have one of the others.
-#define FIRST_WORKLOADS 10u
-#define OTHERS_SALT 2630u // none of sim/seeds.txt had them when they came
+bool native_is_newer(const struct sim *sim) {
+    return hash_u64(hash_of(sim) ^ NEWER_SALT) % 4 != 0;
+}
 
-static bool is_chosen(uint64_t hash, size_t workload) {
+// Some of the workloads, one at least: with few of them in a seed, its clients meet at each.
+static bool is_chosen(const struct sim *sim, uint64_t hash, size_t workload) {
     if (workload < FIRST_WORKLOADS) return hash % FIRST_WORKLOADS == workload || (hash >> (8 + 3 * workload)) % 4 == 0;
-    return hash_u64(hash + OTHERS_SALT + workload) % 4 == 0;
+    return native_is_newer(sim) && hash_u64(hash + workload) % 3 == 0;
 }
 
 static void choose_workloads(struct sim *sim) {
@@ -356,7 +358,7 @@ static void choose_workloads(struct sim *sim) {
     while (native_workloads[count] != NULL) count++;
     ENSURE(count <= NATIVE_LINES_MAX);
     for (size_t i = 0; i < count; i++) {
-        if (!is_chosen(hash, i)) continue;
+        if (!is_chosen(sim, hash, i)) continue;
         const struct native_workload *workload = native_workloads[i];
         all->shared[all->workload_count] = workload->open == NULL ? NULL : workload->open(sim);
         all->workloads[all->workload_count++] = workload;

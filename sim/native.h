@@ -72,6 +72,8 @@ static inline uint64_t native_draw(struct native *native, uint64_t bound) {
 // Sends a request; the answer may take wait_us longer than that of one that waits for nothing.
 void native_request(struct native_line *line, unsigned asked, uint64_t wait_us, const char *operation,
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
+// What came later, only in some seeds: what the others were found for stays as it was.
+bool native_is_newer(const struct sim *sim);
 void native_owner(struct native *native, char *out, size_t size); // a name that nobody had before
 uint64_t native_sent_us(const struct native_line *line);          // in answer: when the node let these bytes go
 uint64_t native_number_of(const char *body, const char *member);  // of an answer; 0: none
@@ -88,4 +90,4 @@ void *native_grow(void *array, size_t *capacity, size_t count, size_t size);
 extern const struct native_workload native_workload_lock, native_workload_sequence, native_workload_idempotency,
     native_workload_guard, native_workload_topic, native_workload_limiter, native_workload_queue,
     native_workload_registry, native_workload_config, native_workload_election, native_workload_barrier,
-    native_workload_latch;
+    native_workload_latch, native_workload_release;

@@ -290,7 +290,7 @@ static bool refused(struct native_line *line, unsigned asked, const char *body) 
 // an older state pushes it again. 0: none.
 static size_t draw_old(struct native_line *line) {
     const struct queues *all = line->shared;
-    if (all->message_count == 0 || native_draw(line->native, 5) != 0) return 0;
+    if (!native_is_newer(line->native->sim) || all->message_count == 0 || native_draw(line->native, 5) != 0) return 0;
     size_t newest = native_draw(line->native, 2) && all->message_count > 10 ? 10 : all->message_count;
     size_t message = all->message_count - (size_t)native_draw(line->native, newest);
     return all->messages[message].told ? message : 0;
@@ -313,7 +313,8 @@ static size_t message_to_push(struct native_line *line) {
     size_t old = draw_old(line);
     if (old != 0) return old;
     if (!kinds[key].numbered) return new_message(all, key);
-    bool ahead = native_draw(line->native, 4) == 0; // the one before it is left to another client
+    bool ahead = native_is_newer(line->native->sim) &&
+                 native_draw(line->native, 4) == 0; // the one before it is left to another client
     for (size_t i = 1; i <= all->message_count; i++) {
         if (all->messages[i].key != key || all->messages[i].told || all->messages[i].asking) continue;
         if (!ahead) return i;

@@ -14,6 +14,7 @@
     X(CLIENTS_KEPT_AT_INSTALL)                                                                                         \
     X(CONFIG_ABANDONED_IN_SILENCE)                                                                                     \
     X(CONFIG_EXPECTED_IGNORED)                                                                                         \
+    X(CONFIG_RELEASED_TO_ALL)                                                                                          \
     X(COUNTER_RETRY_COUNTS)                                                                                            \
     X(DAMAGE_TAKEN_FOR_TORN)                                                                                           \
     X(DIGEST_MISMATCH_IGNORED)                                                                                         \

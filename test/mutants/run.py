@@ -69,6 +69,7 @@ CHECKS = (
     (r"^queue: ", "a message has its tries, and no more"),
     (r"^barrier: .* (may be|known when it asked|is told that it is in)", "barrier: all are there when a round begins"),
     (r"^barrier: ", "barrier: a round is over when all have left"),
+    (r"^release: ", "a gradual release: one of two versions, by the labels"),
     (r"^latch ", "a latch counts each request once"),
     (r"^once: ", "one key, one answer"),
     (r"^config ", "configuration: versions and readers go forward"),

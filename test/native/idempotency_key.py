@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from run import get, good, test, until
+from run import Asking, get, good, test, until
 
 
 def keyed(c, key, operation, node=0, /, **fields):
@@ -100,6 +100,24 @@ def key_of_a_lock_a_permit_and_a_message(c):
     message = good(c.http(), "queue/claim", name="once")["messages"][0]
     assert [keyed(c, "ack", "queue/ack", name="once", tokens=[message["token"]]) for _ in range(2)] == [(200, {})] * 2
     assert good(c.http(), "queue/claim", name="once")["messages"] == []
+
+
+@test(1)
+def key_of_an_owner_that_waits_already(c):
+    """It goes on waiting in its place, and who closes that connection waits no longer."""
+    holder, waiter = (good(c.http(), "session/create", ttl_ms=60000)["session"] for _ in range(2))
+    token = good(c.http(), "lock/acquire", name="twice", session=holder)["token"]
+    first = Asking(c.http(), "lock/acquire", name="twice", session=waiter, wait_ms=60000)
+    until("it waits", lambda: good(c.http(), "lock/show", name="twice")["waiters"] == 1)
+    body = json.dumps(dict(name="twice", session=waiter))
+    with socket.create_connection(("127.0.0.1", c.http())) as connection:
+        connection.sendall(("POST /v1/lock/acquire HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: twice\r\nContent-Length: %d\r\n\r\n%s"
+                            % (len(body), body)).encode())
+        assert first.answer().error == "superseded"
+        assert good(c.http(), "lock/show", name="twice")["waiters"] == 1
+    until("nobody waits", lambda: good(c.http(), "lock/show", name="twice")["waiters"] == 0)
+    good(c.http(), "lock/release", name="twice", session=holder, token=token)
+    assert keyed(c, "twice", "lock/acquire", name="twice", session=waiter)[1]["holds"] == 1
 
 
 @test(3)

@@ -18,7 +18,7 @@ import time
 
 import run
 from fake import Fake, answers, passes_on
-from run import ROOT, KeptAlive, good, refused, test, until, waiters
+from run import ROOT, KeptAlive, good, refused, stand_still, test, until, waiters
 
 run.TESTS.clear()
 TTL = 2500  # of sessions that are to be lost; others live so long that a machine that stalls does not end them
@@ -375,7 +375,7 @@ def claims_of_unknown_fate_are_cleared(c):
 def unlock_that_nobody_acknowledges_goes_on(c):
     with Talk(c.servers(), call_ms=700) as one:
         token = one.locks(1, "goes")
-        c.processes[0].send_signal(signal.SIGSTOP)
+        stand_still(c.processes[0])
         try:
             one.unlocks(1, "UNKNOWN")
         finally:
@@ -475,7 +475,7 @@ def node_that_hangs_is_left(c):
         one.asks("watch 1", "1 watches")
         one.say("lock 2 hang2")
         waiters(c.http(leader), "hang2", 1)
-        c.processes[hangs].send_signal(signal.SIGSTOP)
+        stand_still(c.processes[hangs])
         try:
             end = time.monotonic() + 7
             while time.monotonic() < end:
@@ -506,7 +506,7 @@ def loss_is_told_before_another_gets_the_lock(c):
         waiters(c.http(), "loss2", 1)
         stopped = now_ms()
         for process in c.processes:
-            process.send_signal(signal.SIGSTOP)
+            stand_still(process)
         lost = int(one.hears(r"1 lost (\d+) the session was not acknowledged in time")[1])
         readable = int(one.hears(r"1 readable (\d+)")[1])
         assert TTL / 3 < lost - stopped < TTL + 1000 and readable - stopped < TTL + 1000, (lost - stopped, readable - stopped)
@@ -532,7 +532,7 @@ def process_that_slept_knows_that_it_has_lost(c):
         token = one.locks(1, "slept")
         two.say("lock 1 slept")
         waiters(c.http(), "slept", 1)
-        one.process.send_signal(signal.SIGSTOP)
+        stand_still(one.process)
         assert int(two.hears(r"1 locked (\d+)", 30)[1]) > token
         one.say("lost 1")
         one.process.send_signal(signal.SIGCONT)

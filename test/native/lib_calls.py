@@ -5,7 +5,7 @@ import signal
 import time
 
 from lib import TTL, Fake, Talk, now_ms, passes_on, program, reads
-from run import good, test, until, waiters
+from run import good, stand_still, test, until, waiters
 
 
 def once(talk, number, key, how, status=0, body="-", wait="0", lease=30000, fingerprint="f"):
@@ -95,7 +95,7 @@ def process_that_slept_knows_that_its_run_is_lost(c):
         once(one, 1, "slept", "hold", 1, "late", lease=1500)
         first = int(one.hears(r"1 runs (\d+) 1")[1])
         once(two, 1, "slept", "hold", 2, "second")
-        one.process.send_signal(signal.SIGSTOP)
+        stand_still(one.process)
         try:
             assert int(two.hears(r"1 runs (\d+) 2")[1]) > first
             one.say("go 1")

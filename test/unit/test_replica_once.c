@@ -267,6 +267,28 @@ static void what_was_not_had_under_a_key_may_be_asked_again(void **state) {
     one_end(o);
 }
 
+// It asked without a key before, and waits. Nothing is kept until it holds the lock.
+static void owner_that_waits_already_goes_on_waiting(void **state) {
+    struct one *o = one_start();
+    assert_int_equal(acquire(o, NULL), 0);
+    uint64_t token = o->b.told.token, session = o->session, attach = o->attach;
+    one_session(o);
+    write_acquire(&o->w, o->session, o->attach, 0, 60000);
+    assert_int_equal(run(o, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(acquire(o, "take"), 0);
+        assert_int_equal(o->b.told.token, 0);
+    }
+    lock_write_release(&o->w, session, attach, bytes_of_text("orders"), bytes_of_text("a"), token, false);
+    assert_int_equal(run(o, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(acquire(o, "take"), 0);
+        assert_true(o->b.told.token > token);
+        assert_int_equal(o->b.told.holds, 2); // by the wait, and once by the key
+    }
+    one_end(o);
+}
+
 static void grant_that_waits_or_ends_by_time_takes_no_key(void **state) {
     struct one *o = one_start();
     struct bytes name = bytes_of_text("all");
@@ -387,6 +409,7 @@ int main(void) {
         cmocka_unit_test(only_what_keeps_its_result_is_done_under_a_key),
         cmocka_unit_test(lock_under_a_key_is_taken_and_given_back_once),
         cmocka_unit_test(what_was_not_had_under_a_key_may_be_asked_again),
+        cmocka_unit_test(owner_that_waits_already_goes_on_waiting),
         cmocka_unit_test(grant_that_waits_or_ends_by_time_takes_no_key),
         cmocka_unit_test(several_locks_under_a_key_are_told_while_all_are_held),
         cmocka_unit_test(limit_under_a_key_counts_once),

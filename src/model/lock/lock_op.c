@@ -359,8 +359,10 @@ static bool keeps(const struct command *command) {
     return command->op == LOCK_ACQUIRE_ALL && read_all(&r, q, &count) == 0 && q->ttl_ms == 0;
 }
 
+// An owner that waits already, by an earlier request, goes on waiting: that is no answer.
 static bool done(const struct result *result) {
-    return result->error == 0;
+    bool gives_back = result->op == LOCK_RELEASE || result->op == LOCK_BREAK;
+    return result->error == 0 && (gives_back || ((const struct lock_result *)result->value)->granted);
 }
 
 static void write_result(const struct result *result, struct writer *w) {

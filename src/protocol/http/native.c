@@ -405,8 +405,7 @@ void call_fold(struct http_call *call) {
     struct writer w;
     const struct native_field *fields = call->operation->fields;
     struct call_open *open = call->open;
-    ENSURE(!call->is_folded);
-    if (open->once != NULL || open->answer != NULL) return;
+    ENSURE(!call->is_folded && open->once == NULL && open->answer == NULL);
     for (size_t i = 0; fields[i].name != NULL; i++)
         if (open->values[i].list != NULL) return;
     writer_init(&w);

@@ -217,6 +217,8 @@ void call_cancel(struct http_call *call, struct writer *w, uint64_t number) {
 
 void call_wait(struct http_call *call, uint64_t number) {
     call_set_number(call, number);
+    mem_free(call->open->once); // nothing was kept of it
+    call->open->once = NULL;
     if (call->waiting.connection == NULL) {
         call_drop(call);
         return;
