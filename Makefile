@@ -163,7 +163,7 @@ deps:
 
 run: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build/parley
-	@exec build/parley server
+	@exec build/parley server --redis localhost:6379
 
 # How things usually go wrong, and how they hold here. Last line: N passed, N failed, N skipped.
 tour: deps

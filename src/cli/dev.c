@@ -155,9 +155,12 @@ static void print_plan(const struct dev *dev) {
     printf("\n  status          parley status --http localhost:%u\n  member list     parley member list --http "
            "localhost:%u\n",
            dev->plan.ports[0].http, dev->plan.ports[0].http);
-    for (size_t i = 0; i < dev->plan.count; i++)
-        printf("  node %zu          zookeeper %u, http %u, peer %u\n", i + 1, dev->plan.ports[i].zookeeper,
+    for (size_t i = 0; i < dev->plan.count; i++) {
+        printf("  node %zu          zookeeper %u, http %u, peer %u", i + 1, dev->plan.ports[i].zookeeper,
                dev->plan.ports[i].http, dev->plan.ports[i].peer);
+        if (dev->plan.ports[i].redis != 0) printf(", redis %u", dev->plan.ports[i].redis);
+        printf("\n");
+    }
 }
 
 static int run(struct dev *dev, unsigned base) {
@@ -223,6 +226,9 @@ int dev_main(int argc, char **argv) {
         dev->plan.data = data;
         dev->plan.more = own < argc ? argv + own + 1 : NULL;
         dev->plan.more_count = own < argc ? (size_t)(argc - own - 1) : 0;
+        dev->plan.redis = true;
+        for (size_t i = 0; i < dev->plan.more_count; i++)
+            if (strncmp(dev->plan.more[i], "--redis", 7) == 0) dev->plan.redis = false; // the caller says which
         nodes_plan(&dev->plan, (unsigned)port);
         for (size_t i = 0; i < NODES_MAX; i++) dev->nodes[i].output = -1;
         code = run(dev, (unsigned)port);

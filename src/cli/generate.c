@@ -1,5 +1,5 @@
-// `parley generate WHAT`: docs/settings.md, docs/native.md, docs/openapi.json, packaging/parley.bash-completion,
-// packaging/_parley, packaging/parley.1.
+// `parley generate WHAT`: docs/settings.md, docs/native.md, docs/openapi.json, docs/redis-commands.md,
+// packaging/parley.bash-completion, packaging/_parley, packaging/parley.1.
 #include "cli/generate.h"
 #include "base/alloc.h"
 #include "base/version.h"
@@ -64,7 +64,7 @@ static const struct {
               "--tls-ca --tls-cert --tls-key "
               "--multi --timeout "
               "--root --json --quiet --help"},
-    {"generate", "settings bash zsh man native openapi --help"},
+    {"generate", "settings bash zsh man native openapi redis --help"},
 };
 
 static bool takes_path(const struct setting_row *row) {
@@ -251,6 +251,8 @@ bool generate_write(const char *what, struct writer *w) {
         generate_native(w);
     else if (strcmp(what, "openapi") == 0)
         generate_openapi(w);
+    else if (strcmp(what, "redis") == 0)
+        generate_redis(w);
     else
         return false;
     return true;
@@ -258,9 +260,9 @@ bool generate_write(const char *what, struct writer *w) {
 
 int generate_main(int argc, char **argv) {
     const struct option_table table = {"generate",
-                                       "parley generate settings|bash|zsh|man|native|openapi",
+                                       "parley generate settings|bash|zsh|man|native|openapi|redis",
                                        "Prints docs/settings.md, a completion script for bash or zsh, the man page, "
-                                       "docs/native.md or docs/openapi.json.",
+                                       "docs/native.md, docs/openapi.json or docs/redis-commands.md.",
                                        NULL,
                                        0,
                                        1,

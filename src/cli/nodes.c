@@ -19,6 +19,7 @@ void nodes_plan(struct nodes *nodes, unsigned base_port) {
         ports->zookeeper = (base_port != 0 ? base_port : 2181) + apart;
         ports->http = (base_port != 0 ? base_port + 1 : 7450) + apart;
         ports->peer = (base_port != 0 ? base_port + 2 : 7451) + apart;
+        if (nodes->redis) ports->redis = (base_port != 0 ? base_port + 3 : 6379) + apart;
     }
 }
 
@@ -34,7 +35,7 @@ static char *cluster_text(const struct nodes *nodes) {
 // In the child. Its own process group: Ctrl-C reaches who started it only, which then ends the nodes in order.
 static void become_server(const struct nodes *nodes, size_t at, int output, pid_t parent) {
     const struct node_ports *ports = &nodes->ports[at];
-    char id[16], zookeeper[32], http[32], peer[32], data[4096];
+    char id[16], zookeeper[32], http[32], peer[32], redis[32] = "off", data[4096];
     sigset_t none;
     prctl(PR_SET_PDEATHSIG, SIGKILL); // the journal makes that safe
     if (getppid() != parent) _exit(EXIT_FATAL);
@@ -49,10 +50,11 @@ static void become_server(const struct nodes *nodes, size_t at, int output, pid_
     snprintf(zookeeper, sizeof zookeeper, "localhost:%u", ports->zookeeper);
     snprintf(http, sizeof http, "localhost:%u", ports->http);
     snprintf(peer, sizeof peer, "localhost:%u", ports->peer);
+    if (ports->redis != 0) snprintf(redis, sizeof redis, "localhost:%u", ports->redis);
     snprintf(data, sizeof data, "%s/node-%zu", nodes->data, at + 1);
     const char *fixed[] = {"parley",      "server",  "--id",   id,   "--data", data, "--cluster", cluster_text(nodes),
-                           "--zookeeper", zookeeper, "--http", http, "--peer", peer};
-    size_t count = sizeof fixed / sizeof fixed[0];
+                           "--zookeeper", zookeeper, "--http", http, "--peer", peer, "--redis",   redis};
+    size_t count = sizeof fixed / sizeof fixed[0] - (ports->redis != 0 ? 0 : 2);
     char **arguments = mem_alloc((count + nodes->more_count + 1) * sizeof *arguments);
     for (size_t i = 0; i < count; i++) arguments[i] = (char *)(uintptr_t)fixed[i];
     for (size_t i = 0; i < nodes->more_count; i++) arguments[count + i] = nodes->more[i];

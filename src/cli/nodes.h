@@ -1,14 +1,15 @@
 // Servers of this binary as one cluster on this machine: what `parley dev` and `parley demo` share. They die with the
 // process that started them, whatever happens to it.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #define NODES_MAX 9u
-#define NODES_PORTS_APART 10u // with a base port: node k has base + 10 * (k - 1), and the two behind
+#define NODES_PORTS_APART 10u // with a base port: node k has base + 10 * (k - 1), and the three behind
 
 struct node_ports {
-    unsigned zookeeper, http, peer;
+    unsigned zookeeper, http, peer, redis; // 0: no listener
 };
 struct nodes {
     struct node_ports ports[NODES_MAX];
@@ -16,6 +17,7 @@ struct nodes {
     const char *data; // folder of their data folders
     char **more;      // flags for every server
     size_t more_count;
+    bool redis; // with listeners for Redis clients
 };
 
 void nodes_plan(struct nodes *nodes, unsigned base_port); // 0: default ports, those of further nodes 10000 apart

@@ -19,6 +19,7 @@ enum model_id {
     MODEL_REGISTRY = 11, // from here on: no row in the table yet, so no command of them is ever applied
     MODEL_CONFIG = 12,
     MODEL_TOPIC = 13,
+    MODEL_KEYS = 14, // Redis's data
     MODEL_COUNT,
 };
 

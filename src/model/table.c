@@ -3,6 +3,7 @@
 #include "model/config/config.h"
 #include "model/guard/guard.h"
 #include "model/idempotency/idempotency.h"
+#include "model/keys/keys.h"
 #include "model/lease/lease.h"
 #include "model/limiter/limiter.h"
 #include "model/lock/lock.h"
@@ -28,6 +29,7 @@ static const struct {
     [MODEL_BARRIER] = {&barrier_model, 2},
     [MODEL_CONFIG] = {&config_model, 2},
     [MODEL_TOPIC] = {&topic_model, 2},
+    [MODEL_KEYS] = {&keys_model, 3},
     [MODEL_REGISTRY] = {&registry_model, 2},
 };
 

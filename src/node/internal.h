@@ -229,6 +229,7 @@ struct node {
     // shared by both loops
     _Atomic uint64_t service_turn_ms; // the last turn that read its sockets
     _Atomic uint64_t log_time_ms;     // newest heartbeat's
+    _Atomic bool alone;               // core_ops.alone
     _Atomic bool stop_asked, dead, disk_failed;
 };
 void node_fatal(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -120,7 +120,14 @@ struct service_status {
     uint64_t connections, refused_connections, received_bytes, sent_bytes;
     uint64_t snapshots, last_snapshot_index, journal_bytes;
 };
+struct service_reading {
+    bool has_leader;
+    bool alone;           // reads need no round: this node leads, and no other votes
+    uint64_t log_time_ms; // the newest that this node heard of; what is applied may be older
+    int64_t unix_ms;      // of that time
+};
 void service_status(struct service *service, struct service_status *status);
+void service_reading(struct service *service, struct service_reading *reading); // cheap: for each read
 size_t service_members(struct service *service, const char *protocol, struct service_member *out, size_t max);
 uint64_t service_applied(struct service *service); // last applied index (zxid)
 uint64_t service_now_ms(struct service *service);  // monotonic

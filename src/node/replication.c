@@ -113,6 +113,11 @@ static void op_clock(void *context, uint64_t log_time_ms) {
     atomic_store_explicit(&replication->node->log_time_ms, log_time_ms, memory_order_relaxed);
 }
 
+static void op_alone(void *context, bool alone) {
+    const struct replication *replication = context;
+    atomic_store(&replication->node->alone, alone);
+}
+
 static void op_install(void *context, uint64_t index, uint64_t term, uint64_t epoch) {
     struct replication *replication = context;
     replication->installing = true;
@@ -482,6 +487,7 @@ void replication_init(struct replication *replication, struct node *node) {
                                          .keepalive_acked = op_keepalive_acked,
                                          .status = op_status,
                                          .clock = op_clock,
+                                         .alone = op_alone,
                                          .install = op_install,
                                          .want_snapshot = op_want_snapshot,
                                          .admin_done = op_admin_done,

@@ -145,6 +145,21 @@ void service_status(struct service *service, struct service_status *status) {
     }
 }
 
+void service_reading(struct service *service, struct service_reading *reading) {
+    const struct node *node = service->node;
+    uint64_t applied_ms = machine_log_time_ms(service->machine);
+    uint64_t heard_ms = atomic_load_explicit(&node->log_time_ms, memory_order_relaxed);
+    int64_t offset = machine_unix_offset_ms(service->machine);
+    uint64_t log_time_ms = heard_ms > applied_ms ? heard_ms : applied_ms;
+    // A round of its own has shown that all of before this life is applied.
+    bool alone = atomic_load(&node->alone) && service->catch_up == CAUGHT_UP;
+    *reading =
+        (struct service_reading){.has_leader = service->status.leader != 0,
+                                 .alone = alone,
+                                 .log_time_ms = log_time_ms,
+                                 .unix_ms = offset == 0 ? io_unix_ms(service->io) : (int64_t)log_time_ms + offset};
+}
+
 static enum advertised advertised_for(const char *protocol) {
     static const struct {
         const char *name;

@@ -324,12 +324,22 @@ static void leader_changed(struct core *core) {
     core_snapshot_leader_changed(core);
 }
 
+static void tell_alone(struct core *core) {
+    const struct raft_membership *m = raft_membership(core->raft);
+    const struct member *self = membership_find(m, core->options.id);
+    bool alone = core->leading && membership_voters(m) == 1 && self != NULL && self->role == MEMBER_VOTER;
+    if (alone == core->alone || core->ops.alone == NULL) return;
+    core->alone = alone;
+    core->ops.alone(core->ops.context, alone);
+}
+
 static void take_update(struct core *core, const struct raft_update *u) {
     if (u->persist_number != 0) take_persist(core, u);
     for (size_t i = 0; i < u->append_count; i++) core_time_seen(core, get_u64_le(u->append[i].buf->data + 40), 0);
     if (core->term != raft_term(core->raft) || core->leader != raft_leader(core->raft) ||
         core->role != raft_role(core->raft))
         leader_changed(core);
+    tell_alone(core);
     for (size_t i = 0; i < u->send_count; i++) send_message(core, &u->send[i], 0);
     for (size_t i = 0; i < u->send_after_count; i++)
         send_message(core, &u->send_after[i], PLANTED(ACK_BEFORE_FSYNC) ? 0 : core->issued);
@@ -450,6 +460,7 @@ static void become_leading(struct core *core) {
     bool applied = core->applied >= core->own_first && core->applied_term == core->term;
     if (!applied && !PLANTED(LEADS_BEFORE_APPLIED) && !PLANTED(STREAM_DUPLICATES_APPLIED)) return;
     core->leading = true;
+    tell_alone(core);
     core_stream_leading(core);
     core_keepalive_leading(core);
     core_time_leading(core);

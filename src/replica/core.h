@@ -61,6 +61,9 @@ struct core_ops {
                  uint64_t term);
     int64_t (*unix_ms)(void *context);
     uint64_t (*service_turn_ms)(void *context); // monotonic ms of the service loop's last turn that read its sockets
+    // It leads, has applied its term's first entry, and no other node votes: what is applied is all that was ever
+    // acknowledged. False is told before a message leaves that could make it so. May be NULL.
+    void (*alone)(void *context, bool alone);
     void *context;
 };
 

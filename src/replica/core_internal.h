@@ -248,6 +248,7 @@ struct core {
     uint32_t leader;
     enum raft_role role;
     uint64_t own_first;     // leader: its term's first entry
+    bool alone;             // as told (core_ops.alone)
     bool leading;           // leader, and its term's first entry is applied: forwards and keep-alives are taken
     uint64_t leaderless_ms; // since when no leader is known; 0: one is
     struct core_status status;

@@ -17,6 +17,7 @@
 #include "base/limits.h"
 #include "base/planted.h"
 #include "model/idempotency/idempotency.h"
+#include "model/keys/keys.h"
 #include "model/tree/tree.h"
 
 #define STREAMS_MAX 256u // member ids are 1 .. 255
@@ -119,8 +120,10 @@ static void set_setting(struct machine *machine, enum group_setting setting, uin
         tree_set_ephemerals_max(machine->models[MODEL_TREE], value > UINT32_MAX ? UINT32_MAX : (uint32_t)value);
     else if (setting == GROUP_SETTING_CONTAINER_CHECK_MS)
         tree_set_container_check(machine->models[MODEL_TREE], value);
-    else if (setting == GROUP_SETTING_MEMORY_MAX)
+    else if (setting == GROUP_SETTING_MEMORY_MAX) {
         tree_set_memory_max(machine->models[MODEL_TREE], value);
+        keys_set_memory_max(machine->models[MODEL_KEYS], value);
+    }
 }
 
 struct machine *machine_new(uint32_t self, uint64_t boot, const struct machine_sink *sink) {
@@ -269,19 +272,26 @@ static int apply_group(struct machine *machine, struct apply *apply, const struc
 
 // ---- apply
 
-// memory-max bounds the tree, which judges each write by what it needs, and the native models together. Those are
-// refused what may grow while all of it is used up, so they go over it by one command at most.
+static uint64_t rest(uint64_t max, uint64_t used) {
+    return used < max ? max - used : 0;
+}
+
+// memory-max bounds the tree and Redis's keys, which judge each write by what they have left, and the native models
+// together. Those are refused what may grow while all of it is used up, so they go over it by one command at most.
 static bool over_memory(struct machine *machine, const struct command *command) {
-    uint64_t max = machine->settings[GROUP_SETTING_MEMORY_MAX], used = 0;
+    uint64_t max = machine->settings[GROUP_SETTING_MEMORY_MAX], natives = 0;
     const struct model_ops *asked = model_table(command->model);
     bool grows = command->op < 64 && (asked->growing & MODEL_GROWS(command->op)) != 0;
-    if (max == UINT64_MAX || (!grows && command->model != MODEL_TREE)) return false;
+    if (max == UINT64_MAX || (!grows && command->model != MODEL_TREE && command->model != MODEL_KEYS)) return false;
     for (uint8_t id = 0; id < MODEL_COUNT; id++) {
         const struct model_ops *ops = model_table(id);
-        if (ops != NULL && ops->growing != 0) used += ops->memory(machine->models[id]);
+        if (ops != NULL && ops->growing != 0) natives += ops->memory(machine->models[id]);
     }
-    if (command->model == MODEL_TREE) tree_set_memory_max(machine->models[MODEL_TREE], used < max ? max - used : 0);
-    return grows && used + model_table(MODEL_TREE)->memory(machine->models[MODEL_TREE]) >= max;
+    uint64_t tree = model_table(MODEL_TREE)->memory(machine->models[MODEL_TREE]);
+    uint64_t keys = model_table(MODEL_KEYS)->memory(machine->models[MODEL_KEYS]);
+    tree_set_memory_max(machine->models[MODEL_TREE], rest(max, natives + keys));
+    keys_set_memory_max(machine->models[MODEL_KEYS], rest(max, natives + tree));
+    return grows && natives + tree + keys >= max;
 }
 
 // What was kept: model, op and error, then what the model's keeper wrote.

@@ -40,7 +40,7 @@ void group_write_apply_level(struct writer *w, uint32_t level);
 // How commands are applied may change only for all replicas at one index: the leader raises the level once every member
 // can follow, and a binary that cannot must stop, never guess.
 #define APPLY_LEVEL_FIRST 1u
-#define APPLY_LEVEL_NEWEST 2u   // 2: native primitives (model/table.c)
+#define APPLY_LEVEL_NEWEST 3u   // 2: native primitives; 3: Redis's data (model/table.c)
 #define TIME_REMOVALS_MAX 1000u // a full time entry is followed at once by another
 
 struct machine;

@@ -58,7 +58,7 @@ const char *config_notes(struct config *config) {
 }
 
 // Names that a later part brings: their flags are known, and answered so.
-static const char *const later[] = {"etcd", "redis", "memcached"};
+static const char *const later[] = {"etcd", "memcached"};
 
 static bool comes_later(const char *name) {
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
@@ -87,8 +87,8 @@ static void unknown(struct config *config, const char *where, const char *name) 
     const char *near = config_nearest(name, names, count);
     const char *dashes = strcmp(where, "--") == 0 ? "--" : "";
     if (comes_later(name))
-        line(&config->errors, "%s%s comes with a later part of Parley: this build serves ZooKeeper and HTTP", where,
-             name);
+        line(&config->errors, "%s%s comes with a later part of Parley: this build serves ZooKeeper, Redis and HTTP",
+             where, name);
     else if (near != NULL)
         line(&config->errors, "%s%s is unknown; did you mean %s%s?", where, name, dashes, near);
     else
@@ -446,10 +446,12 @@ static void check_cluster(struct config *config) {
 }
 
 static void check_ports(struct config *config) {
-    static const enum setting listeners[] = {SETTING_ZOOKEEPER, SETTING_ZOOKEEPER_TLS, SETTING_HTTP, SETTING_PEER};
-    for (size_t i = 0; i < 4; i++) {
+    static const enum setting listeners[] = {SETTING_ZOOKEEPER, SETTING_ZOOKEEPER_TLS, SETTING_REDIS,
+                                             SETTING_REDIS_TLS, SETTING_HTTP,          SETTING_PEER};
+    static const size_t count = sizeof listeners / sizeof listeners[0];
+    for (size_t i = 0; i < count; i++) {
         const char *one = config_text(config, listeners[i]);
-        for (size_t j = i + 1; one != NULL && j < 4; j++) {
+        for (size_t j = i + 1; one != NULL && j < count; j++) {
             const char *other = config_text(config, listeners[j]);
             if (other != NULL && strcmp(one, other) == 0)
                 line(&config->errors, "%s and %s both want %s", source_of(config, listeners[i]),
@@ -466,10 +468,14 @@ static void check_readable(struct config *config, enum setting setting) {
 
 static void check_tls(struct config *config) {
     bool cert = config_text(config, SETTING_TLS_CERT) != NULL, key = config_text(config, SETTING_TLS_KEY) != NULL;
-    if (config_text(config, SETTING_ZOOKEEPER_TLS) != NULL && !(cert && key))
-        line(&config->errors, "%s needs --tls-cert and --tls-key", source_of(config, SETTING_ZOOKEEPER_TLS));
-    else if (cert != key)
-        line(&config->errors, "--tls-cert and --tls-key are needed together");
+    bool missed = false;
+    static const enum setting doors[] = {SETTING_ZOOKEEPER_TLS, SETTING_REDIS_TLS};
+    for (size_t i = 0; i < 2 && !(cert && key); i++) {
+        if (config_text(config, doors[i]) == NULL) continue;
+        line(&config->errors, "%s needs --tls-cert and --tls-key", source_of(config, doors[i]));
+        missed = true;
+    }
+    if (!missed && cert != key) line(&config->errors, "--tls-cert and --tls-key are needed together");
     bool peer_cert = config_text(config, SETTING_PEER_TLS_CERT) != NULL,
          peer_key = config_text(config, SETTING_PEER_TLS_KEY) != NULL,
          peer_ca = config_text(config, SETTING_PEER_TLS_CA) != NULL;

@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "node/node.h"
 #include "protocol/http/http.h"
+#include "protocol/redis/redis.h"
 #include "protocol/zookeeper/zookeeper.h"
 #include "server/backup.h"
 #include "server/verify.h"
@@ -30,7 +31,7 @@
 #define READY_POLL_US 20000u
 #define STOP_MAX_MS 20000         // an orderly end that takes longer is broken off: the journal makes that safe
 #define FILES_BESIDE_CLIENTS 512u // journal, snapshots, peers, libraries
-#define LISTENERS_MAX 4
+#define LISTENERS_MAX 6
 
 struct server {
     struct config *config;
@@ -39,6 +40,7 @@ struct server {
     struct io_tls *client_tls, *peer_server, *peer_client;
     struct node *node;
     struct zookeeper_settings zookeeper;
+    struct redis_settings redis;
     struct http_settings http;
     struct node_listener listeners[LISTENERS_MAX];
     enum setting flags[LISTENERS_MAX]; // of which setting each is
@@ -170,6 +172,12 @@ static void add_listeners(struct server *server) {
         .four_letter_whitelist = words == NULL || strcmp(words, "none") == 0 ? "" : words,
         .super_digest = config_text(c, SETTING_ZOOKEEPER_SUPER_DIGEST),
     };
+    server->redis = (struct redis_settings){
+        .password = config_text(c, SETTING_REDIS_REQUIREPASS),
+        .cluster = config_number(c, SETTING_REDIS_MODE) == 1,
+        .sentinel_name = config_text(c, SETTING_REDIS_SENTINEL_NAME),
+        .memory_max = config_number(c, SETTING_MEMORY_MAX),
+    };
     server->http = (struct http_settings){.allow_remote = config_number(c, SETTING_ALLOW_REMOTE) != 0,
                                           .backup_open = backup_open,
                                           .backup_read = backup_read,
@@ -179,6 +187,10 @@ static void add_listeners(struct server *server) {
                  &server->zookeeper, NULL);
     add_listener(server, SETTING_ZOOKEEPER_TLS, SETTING_ZOOKEEPER_ADVERTISE, &zookeeper_protocol, ADVERTISED_ZOOKEEPER,
                  &server->zookeeper, server->client_tls);
+    add_listener(server, SETTING_REDIS, SETTING_REDIS_ADVERTISE, &redis_protocol, ADVERTISED_REDIS, &server->redis,
+                 NULL);
+    add_listener(server, SETTING_REDIS_TLS, SETTING_REDIS_ADVERTISE, &redis_protocol, ADVERTISED_REDIS, &server->redis,
+                 server->client_tls);
     add_listener(server, SETTING_HTTP, SETTING_HTTP_ADVERTISE, &http_protocol, ADVERTISED_HTTP, &server->http, NULL);
 }
 
@@ -224,6 +236,12 @@ static void print_ready(const struct server *server) {
         printf("       python3 -c 'from kazoo.client import KazooClient as K; k = K(\"%s\"); k.start(); "
                "print(k.get_children(\"/\"))'\n",
                address);
+    }
+    for (size_t i = 0; i < server->listener_count; i++) {
+        if (server->flags[i] != SETTING_REDIS) continue;
+        const char *address = server->listeners[i].advertise, *port = port_of(address);
+        printf("%sredis-cli -h %.*s -p %s\n", zookeeper == NULL ? "  try: " : "       ", (int)(port - 1 - address),
+               address, port);
     }
     if (http != NULL) {
         const char *address = server->listeners[server->listener_count - 1].advertise;

@@ -138,7 +138,7 @@ test_bad_settings_exit_2() {
     says "parley.conf:3: heartbeat: 'soon' is not a duration"
     [ "$(wc -l <out)" -eq 2 ] || fail "more than one line a mistake"
     expect 2 server --zookeeper :2181; says "names no host"
-    expect 2 server --redis 6379; says "comes with a later part"
+    expect 2 server --memcached 11211; says "comes with a later part"
     expect 2 server --zookeper 1; says "did you mean --zookeeper?"
     echo nonsense >cert.pem
     expect 2 server --zookeeper off --http off --peer off --tls-cert cert.pem --tls-key cert.pem; says "--tls-cert"

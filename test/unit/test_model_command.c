@@ -47,8 +47,9 @@ static void the_table_knows_its_models(void **state) {
     assert_ptr_equal(model_table(MODEL_QUEUE), &queue_model);
     assert_int_equal(model_min_apply_level(MODEL_TREE), 1);
     assert_int_equal(model_min_apply_level(MODEL_LOCK), 2);
-    for (uint8_t id = MODEL_SEQUENCE; id < MODEL_COUNT; id++)
+    for (uint8_t id = MODEL_SEQUENCE; id < MODEL_KEYS; id++)
         assert_int_equal(model_min_apply_level(id), model_table(id) != NULL ? 2 : 0);
+    assert_int_equal(model_min_apply_level(MODEL_KEYS), 3);
     assert_int_equal(model_min_apply_level(200), 0);
     assert_null(model_table(MODEL_GROUP));
     assert_null(model_table(200));

@@ -145,9 +145,11 @@ static void one_grows_to_three_in_one_change(void **state) {
     core_admin(c->nodes[1].core, c->now_ms, 1, CORE_FORM_WITHOUT, 2, NULL);
     core_admin(c->nodes[1].core, c->now_ms, 2, CORE_FORM_WITHOUT, 3, NULL);
     assert_true(cluster_run_until(c, cluster_settled, 2000));
+    assert_true(c->nodes[1].alone);
     cluster_start(c, 2);
     core_admin(c->nodes[1].core, c->now_ms, 3, CORE_MEMBER_ADD, 2, "node2:1");
     cluster_run(c, 3000);
+    assert_true(c->nodes[1].alone);                     // a learner does not vote
     assert_int_equal(role_of(c, 1, 2), MEMBER_LEARNER); // two voters would stop when either dies
     uint64_t tag = cluster_create(c, 2);                // a learner's clients are served
     cluster_run(c, 50);
@@ -158,6 +160,7 @@ static void one_grows_to_three_in_one_change(void **state) {
         cluster_run(c, 1);
         assert_int_not_equal(membership_voters(core_membership(c->nodes[1].core)), 2);
     }
+    for (uint32_t id = 1; id <= 3; id++) assert_false(c->nodes[id].alone);
     assert_true(c->nodes[2].admin_done);
     assert_int_equal(c->nodes[2].admin_error, 0);
     assert_int_equal(role_of(c, 1, 2), MEMBER_VOTER);

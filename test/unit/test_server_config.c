@@ -48,6 +48,7 @@ static void defaults_are_a_local_node_alone(void **state) {
     assert_string_equal(config_text(&config, SETTING_PEER), "localhost:7451");
     assert_string_equal(config_text(&config, SETTING_DATA), "parley-data");
     assert_null(config_text(&config, SETTING_ZOOKEEPER_TLS));
+    assert_null(config_text(&config, SETTING_REDIS));
     assert_null(config_text(&config, SETTING_CONFIG));
     assert_int_equal(config_number(&config, SETTING_ID), 1);
     assert_int_equal(config_number(&config, SETTING_HEARTBEAT), 100);
@@ -93,8 +94,9 @@ static void unknown_flags_name_the_nearest(void **state) {
     REFUSED("--zookeper" AND "did you mean --zookeeper?", "--zookeper", "localhost:1");
     REFUSED("--electiontimeout" AND "did you mean --election-timeout?", "--electiontimeout=1s");
     REFUSED("--bananas is unknown" AND "`parley server --help` lists", "--bananas");
-    REFUSED("--redis comes with a later part", "--redis", "localhost:6379");
     REFUSED("--etcd-advertise comes with a later part", "--etcd-advertise=a:1");
+    REFUSED("--redis and --http (default localhost:7450) both want localhost:7450", "--redis", "7450");
+    REFUSED("--redis-tls needs --tls-cert and --tls-key", "--redis-tls", "localhost:1");
     REFUSED("--memcached comes with a later part", "--memcached=off");
     REFUSED("'extra' is unexpected", "extra");
     REFUSED("'-x' is unexpected", "-x");
@@ -218,7 +220,7 @@ static void the_file_has_the_same_names(void **state) {
 
 static void mistakes_in_the_file_name_its_line(void **state) {
     char *path = (char *)write_file(
-        "id = 1\nhtpp = 7000\nid = 2\nheartbeat\nconfig = x\nlog-level = loud\nredis = 1\npeer = :1\n");
+        "id = 1\nhtpp = 7000\nid = 2\nheartbeat\nconfig = x\nlog-level = loud\nmemcached = 1\npeer = :1\n");
     struct config config;
     assert_int_equal(LOAD(&config, "--config", path), CONFIG_BAD);
     const char *errors = config_errors(&config);
@@ -227,7 +229,7 @@ static void mistakes_in_the_file_name_its_line(void **state) {
                                          ".conf:4: heartbeat lacks its value; write heartbeat = TIME",
                                          ".conf:5: config cannot stand in a configuration file",
                                          ".conf:6: log-level: 'loud'",
-                                         ".conf:7: redis comes with a later part",
+                                         ".conf:7: memcached comes with a later part",
                                          ".conf:8: peer: ':1' names no host"};
     size_t lines = 0;
     for (const char *at = errors; (at = strchr(at, '\n')) != NULL; at++) lines++;
@@ -310,6 +312,7 @@ static void generated_files_are_those_of_the_table(void **state) {
     compare_file("man", "packaging/parley.1");
     compare_file("native", "docs/native.md");
     compare_file("openapi", "docs/openapi.json");
+    compare_file("redis", "docs/redis-commands.md");
     struct writer w;
     writer_init(&w);
     assert_false(generate_write("fish", &w));

@@ -55,6 +55,8 @@ static void op_send(void *context, uint32_t to, enum core_channel channel, struc
                     size_t count) {
     struct cluster_node *n = context;
     struct cluster *c = n->cluster;
+    const struct member *receiver = n->alone ? membership_find(core_membership(n->core), to) : NULL;
+    ENSURE(receiver == NULL || receiver->role == MEMBER_LEARNER); // core_ops.alone: false before such a message
     if (to < 1 || to > c->count || !c->linked[n->id][to]) return;
     size_t len = head.len;
     for (size_t i = 0; i < count; i++) len += bufs[i]->len;
@@ -391,6 +393,9 @@ static int64_t op_unix_ms(void *context) {
 static uint64_t op_service_turn_ms(void *context) {
     return ((struct cluster_node *)context)->turn_ms;
 }
+static void op_alone(void *context, bool alone) {
+    ((struct cluster_node *)context)->alone = alone;
+}
 
 // ---- life
 
@@ -426,6 +431,7 @@ static void prepare(struct cluster *c, uint32_t id) {
                                op_form,
                                op_unix_ms,
                                op_service_turn_ms,
+                               op_alone,
                                n};
 }
 
@@ -575,6 +581,7 @@ void cluster_crash(struct cluster *c, uint32_t id) {
     n->core = NULL;
     n->machine = NULL;
     memset(&n->status, 0, sizeof n->status);
+    n->alone = false;
 }
 
 void cluster_wipe(struct cluster *c, uint32_t id) {

@@ -23,6 +23,7 @@ struct cluster_node {
     struct cluster *cluster;
     uint32_t id;
     uint32_t apply_level_max; // of its binary: taken at a start; 0: this one's
+    bool alone;               // as core told
     bool up, paused, service_paused, disk_full, loop_stands;
     bool snapshot_unreadable, snapshot_rotten; // on its disk, until the next one is made
     uint64_t unreadable_upto;                  // entries of its log on disk, for other nodes

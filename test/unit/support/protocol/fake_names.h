@@ -25,6 +25,7 @@
 #define client_opened_unix_ms fake_client_opened_unix_ms
 #define client_secure fake_client_secure
 #define service_status fake_service_status
+#define service_reading fake_service_reading
 #define service_members fake_service_members
 #define service_applied fake_service_applied
 #define service_now_ms fake_service_now_ms

@@ -406,6 +406,14 @@ void service_status(struct service *service, struct service_status *status) {
                                       .data_folder = "/tmp/fake"};
 }
 
+void service_reading(struct service *service, struct service_reading *reading) {
+    const struct fake *fake = fake_of(service);
+    *reading = (struct service_reading){.has_leader = fake->has_leader,
+                                        .alone = fake->has_leader && fake->leading && fake->members == 1,
+                                        .log_time_ms = fake->now_ms,
+                                        .unix_ms = fake_unix_ms(fake->applied)};
+}
+
 size_t service_members(struct service *service, const char *protocol, struct service_member *out, size_t max) {
     size_t count = fake_of(service)->members < max ? fake_of(service)->members : max;
     for (uint32_t i = 0; i < count; i++) {
