@@ -89,7 +89,7 @@ $(OUT)/simulator: $(SIM_OBJECTS) $(ARCHIVE)
 	$(CC) $(FLAGS) -o $@ $(SIM_OBJECTS) $(ARCHIVE) $(LIBS)
 
 # libparley: position-independent objects of src/client and of what it uses of src/base. Only parley_* leaves either form.
-LIB_BASE := alloc assert bytes hash heap prng
+LIB_BASE := alloc assert base64 bytes hash heap prng
 LIB_OBJECTS := $(patsubst %.c,$(OUT)/pic/%.o,$(filter-out %/http_client.c,$(sort $(wildcard src/client/*.c))) \
     $(LIB_BASE:%=src/base/%.c))
 LIB_LIBS := -lhttp_parser -ljansson -lpthread
@@ -142,7 +142,7 @@ libparley: $(OUT)/libparley.a $(OUT)/libparley.so.0
 	@ln -sf libparley.so.0 build/libparley.so
 
 # Examples are compiled as a user's program is: by the header and the library alone.
-$(OUT)/examples/%: examples/%.c include/parley.h include/parley_via.h $(OUT)/libparley.a
+$(OUT)/examples/%: examples/%.c examples/ask.h include/parley.h include/parley_via.h $(OUT)/libparley.a
 	@mkdir -p $(dir $@)
 	$(CC) -std=c17 -D_POSIX_C_SOURCE=200809L $(WARN) $(MODE_FLAGS) -g -Iinclude -o $@ $< $(OUT)/libparley.a $(LIB_LIBS)
 

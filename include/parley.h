@@ -1,4 +1,5 @@
-// libparley: locks of a Parley cluster for C programs, and an executor that keeps calls of one key in order.
+// libparley: a Parley cluster for C programs: locks, elections, calls that are run once, any other operation by its
+// name; and an executor that keeps calls of one key in order.
 //
 //     struct parley_client *client;
 //     struct parley_lock *lock;
@@ -51,7 +52,8 @@ extern "C" {
     X(PARLEY_REFUSED, "the server refused")                                                                            \
     X(PARLEY_PROTOCOL, "the answer was not understood: is it a node of Parley?")                                       \
     X(PARLEY_CLOSED, "the client is closed")                                                                           \
-    X(PARLEY_SYSTEM, "the system refused")
+    X(PARLEY_SYSTEM, "the system refused")                                                                             \
+    X(PARLEY_MISMATCH, "the key was used for another request")
 
 #define PARLEY_ERROR_MEMBER(name, text) name,
 enum parley_error { PARLEY_ERRORS(PARLEY_ERROR_MEMBER) };
@@ -95,9 +97,24 @@ PARLEY_API void parley_close(struct parley_client *client);
 // as text or NULL for {}. What is certainly not done is repeated, at other nodes, until call_ms is over. What may have
 // been done is repeated only if `repeatable`. PARLEY_OK: *answer is the answer's JSON text, to be freed with free().
 // Else any error; PARLEY_UNKNOWN only if not `repeatable` or at the end of the time. *answer is NULL then. Operations
-// that wait (wait_ms) have to end within attempt_ms.
+// that wait (wait_ms) have to end within attempt_ms: else use parley_call_wait.
 PARLEY_API enum parley_error parley_call(struct parley_client *client, const char *operation, const char *body,
                                          bool repeatable, char **answer, struct parley_problem *problem);
+
+// The same for operations that wait: the library adds "wait_ms" to the body, and an answer is awaited for as long at
+// each node that is asked. What a node that hangs has been asked is asked elsewhere when the wait is over; only what is
+// `repeatable` and names the client's own session goes on elsewhere as soon as keep-alives are. wait_ms: 30 days at
+// most (an operation may allow less).
+PARLEY_API enum parley_error parley_call_wait(struct parley_client *client, const char *operation, const char *body,
+                                              uint64_t wait_ms, bool repeatable, char **answer,
+                                              struct parley_problem *problem);
+
+// The client's session, for the "session" of operations whose effect shall end with this process: made if there is
+// none, kept alive in the background, ended by parley_close. When it is lost, operations that name it give PARLEY_LOST,
+// and the next call of this makes another. Blocks for call_ms at most. PARLEY_OK: `text` has it. Else "" and any error.
+#define PARLEY_SESSION_BYTES 96
+PARLEY_API enum parley_error parley_session(struct parley_client *client, char text[PARLEY_SESSION_BYTES],
+                                            struct parley_problem *problem);
 
 // ---- locks
 
@@ -178,6 +195,100 @@ PARLEY_API int parley_lock_fd(struct parley_lock *lock);
 // For resources: is the lock held under this token? As of a moment after the call began. Errors: those of parley_call.
 PARLEY_API enum parley_error parley_verify(struct parley_client *client, const char *name, uint64_t token, bool *valid,
                                            struct parley_problem *problem);
+
+// ---- elections: locks whose holder, the leader, tells the others something of itself (its address). The handle is a
+// lock's: parley_lock_token, parley_lock_lost, parley_lock_fd and all the others tell of the lead, and parley_unlock
+// resigns, or ends the candidacy. Elections and locks share their names: one of both may be in use.
+
+struct parley_election_options { // zeros, or NULL instead of the whole
+    uint64_t wait_ms;            // in line. 0: as long as it takes; PARLEY_TRY: not at all; at most 30 days
+    uint64_t delay_ms;      // when the lead is lost and not resigned, nobody is elected for so long; at most 30 days
+    const char *candidate;  // what others see; NULL: the client's owner with a number. Candidacies of this client
+                            // with one candidate share one place, and the lead. At most 255 bytes
+    parley_lock_fn on_lost; // as that of locks
+    void *context;
+};
+// Is in line for the lead of `name` (1 to 255 bytes) and blocks until it leads: in the order of asking, over all
+// clients. value: at most 1,024 bytes of UTF-8. The errors are those of parley_lock. *lead is to be given to
+// parley_unlock.
+PARLEY_API enum parley_error parley_campaign(struct parley_client *client, const char *name, const char *value,
+                                             const struct parley_election_options *options, struct parley_lock **lead,
+                                             struct parley_problem *problem);
+// The same without blocking, as parley_lock_async.
+PARLEY_API enum parley_error parley_campaign_async(struct parley_client *client, const char *name, const char *value,
+                                                   const struct parley_election_options *options,
+                                                   parley_done_fn on_done, void *context, struct parley_lock **lead,
+                                                   struct parley_problem *problem);
+// The leader's new value; observers are told. PARLEY_LOST: it leads no longer. PARLEY_NOT_HELD: not yet.
+// PARLEY_UNKNOWN: no node has acknowledged it in call_ms; call it again. Blocks for call_ms at most.
+PARLEY_API enum parley_error parley_proclaim(struct parley_lock *lead, const char *value,
+                                             struct parley_problem *problem);
+
+struct parley_leader {
+    bool elected; // somebody leads
+    char candidate[256], value[1025];
+    uint64_t token;   // the leader's; 0: nobody leads
+    uint64_t version; // of leader and value: only grows; 0: nobody leads
+};
+// Who leads. wait_ms 0: as of a moment after the call began. Else *leader is what was seen before: it is answered as
+// soon as that has changed, at the latest after wait_ms (an hour at most), with the newest, whether it has changed or
+// not. What came and went between two calls is not told. Errors: those of parley_call; *leader is untouched then.
+PARLEY_API enum parley_error parley_observe(struct parley_client *client, const char *name, uint64_t wait_ms,
+                                            struct parley_leader *leader, struct parley_problem *problem);
+
+// ---- calls that are run once: of all who call under one key, one runs its function; the others, and all who come
+// later, get what it stored. For what must happen once though it is asked for again: a payment, a message.
+
+struct parley_run;     // a function that runs, for the calls below; gone when it returns
+struct parley_result { // what a run stores, and what all get
+    uint32_t status;   // of the caller's choosing
+    bool failed;       // by PARLEY_RUN_FAILED
+    bool replayed;     // what another call stored; false: the function was run by this call
+    void *body; // bytes of malloc, the caller's to be freed with free(); NULL allowed. Replayed: a NUL stands behind
+    size_t body_bytes; // at most 65,536
+};
+enum parley_run_end {
+    PARLEY_RUN_DONE,   // the result is stored, for all
+    PARLEY_RUN_FAILED, // the failure is stored, for all: calling again does not run it again
+    PARLEY_RUN_AGAIN,  // nothing is stored: whoever waits, or calls next, runs its function
+};
+// Fills status, body and body_bytes of `result` (zeros before). Runs on the caller's thread, and may use the library.
+// It should stop when parley_run_lost.
+typedef enum parley_run_end (*parley_run_fn)(void *context, struct parley_run *run, struct parley_result *result);
+
+struct parley_once_options { // zeros, or NULL instead of the whole
+    const char *fingerprint; // of the request (a hash of its bytes), at most 64 bytes: another one is PARLEY_MISMATCH
+    uint64_t lease_ms; // 30000 (1000 to a day): a process that dies holds the key for so long. Extended while it runs
+    uint64_t ttl_ms;   // a day (30 days at most): what is stored stays so long
+    uint64_t wait_ms;  // for a run elsewhere. 0: as long as it takes; PARLEY_TRY: not at all; at most 30 days
+};
+
+// `key`: 1 to 255 bytes of UTF-8. The function is run by this call, or is not run by it; never twice by one call.
+// PARLEY_OK: *result is what is stored under the key (see `replayed`).
+// The function was not run, and *result is empty: PARLEY_BAD_ARGUMENTS, PARLEY_MISMATCH, PARLEY_BUSY (it runs
+// elsewhere, and PARLEY_TRY), PARLEY_TIMED_OUT, PARLEY_NOT_APPLIED, PARLEY_LIMIT and other refusals, PARLEY_CLOSED. (If
+// no node answered in time, the key may be taken in this call's name: it is free again after lease_ms.) The function
+// was run, and *result is what it made:
+//   PARLEY_CANCELLED: it said PARLEY_RUN_AGAIN.
+//   PARLEY_LOST: the lease was over before the result was stored, because no node was reached or the process stood
+//       still. It is not stored; another call may run its function, and its parley_run_attempt says that one ran
+//       before.
+//   PARLEY_UNKNOWN: whether it is stored is not known, since no node has acknowledged it until the lease was over (or
+//       for call_ms, if that is longer). Calling again under the key tells: it gives what is stored, or runs.
+//   PARLEY_BAD_ARGUMENTS: the body is too large; nothing is stored, the key is free after lease_ms. PARLEY_CLOSED
+//   alike.
+// So a function runs once as long as its process lives and reaches a node within its lease. Whoever is run with an
+// attempt above 1 has to look what was done before, or hand the token to a store that refuses smaller ones.
+PARLEY_API enum parley_error parley_once(struct parley_client *client, const char *key,
+                                         const struct parley_once_options *options, parley_run_fn function,
+                                         void *context, struct parley_result *result, struct parley_problem *problem);
+// Larger than that of every run before it, of any key.
+PARLEY_API uint64_t parley_run_token(const struct parley_run *run);
+// 1: the first. Above it: a run before was lost or gave up, and may have done a part.
+PARLEY_API uint32_t parley_run_attempt(const struct parley_run *run);
+// Whether another may run by now: by the servers' word, and at the latest at 19/20 of the lease after the last
+// extension that was acknowledged had been sent. Cheap: one mutex, no I/O.
+PARLEY_API bool parley_run_lost(struct parley_run *run);
 
 // ---- the keyed executor: calls of one key run one after the other, in the order in which they were submitted; keys
 // run in parallel. In this process only: it needs no cluster.

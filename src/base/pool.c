@@ -24,6 +24,10 @@ void pool_init(struct pool *p, size_t object_bytes, size_t per_slab) {
     *p = (struct pool){.object_bytes = rounded, .per_slab = per_slab};
 }
 
+static size_t slab_bytes(const struct pool *p) {
+    return sizeof(struct pool_slab) + p->object_bytes * p->per_slab;
+}
+
 void *pool_take(struct pool *p) {
     p->live++;
     struct pool_free *object = p->free_list;
@@ -34,8 +38,8 @@ void *pool_take(struct pool *p) {
     }
     struct pool_slab *slab = p->slabs;
     if (slab == NULL || slab->given == p->per_slab) {
-        size_t bytes = sizeof *slab + p->object_bytes * p->per_slab;
-        slab = mem_alloc(bytes);
+        size_t bytes = slab_bytes(p);
+        slab = mem_zpages(bytes);
         *slab = (struct pool_slab){.next = p->slabs};
         ASAN_HIDE(slab->data, p->object_bytes * p->per_slab);
         p->slabs = slab;
@@ -61,7 +65,7 @@ void pool_free(struct pool *p) {
     while (slab != NULL) {
         struct pool_slab *next = slab->next;
         ASAN_SHOW(slab->data, p->object_bytes * p->per_slab);
-        mem_free(slab);
+        mem_zpages_free(slab, slab_bytes(p));
         slab = next;
     }
     *p = (struct pool){.object_bytes = p->object_bytes, .per_slab = p->per_slab};

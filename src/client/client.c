@@ -206,10 +206,12 @@ static void client_free(struct parley_client *client) {
     ENSURE(list_empty(&client->holds) && list_empty(&client->exchanges));
     if (client->epoll_fd >= 0) close(client->epoll_fd);
     if (client->wake_fd >= 0) close(client->wake_fd);
+    if (client->spare_fd >= 0) close(client->spare_fd);
     heap_free(&client->timers);
     hash_free(&client->by_name);
     pthread_mutex_destroy(&client->mutex);
     pthread_cond_destroy(&client->jobs_changed);
+    pthread_cond_destroy(&client->session_changed);
     mem_free(client);
 }
 
@@ -289,7 +291,8 @@ static bool loop_open(struct parley_client *client) {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return client->epoll_fd >= 0 && client->wake_fd >= 0 &&
+    spare_init(client);
+    return client->epoll_fd >= 0 && client->wake_fd >= 0 && client->spare_fd >= 0 &&
            epoll_ctl(client->epoll_fd, EPOLL_CTL_ADD, client->wake_fd, &event) == 0;
 }
 
@@ -302,13 +305,14 @@ enum parley_error parley_open(const char *nodes, const struct parley_options *op
     client->references = 1;
     pthread_mutex_init(&client->mutex, NULL);
     cond_init(&client->jobs_changed);
+    cond_init(&client->session_changed);
     heap_init(&client->timers);
     hash_init(&client->by_name);
     list_init(&client->exchanges);
     list_init(&client->dead);
     list_init(&client->holds);
     list_init(&client->jobs);
-    client->epoll_fd = client->wake_fd = -1;
+    client->epoll_fd = client->wake_fd = client->spare_fd = -1;
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uint64_t)(uintptr_t)client ^ boot_now_ms();
     prng_seed(&client->prng, seed); // only for pauses
     session_init(client);
@@ -334,13 +338,11 @@ static void close_session(struct parley_client *client) {
     session_stop(client);
     holds_close(client);
     if (body == NULL) return;
-    char *text = json_dumps(body, JSON_COMPACT), *answer;
-    json_decref(body);
-    pthread_mutex_unlock(&client->mutex);
-    parley_call(client, "session/close", text, true, &answer, NULL);
-    pthread_mutex_lock(&client->mutex);
-    free(answer);
-    free(text);
+    struct calling calling;
+    calling_init(&calling, client, "/v1/session/close");
+    calling.exchange.repeatable = calling.exchange.reserved = true;
+    calling_run(&calling, body);
+    json_decref(calling.answer);
 }
 
 void parley_close(struct parley_client *client) {
@@ -348,6 +350,7 @@ void parley_close(struct parley_client *client) {
     pthread_mutex_lock(&client->mutex);
     ENSURE(!client->closing);
     client->closing = true;
+    pthread_cond_broadcast(&client->session_changed);
     close_session(client);
     client->ended = true;
     while (!list_empty(&client->exchanges)) { // of blocking calls in other threads
@@ -364,86 +367,4 @@ void parley_close(struct parley_client *client) {
     pthread_mutex_lock(&client->mutex);
     connections_reap(client, boot_now_ms());
     client_release(client);
-}
-
-// ---- a blocking call
-
-struct calling {
-    struct exchange exchange;
-    pthread_cond_t changed;
-    bool over;
-    enum parley_error error;
-    struct parley_problem problem;
-    char *answer;
-};
-
-static void called(struct exchange *x, enum outcome outcome, int status, const json_t *json) {
-    struct calling *calling = CONTAINER_OF(x, struct calling, exchange);
-    calling->error = problem_outcome(x, outcome, status, json, &calling->problem);
-    if (calling->error == PARLEY_OK) calling->answer = json_dumps(json, JSON_COMPACT);
-    calling->over = true;
-    pthread_cond_signal(&calling->changed);
-}
-
-static void call(struct parley_client *client, const char *path, json_t *body, bool repeatable,
-                 struct calling *calling) {
-    exchange_init(&calling->exchange, client, path, called);
-    calling->exchange.deadline_ms = boot_now_ms() + client->options.call_ms;
-    calling->exchange.attempt_ms = client->options.attempt_ms;
-    calling->exchange.repeatable = repeatable;
-    calling->over = false;
-    calling->answer = NULL;
-    cond_init(&calling->changed);
-    exchange_start(&calling->exchange, body);
-    while (!calling->over) wait_until(&calling->changed, &client->mutex, NEVER);
-    pthread_cond_destroy(&calling->changed);
-}
-
-enum parley_error parley_call(struct parley_client *client, const char *operation, const char *body, bool repeatable,
-                              char **answer, struct parley_problem *problem) {
-    char path[128];
-    json_error_t wrong;
-    struct calling calling;
-    *answer = NULL;
-    int len = snprintf(path, sizeof path, "/v1/%s", operation);
-    json_t *json = json_loads(body != NULL ? body : "{}", 0, &wrong);
-    bool good = json_is_object(json) && (size_t)len < sizeof path && strcspn(operation, " \r\n?#") == strlen(operation);
-    if (!good) {
-        json_decref(json);
-        problem_set(problem, PARLEY_BAD_ARGUMENTS, "the operation is MODEL/NAME, the body a JSON object");
-        return PARLEY_BAD_ARGUMENTS;
-    }
-    pthread_mutex_lock(&client->mutex);
-    if (client->ended) {
-        pthread_mutex_unlock(&client->mutex);
-        json_decref(json);
-        problem_set(problem, PARLEY_CLOSED, "");
-        return PARLEY_CLOSED;
-    }
-    client->references++;
-    call(client, path, json, repeatable, &calling);
-    client_release(client);
-    *answer = calling.answer;
-    if (calling.error != PARLEY_OK && problem != NULL) *problem = calling.problem;
-    return calling.error;
-}
-
-enum parley_error parley_verify(struct parley_client *client, const char *name, uint64_t token, bool *valid,
-                                struct parley_problem *problem) {
-    json_t *body = json_pack("{s:s, s:I}", "name", name, "token", (json_int_t)token);
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL, *answer = NULL;
-    json_error_t wrong;
-    json_decref(body);
-    *valid = false;
-    if (text == NULL) {
-        problem_set(problem, PARLEY_BAD_ARGUMENTS, "a name is UTF-8");
-        return PARLEY_BAD_ARGUMENTS;
-    }
-    enum parley_error error = parley_call(client, "lock/verify", text, true, &answer, problem);
-    json_t *json = answer != NULL ? json_loads(answer, 0, &wrong) : NULL;
-    *valid = json_is_true(json_object_get(json, "valid"));
-    json_decref(json);
-    free(answer);
-    free(text);
-    return error;
 }

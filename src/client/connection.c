@@ -3,6 +3,7 @@
 #include "client/internal.h"
 #include "client/net.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,16 +40,40 @@ static bool watch_for(struct connection *c, uint32_t events, int operation) { //
     return failed == 0;
 }
 
+// ---- descriptors. A process without a free one still keeps its session: one is put by, for the reserved connection,
+// which gives it back without letting go of it in between.
+
+void spare_init(struct parley_client *client) {
+    client->spare_fd = fcntl(client->wake_fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void close_fd(struct connection *c) { // leaves epoll with it
+    struct parley_client *client = c->client;
+    if (c->fd >= 0 && c->reserved && client->spare_fd < 0 && dup3(client->wake_fd, c->fd, O_CLOEXEC) == c->fd)
+        client->spare_fd = c->fd;
+    else if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+}
+
+static int open_fd(struct connection *c, const struct address *to) {
+    int fd = net_connect_begin((const struct sockaddr *)&to->socket, to->len);
+    bool none_left = fd < 0 && (errno == EMFILE || errno == ENFILE);
+    if (!none_left || !c->reserved || c->client->spare_fd < 0) return fd;
+    close(c->client->spare_fd);
+    c->client->spare_fd = -1;
+    return net_connect_begin((const struct sockaddr *)&to->socket, to->len);
+}
+
 // Connects to the next address that the system does not refuse at once.
 static bool connect_next(struct connection *c, char why[256]) {
     for (; c->address < c->server->count; c->address++) {
         const struct address *to = &c->server->addresses[c->address];
-        c->fd = net_connect_begin((const struct sockaddr *)&to->socket, to->len);
+        c->fd = open_fd(c, to);
         c->state = CONNECTION_CONNECTS;
         if (c->fd >= 0 && watch_for(c, EPOLLOUT, EPOLL_CTL_ADD)) return true;
         snprintf(why, 256, "cannot connect to %.200s: %s", c->server->text, strerror(errno));
-        if (c->fd >= 0) close(c->fd);
-        c->fd = -1;
+        close_fd(c);
     }
     client_resolve(c->client, c->server);
     return false;
@@ -58,8 +83,8 @@ void connection_drop(struct connection *c) {
     if (c->state == CONNECTION_DEAD) return;
     c->state = CONNECTION_DEAD;
     c->exchange = NULL;
-    if (c->fd >= 0) close(c->fd); // leaves epoll with it
-    c->fd = -1;
+    if (c->client->reserved == c) c->client->reserved = NULL;
+    close_fd(c);
     list_remove(&c->link);
     list_push_back(&c->client->dead, &c->link);
 }
@@ -80,6 +105,7 @@ void connections_reap(struct parley_client *client, uint64_t now_ms) {
             connection_drop(c);
         }
     }
+    if (client->ended && client->reserved != NULL) connection_drop(client->reserved);
     while (!list_empty(&client->dead)) connection_free(CONTAINER_OF(client->dead.next, struct connection, link));
 }
 
@@ -106,12 +132,24 @@ static bool send_some(struct connection *c) { // false: an error (errno)
     return true;
 }
 
+// One that is open and free; NULL: none. Keep-alives have one of their own.
+static struct connection *idle_connection(struct parley_client *client, struct server *server, bool reserved) {
+    struct connection *c = client->reserved;
+    if (reserved && c != NULL && (c->server != server || c->state != CONNECTION_IDLE)) { // the session has moved on
+        connection_drop(c);
+        c = NULL;
+    }
+    if (reserved) return c;
+    if (list_empty(&server->idle)) return NULL;
+    c = CONTAINER_OF(server->idle.prev, struct connection, link); // the one that was used last
+    list_remove(&c->link);
+    return c;
+}
+
 struct connection *connection_request(struct parley_client *client, struct server *server, struct exchange *exchange,
                                       const char *path, const char *body, char why[256]) {
-    struct connection *c = NULL;
-    if (!list_empty(&server->idle)) {
-        c = CONTAINER_OF(server->idle.prev, struct connection, link); // the one that was used last
-        list_remove(&c->link);
+    struct connection *c = idle_connection(client, server, exchange->reserved);
+    if (c != NULL) {
         c->state = CONNECTION_BUSY;
         writer_clear(&c->out);
         c->out_at = 0;
@@ -123,12 +161,14 @@ struct connection *connection_request(struct parley_client *client, struct serve
         c->client = client;
         c->server = server;
         c->fd = -1;
+        c->reserved = exchange->reserved;
         response_init(&c->response);
         snprintf(why, 256, "no address of %.200s is known", server->text);
         if (!connect_next(c, why)) {
             connection_free(c);
             return NULL;
         }
+        if (c->reserved) client->reserved = c;
     }
     char head[1024];
     int len = snprintf(head, sizeof head,
@@ -152,7 +192,7 @@ static void finish(struct connection *c) {
     if (c->response.keep_alive) {
         c->state = CONNECTION_IDLE;
         c->idle_since_ms = boot_now_ms();
-        list_push_back(&c->server->idle, &c->link);
+        if (!c->reserved) list_push_back(&c->server->idle, &c->link);
     } else {
         connection_drop(c);
     }
@@ -189,8 +229,7 @@ static void connect_ended(struct connection *c) {
         if (!send_some(c)) broke(c, strerror(errno));
         return;
     }
-    close(c->fd);
-    c->fd = -1;
+    close_fd(c);
     c->address++;
     snprintf(why, sizeof why, "%s", strerror(error));
     if (!connect_next(c, why)) broke(c, why);

@@ -50,11 +50,12 @@ struct hold *held_claim_find(struct parley_client *client, const char *name, con
 }
 
 struct hold *hold_new(struct parley_client *client, const char *name, const char *owner,
-                      const struct parley_lock_options *options) {
+                      const struct parley_lock_options *options, const char *value) {
     struct hold *hold = mem_zalloc(sizeof *hold);
     hold->client = client;
     hold->name = mem_strdup(name);
     hold->owner = mem_strdup(owner);
+    hold->value = value != NULL ? mem_strdup(value) : NULL;
     hold->mode = options->mode;
     hold->permits = options->permits;
     hold->total = options->total;
@@ -88,6 +89,7 @@ static void hold_free(struct hold *hold) {
     hash_remove(&hold->client->by_name, &hold->by_name);
     mem_free(hold->name);
     mem_free(hold->owner);
+    mem_free(hold->value);
     mem_free(hold);
 }
 
@@ -127,14 +129,17 @@ static void ask(struct hold *hold, const char *path, uint64_t attempt_ms, bool w
 static json_t *claim_body(const struct hold *hold) {
     json_t *body = session_body(hold->client);
     json_object_set_new(body, "name", json_string(hold->name));
-    json_object_set_new(body, "owner", json_string(hold->owner));
+    json_object_set_new(body, hold->mode == HOLD_LEADS ? "candidate" : "owner", json_string(hold->owner));
     return body;
 }
 
 static json_t *acquire_body(const struct hold *hold, uint64_t wait_ms) {
     static const char *const modes[] = {"exclusive", "shared", "permits"};
     json_t *body = claim_body(hold);
-    json_object_set_new(body, "mode", json_string(modes[hold->mode]));
+    if (hold->mode == HOLD_LEADS)
+        json_object_set_new(body, "value", json_string(hold->value));
+    else
+        json_object_set_new(body, "mode", json_string(modes[hold->mode]));
     if (hold->mode == PARLEY_PERMITS) {
         json_object_set_new(body, "permits", json_integer(hold->permits));
         json_object_set_new(body, "total", json_integer(hold->total));
@@ -154,11 +159,15 @@ static uint64_t wait_ms_of(const struct hold *hold) { // as long as the most pat
     return most_ms < WAIT_MS_MAX ? most_ms : WAIT_MS_MAX;
 }
 
+static const char *acquire_path(const struct hold *hold) {
+    return hold->mode == HOLD_LEADS ? "/v1/election/campaign" : "/v1/lock/acquire";
+}
+
 static void acquire(struct hold *hold) {
     uint64_t wait_ms = wait_ms_of(hold), attempt_ms = hold->client->options.attempt_ms;
     hold->state = HOLD_ACQUIRING;
     if (wait_ms > 0) attempt_ms = wait_ms + WAIT_MARGIN_MS;
-    ask(hold, "/v1/lock/acquire", attempt_ms, wait_ms > 0, acquire_body(hold, wait_ms), acquired);
+    ask(hold, acquire_path(hold), attempt_ms, wait_ms > 0, acquire_body(hold, wait_ms), acquired);
 }
 
 static void begin(struct hold *hold) {
@@ -174,7 +183,7 @@ static void begin(struct hold *hold) {
 // cancels it.
 static void clear(struct hold *hold) {
     hold->state = HOLD_CLEARING;
-    ask(hold, "/v1/lock/acquire", CLEAR_MS, true, acquire_body(hold, 0), cleared);
+    ask(hold, acquire_path(hold), CLEAR_MS, true, acquire_body(hold, 0), cleared);
 }
 
 static void release(struct hold *hold) {
@@ -183,8 +192,10 @@ static void release(struct hold *hold) {
     timer_stop(&hold->watch_timer);
     json_t *body = claim_body(hold);
     json_object_set_new(body, "token", json_integer((json_int_t)hold->token));
-    json_object_set_new(body, "all", json_true());
-    ask(hold, "/v1/lock/release", hold->client->options.attempt_ms, false, body, released);
+    bool leads = hold->mode == HOLD_LEADS; // who resigns gives back all holds anyway
+    if (!leads) json_object_set_new(body, "all", json_true());
+    const char *path = leads ? "/v1/election/resign" : "/v1/lock/release";
+    ask(hold, path, hold->client->options.attempt_ms, false, body, released);
 }
 
 static void begin_watch(struct timer *timer) {

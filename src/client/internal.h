@@ -3,9 +3,12 @@
 //   client.c      the object: two threads, timers, callbacks
 //   connection.c  HTTP connections, kept open between requests, and the servers they go to
 //   exchange.c    one operation until its outcome is known: attempts at one server after the other
+//   call.c        an exchange that a caller's thread waits for
 //   session.c     the session, kept alive
 //   hold.c        a claim on a lock and its handles
 //   lock.c        what parley.h promises of locks
+//   election.c    leaders: holds of another kind; observers
+//   once.c        calls that are run once
 //
 // One mutex guards all of a client. Its holder may begin requests, so an operation leaves on its caller's thread; all
 // that comes back (events, timers) is taken by the loop's thread. `done` of an exchange is called by the loop only.
@@ -69,7 +72,8 @@ struct connection {
     uint64_t idle_since_ms;
     struct writer out;
     size_t out_at;
-    bool sent; // a byte of the request may have left
+    bool sent;     // a byte of the request may have left
+    bool reserved; // for keep-alives: one of a client, so that nothing else can be in its way
     struct response response;
     struct exchange *exchange; // while it connects or is busy
 };
@@ -79,6 +83,7 @@ struct connection *connection_request(struct parley_client *client, struct serve
 void connection_event(struct connection *connection, uint32_t events);
 void connection_drop(struct connection *connection); // closed at once, freed by the loop
 void connections_reap(struct parley_client *client, uint64_t now_ms);
+void spare_init(struct parley_client *client);
 bool server_resolve(struct server *server, char why[256]); // blocks; writes only addresses and count
 
 // ---- exchanges
@@ -96,6 +101,7 @@ struct exchange {
     uint64_t attempt_ms;
     bool repeatable; // may be repeated though it may have been done
     bool of_session; // goes elsewhere when the session's server is silent
+    bool reserved;   // on the connection that nothing else uses: keep-alives
     bool waits;      // for an event: no answer in time says nothing about the server
     // json is of an answer (NULL: it was none), the callee's to be released by the exchange.
     void (*done)(struct exchange *exchange, enum outcome outcome, int status, const json_t *json);
@@ -117,11 +123,27 @@ void exchange_connected(struct exchange *exchange);
 
 // ---- problems
 
+bool text_good(const char *text, size_t least, size_t most);                                 // UTF-8 of so many bytes
 void problem_set(struct parley_problem *problem, enum parley_error error, const char *text); // problem may be NULL
 const char *problem_name(const json_t *json); // of a problem document: "busy"; "" if it is none
 enum parley_error problem_read(int status, const json_t *json, struct parley_problem *problem);
 enum parley_error problem_outcome(const struct exchange *exchange, enum outcome outcome, int status, const json_t *json,
                                   struct parley_problem *problem); // of any exchange; PARLEY_OK at status 200
+
+// ---- blocking calls (call.c): with the mutex held, which is let go of while they wait
+
+struct calling {
+    struct exchange exchange; // its terms may be changed between init and run
+    pthread_cond_t changed;
+    bool over;
+    enum parley_error error;
+    struct parley_problem problem;
+    char session[96]; // that the body names, if it is the client's; else ""
+    json_t *answer;   // PARLEY_OK: the caller's to release; else NULL
+};
+void calling_init(struct calling *calling, struct parley_client *client, const char *path);
+void calling_wait(struct calling *calling, uint64_t wait_ms);         // the operation waits so long itself
+enum parley_error calling_run(struct calling *calling, json_t *body); // takes the body
 
 // ---- the session
 
@@ -129,7 +151,8 @@ enum session_state { SESSION_NONE, SESSION_CREATING, SESSION_LIVE };
 struct session {
     enum session_state state;
     char text[96];
-    uint64_t epoch; // counts sessions
+    uint64_t failures; // how often none could be made, and why the last time
+    struct parley_problem problem;
     uint64_t ttl_ms;
     uint64_t deadline_ms; // it counts as lost then
     struct exchange create, keepalive;
@@ -151,6 +174,7 @@ struct hold {
     struct list handles;
     struct parley_client *client;
     char *name, *owner;
+    char *value; // HOLD_LEADS: what others are to know of this leader; else NULL
     enum parley_mode mode;
     uint32_t permits, total;
     uint64_t delay_ms, token;
@@ -162,7 +186,8 @@ struct hold {
 };
 struct hold *held_claim_find(struct parley_client *client, const char *name, const char *owner); // NULL: none
 struct hold *hold_new(struct parley_client *client, const char *name, const char *owner,
-                      const struct parley_lock_options *options);
+                      const struct parley_lock_options *options, const char *value);
+#define HOLD_LEADS ((enum parley_mode)(PARLEY_PERMITS + 1))   // an election's leader, or who wants to be it
 void hold_join(struct hold *hold, struct parley_lock *lock);  // the first one lets it begin
 bool hold_leave(struct hold *hold, struct parley_lock *lock); // true: a release was begun, which `last` may be told of
 void holds_session_ready(struct parley_client *client);
@@ -190,6 +215,13 @@ struct parley_lock {
     void *done_context, *lost_context;
     pthread_cond_t changed;
 };
+bool lock_options_good(const char *name, const struct parley_lock_options *options, struct parley_problem *problem);
+// As parley_lock and parley_lock_async, of options that are good. value: see hold_new.
+enum parley_error lock_take(struct parley_client *client, const char *name, const struct parley_lock_options *options,
+                            const char *value, struct parley_lock **lock, struct parley_problem *problem);
+enum parley_error lock_take_async(struct parley_client *client, const char *name,
+                                  const struct parley_lock_options *options, const char *value, parley_done_fn on_done,
+                                  void *context, struct parley_lock **lock, struct parley_problem *problem);
 void handle_granted(struct parley_lock *lock, uint64_t token);
 void lock_failed(struct parley_lock *lock, const struct parley_problem *problem); // it leaves its hold before
 void lock_lost(struct parley_lock *lock, const char *why);                        // as well
@@ -207,7 +239,9 @@ struct parley_client {
     struct server servers[SERVERS_MAX];
     size_t server_count, at; // at: where the session is
     int epoll_fd, wake_fd;
-    uint64_t sleeps_until_ms; // the loop; 0: it is awake
+    int spare_fd; // a descriptor for the reserved connection, when the process has no other left; -1: that has it
+    struct connection *reserved; // NULL: none
+    uint64_t sleeps_until_ms;    // the loop; 0: it is awake
     struct heap timers;
     uint64_t timer_ties;
     struct list exchanges, dead, holds, jobs;
@@ -215,7 +249,7 @@ struct parley_client {
     struct session session;
     struct prng prng;
     pthread_t loop, callbacks;
-    pthread_cond_t jobs_changed;
+    pthread_cond_t jobs_changed, session_changed;
     struct parley_lock *running; // whose callback runs
 };
 void client_release(struct parley_client *client);                        // with the mutex held; lets go of it

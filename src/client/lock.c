@@ -67,17 +67,10 @@ static void limit_passed(struct timer *timer) {
     lock_failed(lock, &problem);
 }
 
-static bool is_text(const char *text, size_t least) {
-    size_t len = text != NULL ? strlen(text) : 0;
-    json_t *json = len >= least && len <= NAME_BYTES_MAX ? json_string(text) : NULL; // NULL if it is no UTF-8
-    json_decref(json);
-    return json != NULL;
-}
-
-static bool good(const char *name, const struct parley_lock_options *o, struct parley_problem *problem) {
+bool lock_options_good(const char *name, const struct parley_lock_options *o, struct parley_problem *problem) {
     const char *wrong = NULL;
-    if (!is_text(name, 1)) wrong = "a name has 1 to 255 bytes of UTF-8";
-    if (o->owner != NULL && !is_text(o->owner, 1)) wrong = "an owner has 1 to 255 bytes of UTF-8";
+    if (!text_good(name, 1, NAME_BYTES_MAX)) wrong = "a name has 1 to 255 bytes of UTF-8";
+    if (o->owner != NULL && !text_good(o->owner, 1, NAME_BYTES_MAX)) wrong = "an owner has 1 to 255 bytes of UTF-8";
     if ((unsigned)o->mode > PARLEY_PERMITS) wrong = "there is no such mode";
     if (o->mode == PARLEY_PERMITS ? o->permits == 0 || o->permits > o->total : o->permits != 0 || o->total != 0)
         wrong = "permits are 1 to total, and go with PARLEY_PERMITS";
@@ -121,7 +114,8 @@ static bool same_kind(const struct hold *hold, const struct parley_lock_options 
 }
 
 // With the mutex held: finds or makes the claim, and joins it.
-static enum parley_error join(struct parley_lock *lock, const char *name, const struct parley_lock_options *o) {
+static enum parley_error join(struct parley_lock *lock, const char *name, const struct parley_lock_options *o,
+                              const char *value) {
     struct parley_client *client = lock->client;
     char fresh[NAME_BYTES_MAX + 1];
     if (client->closing) return PARLEY_CLOSED;
@@ -131,7 +125,7 @@ static enum parley_error join(struct parley_lock *lock, const char *name, const 
     struct hold *hold = held_claim_find(client, name, owner);
     if (hold != NULL && !same_kind(hold, o)) return PARLEY_KIND;
     if (hold != NULL && hold->state != HOLD_HELD && lock->try_only) return PARLEY_BUSY;
-    if (hold == NULL) hold = hold_new(client, name, owner, o);
+    if (hold == NULL) hold = hold_new(client, name, owner, o, value);
     hold_join(hold, lock);
     if (lock->state == PARLEY_LOCK_WAITS && lock->until_ms != NEVER)
         timer_set(&lock->limit, lock->until_ms + (lock->try_only ? 0 : LIMIT_MARGIN_MS));
@@ -144,15 +138,12 @@ static enum parley_error refuse(struct parley_lock *lock, enum parley_error erro
     return error;
 }
 
-enum parley_error parley_lock(struct parley_client *client, const char *name, const struct parley_lock_options *options,
-                              struct parley_lock **out, struct parley_problem *problem) {
-    static const struct parley_lock_options standard;
-    const struct parley_lock_options *o = options != NULL ? options : &standard;
+enum parley_error lock_take(struct parley_client *client, const char *name, const struct parley_lock_options *o,
+                            const char *value, struct parley_lock **out, struct parley_problem *problem) {
     *out = NULL;
-    if (!good(name, o, problem)) return PARLEY_BAD_ARGUMENTS;
     pthread_mutex_lock(&client->mutex);
     struct parley_lock *lock = lock_new(client, o);
-    enum parley_error error = join(lock, name, o);
+    enum parley_error error = join(lock, name, o, value);
     if (error != PARLEY_OK) return refuse(lock, error, problem);
     while (lock->state == PARLEY_LOCK_WAITS) wait_until(&lock->changed, &client->mutex, NEVER);
     if (lock->state == PARLEY_LOCK_FAILED) {
@@ -166,19 +157,16 @@ enum parley_error parley_lock(struct parley_client *client, const char *name, co
     return PARLEY_OK;
 }
 
-enum parley_error parley_lock_async(struct parley_client *client, const char *name,
-                                    const struct parley_lock_options *options, parley_done_fn on_done, void *context,
-                                    struct parley_lock **out, struct parley_problem *problem) {
-    static const struct parley_lock_options standard;
-    const struct parley_lock_options *o = options != NULL ? options : &standard;
+enum parley_error lock_take_async(struct parley_client *client, const char *name, const struct parley_lock_options *o,
+                                  const char *value, parley_done_fn on_done, void *context, struct parley_lock **out,
+                                  struct parley_problem *problem) {
     *out = NULL;
-    if (!good(name, o, problem)) return PARLEY_BAD_ARGUMENTS;
     pthread_mutex_lock(&client->mutex);
     struct parley_lock *lock = lock_new(client, o);
     lock->async = true;
     lock->on_done = on_done;
     lock->done_context = context;
-    enum parley_error error = join(lock, name, o);
+    enum parley_error error = join(lock, name, o, value);
     if (error == PARLEY_CLOSED) return refuse(lock, error, problem);
     if (error != PARLEY_OK) {
         struct parley_problem why;
@@ -188,6 +176,24 @@ enum parley_error parley_lock_async(struct parley_client *client, const char *na
     *out = lock; // before the callback can run, which may use it
     pthread_mutex_unlock(&client->mutex);
     return PARLEY_OK;
+}
+
+enum parley_error parley_lock(struct parley_client *client, const char *name, const struct parley_lock_options *options,
+                              struct parley_lock **lock, struct parley_problem *problem) {
+    static const struct parley_lock_options standard;
+    const struct parley_lock_options *o = options != NULL ? options : &standard;
+    *lock = NULL;
+    return lock_options_good(name, o, problem) ? lock_take(client, name, o, NULL, lock, problem) : PARLEY_BAD_ARGUMENTS;
+}
+
+enum parley_error parley_lock_async(struct parley_client *client, const char *name,
+                                    const struct parley_lock_options *options, parley_done_fn on_done, void *context,
+                                    struct parley_lock **lock, struct parley_problem *problem) {
+    static const struct parley_lock_options standard;
+    const struct parley_lock_options *o = options != NULL ? options : &standard;
+    *lock = NULL;
+    if (!lock_options_good(name, o, problem)) return PARLEY_BAD_ARGUMENTS;
+    return lock_take_async(client, name, o, NULL, on_done, context, lock, problem);
 }
 
 // ---- giving back

@@ -22,6 +22,13 @@ void problem_set(struct parley_problem *problem, enum parley_error error, const 
     snprintf(problem->text, sizeof problem->text, "%s%s%s", parley_error_text(error), text[0] != 0 ? ": " : "", text);
 }
 
+bool text_good(const char *text, size_t least, size_t most) {
+    size_t len = text != NULL ? strlen(text) : 0;
+    json_t *json = text != NULL && len >= least && len <= most ? json_string(text) : NULL; // NULL if it is no UTF-8
+    json_decref(json);
+    return json != NULL;
+}
+
 static const char *text_of(const json_t *json, const char *member) {
     const char *text = json_string_value(json_object_get(json, member));
     return text != NULL ? text : "";
@@ -36,11 +43,18 @@ static enum parley_error error_of(int status, const char *name) {
     static const struct {
         const char *name;
         enum parley_error error;
-    } errors[] = {
-        {"busy", PARLEY_BUSY},           {"timed-out", PARLEY_TIMED_OUT}, {"cancelled", PARLEY_CANCELLED},
-        {"not-held", PARLEY_NOT_HELD},   {"deadlock", PARLEY_DEADLOCK},   {"kind", PARLEY_KIND},
-        {"limit", PARLEY_LIMIT},         {"forbidden", PARLEY_FORBIDDEN}, {"bad-request", PARLEY_BAD_ARGUMENTS},
-        {"session-expired", PARLEY_LOST}};
+    } errors[] = {{"busy", PARLEY_BUSY},
+                  {"timed-out", PARLEY_TIMED_OUT},
+                  {"cancelled", PARLEY_CANCELLED},
+                  {"not-held", PARLEY_NOT_HELD},
+                  {"deadlock", PARLEY_DEADLOCK},
+                  {"kind", PARLEY_KIND},
+                  {"limit", PARLEY_LIMIT},
+                  {"forbidden", PARLEY_FORBIDDEN},
+                  {"bad-request", PARLEY_BAD_ARGUMENTS},
+                  {"session-expired", PARLEY_LOST},
+                  {"in-progress", PARLEY_BUSY},
+                  {"mismatch", PARLEY_MISMATCH}};
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (strcmp(errors[i].name, name) == 0) return errors[i].error;
     return name[0] == 0    ? PARLEY_PROTOCOL

@@ -19,6 +19,7 @@ void session_init(struct parley_client *client) {
     struct session *s = &client->session;
     exchange_init(&s->create, client, "/v1/session/create", created);
     exchange_init(&s->keepalive, client, "/v1/session/keepalive", kept);
+    s->keepalive.reserved = true;
     timer_init(&s->beat, client, beat);
     timer_init(&s->expiry, client, expire);
 }
@@ -58,6 +59,9 @@ static void created(struct exchange *x, enum outcome outcome, int status, const 
     s->state = SESSION_NONE;
     if (problem_outcome(x, outcome, status, json, &problem) != PARLEY_OK || text == NULL) {
         if (status == 200) problem_set(&problem, PARLEY_PROTOCOL, "");
+        s->problem = problem;
+        s->failures++;
+        pthread_cond_broadcast(&client->session_changed);
         holds_session_failed(client, &problem);
         return;
     }
@@ -65,7 +69,7 @@ static void created(struct exchange *x, enum outcome outcome, int status, const 
     s->ttl_ms = (uint64_t)json_integer_value(json_object_get(json, "ttl_ms"));
     if (s->ttl_ms == 0) s->ttl_ms = client->options.session_ttl_ms;
     s->state = SESSION_LIVE;
-    s->epoch++;
+    pthread_cond_broadcast(&client->session_changed);
     if (acknowledged(client, x->sent_ms)) holds_session_ready(client);
 }
 

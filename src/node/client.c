@@ -66,7 +66,7 @@ static void feed_kept(struct client *client) {
     if (client->in.len == 0) return;
     size_t used = give(client, client->in.data, client->in.len);
     writer_consume(&client->in, used);
-    if (client->in.len == 0 && client->in.capacity > CLIENT_INPUT_HELD_BYTES) writer_free(&client->in);
+    if (client->in.len == 0 && client->in.capacity > CLIENT_INPUT_KEPT_BYTES) writer_free(&client->in);
 }
 
 static void on_read(struct io_conn *conn, const uint8_t *data, size_t len) {

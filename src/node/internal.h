@@ -24,6 +24,7 @@
     128u                  // clients flushed, fed or closed in one turn: 10,000 watchers are paced, about 1 ms each time
 #define WORK_OF_CROWD 64u // of these, those that have no reply waiting get at least so many: nobody starves
 #define CLIENT_INPUT_TURN_BYTES (256u << 10) // read from one client in one turn
+#define CLIENT_INPUT_KEPT_BYTES (4u << 10)   // of room for it that is empty
 #define CLIENT_INPUT_HELD_BYTES (64u << 10)  // kept of a client that is not served now: its end is still noticed
 #define CLIENT_PENDING_MAX 8192u             // commands under way of one client
 #define CLIENT_PENDING_BYTES_DEFAULT (4u << 20)

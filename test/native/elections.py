@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from run import Asking, KeptAlive, ask, good, refused, session, test, until
+from run import Asking, KeptAlive, ask, good, refused, session, stand_still, test, until
 
 from limits_queues import Anywhere
 
@@ -128,7 +128,7 @@ def paused_leader_follows_when_it_wakes(c):
     first = a.says("leads")
     b = Elected(c, "paused-election", "b")
     candidates(c, "paused-election", 2)
-    a.process.send_signal(signal.SIGSTOP)
+    stand_still(a.process)
     second = b.says("leads")
     assert int(second["t"]) > int(first["t"])
     a.process.send_signal(signal.SIGCONT)
@@ -145,7 +145,7 @@ def follower_command_runs_before_the_session_can_end(c):
     a = Elected(c, "cut", "a", ttl=6000, on_leader="sleep 600")
     a.says("leads")
     steps = len(a.lines())
-    c.processes[0].send_signal(signal.SIGSTOP)
+    stand_still(c.processes[0])
     began = time.monotonic()
     until("it steps down", lambda: len(a.lines()) > steps)
     took = time.monotonic() - began

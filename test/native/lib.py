@@ -7,6 +7,7 @@ Prints a line for each test, and last: N passed, N failed, N skipped.
 """
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ import time
 
 import run
 from fake import Fake, answers, passes_on
-from run import ROOT, KeptAlive, good, refused, test, until, waiters
+from run import ROOT, KeptAlive, good, refused, stand_still, test, until, waiters
 
 run.TESTS.clear()
 TTL = 2500  # of sessions that are to be lost; others live so long that a machine that stalls does not end them
@@ -27,11 +28,13 @@ class Talk:
     """A process that uses the library: commands go in, what happens comes out. Each second one runs under TSan."""
     made = 0
 
-    def __init__(self, servers, ttl_ms=20000, call_ms=0):
+    def __init__(self, servers, ttl_ms=20000, call_ms=0, files=0):
         Talk.made += 1
         mode = ("tsan", "debug")[Talk.made % 2]
         self.process = subprocess.Popen([os.path.join(ROOT, "build/%s/test_client" % mode), "talk"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if files:
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (files, files))
         self.lines, self.news = [], threading.Condition()
         self.reader = threading.Thread(target=self.read)
         self.reader.start()
@@ -118,7 +121,8 @@ def examples_run(c):
     assert re.match(r"3 writes under token \d+", program("build/debug/examples/lock", c.servers(), "example"))
     assert good(c.http(), "lock/show", name="example")["holders"] == 0
     assert program("build/debug/examples/executor").count("\n") == 20
-    assert re.match(r"leads under token \d+", program("build/debug/examples/election", c.servers(), "example-election"))
+    led = program("build/debug/examples/election", c.servers(), "example-election")
+    assert re.fullmatch(r"leads under token \d+\nhost-7 at 10.0.0.7\nhost-7 at 10.0.0.8\nnobody leads\n", led), led
     assert not good(c.http(), "election/leader", name="example-election")["elected"]
     good(c.http(), "config/publish", name="example", items={"db.url": "one"})
     good(c.http(), "config/publish", name="example", items={"db.url": "two"}, labels=["zone=a"])
@@ -371,7 +375,7 @@ def claims_of_unknown_fate_are_cleared(c):
 def unlock_that_nobody_acknowledges_goes_on(c):
     with Talk(c.servers(), call_ms=700) as one:
         token = one.locks(1, "goes")
-        c.processes[0].send_signal(signal.SIGSTOP)
+        stand_still(c.processes[0])
         try:
             one.unlocks(1, "UNKNOWN")
         finally:
@@ -471,7 +475,7 @@ def node_that_hangs_is_left(c):
         one.asks("watch 1", "1 watches")
         one.say("lock 2 hang2")
         waiters(c.http(leader), "hang2", 1)
-        c.processes[hangs].send_signal(signal.SIGSTOP)
+        stand_still(c.processes[hangs])
         try:
             end = time.monotonic() + 7
             while time.monotonic() < end:
@@ -502,7 +506,7 @@ def loss_is_told_before_another_gets_the_lock(c):
         waiters(c.http(), "loss2", 1)
         stopped = now_ms()
         for process in c.processes:
-            process.send_signal(signal.SIGSTOP)
+            stand_still(process)
         lost = int(one.hears(r"1 lost (\d+) the session was not acknowledged in time")[1])
         readable = int(one.hears(r"1 readable (\d+)")[1])
         assert TTL / 3 < lost - stopped < TTL + 1000 and readable - stopped < TTL + 1000, (lost - stopped, readable - stopped)
@@ -528,7 +532,7 @@ def process_that_slept_knows_that_it_has_lost(c):
         token = one.locks(1, "slept")
         two.say("lock 1 slept")
         waiters(c.http(), "slept", 1)
-        one.process.send_signal(signal.SIGSTOP)
+        stand_still(one.process)
         assert int(two.hears(r"1 locked (\d+)", 30)[1]) > token
         one.say("lost 1")
         one.process.send_signal(signal.SIGCONT)
@@ -543,4 +547,6 @@ def process_that_slept_knows_that_it_has_lost(c):
 
 if __name__ == "__main__":
     sys.argv[1:1] = ["--port", "24400"]  # unless another one is given behind it
+    sys.modules["lib"] = sys.modules["__main__"]
+    import lib_calls  # noqa: F401: adds its tests
     run.main()

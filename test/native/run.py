@@ -51,6 +51,17 @@ def until(what, holds, seconds=20):
 
 # ---- processes
 
+def stand_still(process):
+    """When this returns all of its threads have stopped; the signal alone is followed a moment later."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = "/proc/%d/task" % process.pid
+
+    def stopped(task):
+        with open("%s/%s/stat" % (tasks, task)) as stat:
+            return stat.read().rpartition(")")[2].split()[0] in "Tt"
+    until("it stands still", lambda: all(stopped(task) for task in os.listdir(tasks)))
+
+
 class Cluster:
     def __init__(self, binary, port, count, folder):
         self.binary, self.folder, self.count = binary, folder, count
@@ -580,7 +591,7 @@ def pause_while_a_command_waits(c):
     held = good(c.http(), "lock/acquire", name="stall", owner="a", ttl_ms=60000)
     waiting = c.command("lock", "stall", "--server", c.servers(), "--ttl", "3000", "--", "sh", "-c", "sleep 0.5; echo ran")
     waiters(c.http(), "stall", 1)
-    c.processes[0].send_signal(signal.SIGSTOP)
+    stand_still(c.processes[0])
     time.sleep(2.6)  # longer than two thirds of its session, which cannot end meanwhile
     c.processes[0].send_signal(signal.SIGCONT)
     waiters(c.http(), "stall", 1)
@@ -608,7 +619,7 @@ def paused_command_is_fenced(c):
     process = c.command("lock", "paused", "--server", c.servers(), "--ttl", "4000", "--", "sh", "-c",
                         "echo $$ $PARLEY_LOCK_TOKEN; exec sleep 600")
     pid, token = map(int, process.stdout.readline().split())
-    process.send_signal(signal.SIGSTOP)
+    stand_still(process)
     second = good(c.http(), "lock/acquire", name="paused", owner="next", ttl_ms=60000, wait_ms=30000)["token"]
     assert second > token and not good(c.http(), "lock/verify", name="paused", token=token)["valid"]
     process.send_signal(signal.SIGCONT)
@@ -783,7 +794,7 @@ def load_modules():
     sys.modules["run"] = sys.modules["__main__"]  # so that `from run import ...` adds to this list of tests
     sys.dont_write_bytecode = True
     for file in sorted(os.listdir(os.path.dirname(os.path.abspath(__file__)))):
-        if file.endswith(".py") and file not in ("run.py", "lib.py", "via.py", "systems.py", "shield.py"):  # have runs of their own
+        if file.endswith(".py") and file not in ("run.py", "lib.py", "lib_calls.py", "via.py", "systems.py", "shield.py"):  # have runs of their own
             importlib.import_module(file.removesuffix(".py"))
 
 

@@ -36,10 +36,12 @@ static long long now_ms(void) {
 struct handle {
     struct parley_lock *lock;
     int number;
+    bool may_end; // of what `once` runs with "hold"
 };
 static struct handle handles[HANDLES];
 static pthread_mutex_t handles_mutex = PTHREAD_MUTEX_INITIALIZER; // TSan does not see that lib.py keeps an order
-static struct parley_client *client;                              // of this program; the threads of talk begin after it
+static pthread_cond_t handles_changed = PTHREAD_COND_INITIALIZER;
+static struct parley_client *client; // of this program; the threads of talk begin after it
 
 static struct parley_lock *lock_of(const struct handle *handle) {
     pthread_mutex_lock(&handles_mutex);
@@ -88,7 +90,7 @@ static void on_done(void *context, struct parley_lock *lock, enum parley_error e
 
 struct job {
     struct handle *handle;
-    char name[WORD], owner[WORD];
+    char name[WORD], owner[WORD], value[WORD], text[1024];
     struct parley_lock_options options;
 };
 
@@ -178,6 +180,169 @@ static void do_verify(const char *line) {
     say("verify %s %s", parley_error_name(error) + 7, valid ? "valid" : "not");
 }
 
+// campaign NUMBER NAME VALUE WAIT [CANDIDATE]
+static void *campaign(void *context) {
+    struct job *job = context;
+    struct parley_election_options options = {.wait_ms = job->options.wait_ms,
+                                              .candidate = job->owner[0] != 0 ? job->owner : NULL,
+                                              .on_lost = on_lost,
+                                              .context = job->handle};
+    struct parley_problem problem = {0};
+    struct parley_lock *lock;
+    enum parley_error error = parley_campaign(client, job->name, job->value, &options, &lock, &problem);
+    lock_is(job->handle, lock);
+    tell(job->handle, error, &problem, lock);
+    free(job);
+    return NULL;
+}
+
+static void do_campaign(struct handle *handle, const char *line) {
+    struct job *job = calloc(1, sizeof *job);
+    char wait[WORD];
+    job->handle = handle;
+    CHECK(sscanf(line, "%*s %*s %299s %299s %299s %299s", job->name, job->value, wait, job->owner) >= 3);
+    job->options.wait_ms = strcmp(wait, "try") == 0 ? PARLEY_TRY : strtoull(wait, NULL, 10);
+    start(campaign, job);
+}
+
+// observe NAME WAIT VERSION
+static void *observe(void *context) {
+    struct job *job = context;
+    struct parley_leader leader = {.version = strtoull(job->value, NULL, 10)};
+    struct parley_problem problem = {0};
+    enum parley_error error = parley_observe(client, job->name, job->options.wait_ms, &leader, &problem);
+    say("observed %s %s %s %s %llu %llu", parley_error_name(error) + 7, leader.elected ? "elected" : "nobody",
+        leader.candidate, leader.value, (unsigned long long)leader.token, (unsigned long long)leader.version);
+    free(job);
+    return NULL;
+}
+
+static void do_observe(const char *line) {
+    struct job *job = calloc(1, sizeof *job);
+    unsigned long long wait_ms;
+    CHECK(sscanf(line, "%*s %299s %llu %299s", job->name, &wait_ms, job->value) == 3);
+    job->options.wait_ms = wait_ms;
+    start(observe, job);
+}
+
+// once NUMBER KEY WAIT LEASE FINGERPRINT done|failed|again|hold STATUS BODY; hold: until "go NUMBER", then done. A body
+// "%N" is N bytes that are no text.
+struct once {
+    struct handle *handle;
+    char key[WORD], fingerprint[WORD], how[WORD], body[WORD];
+    unsigned status;
+    struct parley_once_options options;
+};
+
+static enum parley_run_end run_once(void *context, struct parley_run *run, struct parley_result *result) {
+    struct once *once = context;
+    say("%d runs %llu %u", once->handle->number, (unsigned long long)parley_run_token(run), parley_run_attempt(run));
+    result->status = once->status;
+    result->body_bytes = once->body[0] == '%' ? strtoul(once->body + 1, NULL, 10) : strlen(once->body);
+    result->body = malloc(result->body_bytes + 1);
+    if (once->body[0] == '%')
+        memset(result->body, 0xff, result->body_bytes);
+    else
+        memcpy(result->body, once->body, result->body_bytes);
+    pthread_mutex_lock(&handles_mutex);
+    while (strcmp(once->how, "hold") == 0 && !once->handle->may_end)
+        pthread_cond_wait(&handles_changed, &handles_mutex);
+    once->handle->may_end = false;
+    pthread_mutex_unlock(&handles_mutex);
+    if (parley_run_lost(run)) say("%d was lost %lld", once->handle->number, now_ms());
+    return strcmp(once->how, "again") == 0    ? PARLEY_RUN_AGAIN
+           : strcmp(once->how, "failed") == 0 ? PARLEY_RUN_FAILED
+                                              : PARLEY_RUN_DONE;
+}
+
+static void *call_once(void *context) {
+    struct once *once = context;
+    struct parley_result result;
+    struct parley_problem problem = {0};
+    enum parley_error error = parley_once(client, once->key, &once->options, run_once, once, &result, &problem);
+    const unsigned char *body = result.body;
+    if (error == PARLEY_OK && result.body_bytes > 0 && body[0] != 0xff)
+        say("%d once OK %s %s %u %.*s", once->handle->number, result.replayed ? "replayed" : "ran",
+            result.failed ? "failed" : "done", result.status, (int)result.body_bytes, (const char *)result.body);
+    else if (error == PARLEY_OK)
+        say("%d once OK %s %s %u %%%zu", once->handle->number, result.replayed ? "replayed" : "ran",
+            result.failed ? "failed" : "done", result.status, result.body_bytes);
+    else
+        say("%d once %s %s; holder %s", once->handle->number, parley_error_name(error) + 7, problem.text,
+            problem.holder);
+    free(result.body);
+    free(once);
+    return NULL;
+}
+
+static void do_once(struct handle *handle, const char *line) {
+    struct once *once = calloc(1, sizeof *once);
+    char wait[WORD];
+    unsigned long long lease_ms;
+    once->handle = handle;
+    CHECK(sscanf(line, "%*s %*s %299s %299s %llu %299s %299s %u %299s", once->key, wait, &lease_ms, once->fingerprint,
+                 once->how, &once->status, once->body) == 7);
+    once->options =
+        (struct parley_once_options){.fingerprint = once->fingerprint,
+                                     .lease_ms = lease_ms,
+                                     .wait_ms = strcmp(wait, "try") == 0 ? PARLEY_TRY : strtoull(wait, NULL, 10)};
+    start(call_once, once);
+}
+
+static void do_go(struct handle *handle) {
+    pthread_mutex_lock(&handles_mutex);
+    handle->may_end = true;
+    pthread_cond_broadcast(&handles_changed);
+    pthread_mutex_unlock(&handles_mutex);
+}
+
+// wait OPERATION WAIT BODY: repeatable
+static void *call_wait(void *context) {
+    struct job *job = context;
+    char *answer;
+    struct parley_problem problem = {0};
+    enum parley_error error =
+        parley_call_wait(client, job->name, job->text, job->options.wait_ms, true, &answer, &problem);
+    say("waited %s %s", parley_error_name(error) + 7, error == PARLEY_OK ? answer : problem.text);
+    free(answer);
+    free(job);
+    return NULL;
+}
+
+static void do_wait(const char *line) {
+    struct job *job = calloc(1, sizeof *job);
+    unsigned long long wait_ms;
+    int at = 0;
+    CHECK(sscanf(line, "%*s %299s %llu %n", job->name, &wait_ms, &at) == 2);
+    job->options.wait_ms = wait_ms;
+    snprintf(job->text, sizeof job->text, "%s", line + at);
+    start(call_wait, job);
+}
+
+static void do_other(const char *verb, struct handle *handle, const char *line) {
+    struct parley_problem problem = {0};
+    if (strcmp(verb, "campaign") == 0) {
+        do_campaign(handle, line);
+    } else if (strcmp(verb, "observe") == 0) {
+        do_observe(line);
+    } else if (strcmp(verb, "proclaim") == 0) {
+        char value[WORD] = "";
+        sscanf(line, "%*s %*s %299s", value);
+        say("%d proclaimed %s", handle->number,
+            parley_error_name(parley_proclaim(lock_of(handle), value, &problem)) + 7);
+    } else if (strcmp(verb, "once") == 0) {
+        do_once(handle, line);
+    } else if (strcmp(verb, "go") == 0) {
+        do_go(handle);
+    } else if (strcmp(verb, "wait") == 0) {
+        do_wait(line);
+    } else if (strcmp(verb, "session") == 0) {
+        char text[PARLEY_SESSION_BYTES];
+        enum parley_error error = parley_session(client, text, &problem);
+        say("session %s %s", parley_error_name(error) + 7, error == PARLEY_OK ? text : problem.text);
+    }
+}
+
 static int talk(void) {
     char line[4096], verb[WORD];
     for (int i = 0; i < HANDLES; i++) handles[i].number = i;
@@ -207,6 +372,8 @@ static int talk(void) {
         } else if (strcmp(verb, "close") == 0) {
             parley_close(client);
             say("closed");
+        } else {
+            do_other(verb, handle, line);
         }
     }
     return 0;

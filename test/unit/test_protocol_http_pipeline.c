@@ -150,6 +150,43 @@ static void no_more_than_so_many_are_under_way(void **state) {
     assert_int_equal(waiting(room, "a"), HTTP_UNDER_WAY_MAX + 10 - HTTP_UNDER_WAY_MAX / 2 - 2);
 }
 
+static void put_acquires(struct room *room, struct client *client, const char *name, const char *who, unsigned count) {
+    struct writer w;
+    writer_init(&w);
+    for (unsigned i = 0; i < count; i++) {
+        char owner[32];
+        snprintf(owner, sizeof owner, "%s-%u", who, i);
+        put_acquire(&w, name, owner, 60000);
+    }
+    send_all(client, &w);
+}
+
+// Many that ask at once take no more memory than those that can be served at once; and all of them are served.
+static void pipelines_are_short_in_a_crowd(void **state) {
+    struct room *room = *state;
+    hold(room, "a");
+    room->settings.commands_max = 100;
+    uint64_t before = room->fake->commands;
+    struct client *late = fake_connect(room->fake, "127.0.0.1:3");
+    put_acquires(room, room->one, "a", "one", 300);
+    assert_int_equal(room->fake->commands - before, 100);
+    assert_true(room->one->paused);
+    put_acquires(room, late, "a", "late", 300);
+    assert_int_equal(room->fake->commands - before, 100 + HTTP_UNDER_WAY_CROWD);
+    ask(room, room->two, "lock/acquire", "{\"name\": \"b\", \"owner\": \"x\", \"ttl_ms\": 60000}");
+    assert_int_equal(room->fake->commands - before, 101 + HTTP_UNDER_WAY_CROWD); // not in line behind the others
+    for (unsigned i = 0; i < 20 && room->fake->commands - before < 601; i++) fake_step(room->fake);
+    assert_int_equal(room->fake->commands - before, 601);
+    assert_true(take(room, room->two));
+    assert_int_equal(waiting(room, "a"), 600);
+    assert_false(room->one->paused);
+    assert_false(late->paused);
+    fake_disconnect(late);
+    fake_disconnect(room->one);
+    for (unsigned i = 0; i < 20; i++) fake_step(room->fake);
+    assert_int_equal(waiting(room, "a"), 0);
+}
+
 // Commands reach the log in the order of their connection.
 static void others_wait_until_a_session_is_taken_up(void **state) {
     struct room *room = *state;
@@ -256,6 +293,7 @@ int main(void) {
         TEST(an_answer_waits_for_those_before_it),
         TEST(who_closes_waits_no_longer_for_any),
         TEST(no_more_than_so_many_are_under_way),
+        TEST(pipelines_are_short_in_a_crowd),
         TEST(others_wait_until_a_session_is_taken_up),
         TEST(nothing_begins_behind_the_last),
         TEST(answers_that_are_held_are_bounded),

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define HASH_SEED 0x6c6f636bull
+#define CLAIMS_PER_SLAB 1000u
 
 // ---- tables
 
@@ -26,7 +27,6 @@ struct lock *lock_make(struct lock_state *state, struct bytes name, enum lock_mo
     struct lock *lock = mem_zalloc(sizeof *lock + name.len);
     memcpy(lock->name, name.data, name.len);
     lock->name_len = name.len;
-    lock->delay.kind = DUE_DELAY;
     list_init(&lock->of_kind);
     list_init(&lock->holders);
     list_init(&lock->waiters);
@@ -59,7 +59,7 @@ struct owner_key {
 static bool owner_matches(const struct hash_node *node, const void *key) {
     const struct lock_owner *owner = CONTAINER_OF_CONST(node, struct lock_owner, index);
     const struct owner_key *want = key;
-    return owner->session == want->session && bytes_equal(owner_text(owner), want->text);
+    return owner_session(owner) == want->session && bytes_equal(owner_text(owner), want->text);
 }
 
 static uint64_t owner_hash(uint64_t session, struct bytes text) {
@@ -72,13 +72,13 @@ struct lock_owner *owner_find(const struct lock_state *state, uint64_t session, 
     return node ? CONTAINER_OF(node, struct lock_owner, index) : NULL;
 }
 
-static struct lock_owner *owner_make(struct lock_state *state, uint64_t session, struct bytes text) {
-    struct lock_owner *owner = mem_zalloc(sizeof *owner + text.len);
+static struct lock_owner *owner_make(struct lock_state *state, struct lock_session *session, struct bytes text) {
+    struct lock_owner *owner = mem_zalloc(offsetof(struct lock_owner, text) + text.len);
     owner->session = session;
-    owner->len = text.len;
+    owner->len = (uint8_t)text.len;
     if (text.len > 0) memcpy(owner->text, text.data, text.len);
     list_init(&owner->claims);
-    hash_insert(&state->owners, &owner->index, owner_hash(session, text));
+    hash_insert(&state->owners, &owner->index, owner_hash(owner_session(owner), text));
     return owner;
 }
 
@@ -101,17 +101,57 @@ uint32_t session_claims(const struct lock_state *state, uint64_t session) {
     return of ? of->count : 0;
 }
 
-static void session_count(struct lock_state *state, uint64_t session, bool more) {
+static struct lock_session *session_made(struct lock_state *state, uint64_t session) {
     struct lock_session *of = session_find(state, session);
-    if (of == NULL) {
-        of = mem_zalloc(sizeof *of);
-        of->session = session;
-        hash_insert(&state->sessions, &of->index, hash_u64(session));
+    if (of != NULL || session == 0) return of;
+    of = mem_zalloc(sizeof *of);
+    of->session = session;
+    list_init(&of->claims);
+    hash_insert(&state->sessions, &of->index, hash_u64(session));
+    return of;
+}
+
+static void session_add(struct lock_session *session, struct claim *claim) {
+    if (!list_empty(&session->claims)) {
+        const struct claim *newest = CONTAINER_OF_CONST(session->claims.prev, struct claim, of_session);
+        session->unordered |= claim_number(newest) > claim_number(claim);
     }
-    of->count += more ? 1u : UINT32_MAX;
-    if (of->count > 0) return;
-    hash_remove(&state->sessions, &of->index);
-    mem_free(of);
+    list_push_back(&session->claims, &claim->of_session);
+    session->count++;
+}
+
+static void session_remove(struct lock_state *state, struct lock_session *session, struct claim *claim) {
+    list_remove(&claim->of_session);
+    if (--session->count > 0) return;
+    hash_remove(&state->sessions, &session->index);
+    mem_free(session);
+}
+
+struct sorted {
+    struct heap_item item;
+    struct claim *claim;
+};
+
+// Snapshots have claims in the order of their locks.
+static void session_order(struct lock_session *session) {
+    size_t count = 0;
+    if (!session->unordered) return;
+    struct sorted *sorted = mem_zalloc(session->count * sizeof *sorted);
+    struct heap heap;
+    heap_init(&heap);
+    for (struct list *at = session->claims.next; at != &session->claims; at = at->next, count++) {
+        sorted[count].claim = CONTAINER_OF(at, struct claim, of_session);
+        heap_set(&heap, &sorted[count].item, claim_number(sorted[count].claim), 0);
+    }
+    ENSURE(count == session->count);
+    for (struct heap_item *first; (first = heap_first(&heap)) != NULL; heap_remove(&heap, first)) {
+        struct claim *claim = CONTAINER_OF(first, struct sorted, item)->claim;
+        list_remove(&claim->of_session);
+        list_push_back(&session->claims, &claim->of_session);
+    }
+    heap_free(&heap);
+    mem_free(sorted);
+    session->unordered = false;
 }
 
 // ---- claims
@@ -122,9 +162,9 @@ uint64_t lock_time_after(uint64_t now_ms, uint64_t ms) {
 
 void claim_set_due(struct lock_state *state, struct claim *claim, uint64_t at_ms) {
     if (at_ms == UINT64_MAX)
-        heap_remove(&state->due, &claim->due.item);
+        heap_remove(&state->claims_due, &claim->due);
     else
-        heap_set(&state->due, &claim->due.item, at_ms, claim->number);
+        heap_set(&state->claims_due, &claim->due, at_ms, claim_number(claim));
 }
 
 struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner) {
@@ -137,21 +177,16 @@ struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner) 
 
 struct claim *claim_make(struct lock_state *state, struct lock *lock, uint64_t session, struct bytes text,
                          uint64_t number) {
-    struct claim *claim = mem_zalloc(sizeof *claim);
+    struct claim *claim = pool_take(&state->claims);
     struct lock_owner *owner = owner_find(state, session, text);
+    memset(claim, 0, sizeof *claim);
     claim->lock = lock;
-    claim->owner = owner ? owner : owner_make(state, session, text);
-    claim->number = claim->ticket = number;
-    claim->due.kind = DUE_CLAIM;
+    claim->owner = owner ? owner : owner_make(state, session_made(state, session), text);
+    claim->due.tie = claim->ticket = number;
     list_init(&claim->of_lock);
+    list_init(&claim->of_session);
     list_push_back(&claim->owner->claims, &claim->of_owner);
-    if (omap_insert(&state->by_session, &claim->of_session) != NULL) { // only of bytes that were damaged
-        list_remove(&claim->of_owner);
-        if (list_empty(&claim->owner->claims)) owner_free(state, claim->owner);
-        mem_free(claim);
-        return NULL;
-    }
-    if (session != 0) session_count(state, session, true);
+    if (claim->owner->session) session_add(claim->owner->session, claim);
     return claim;
 }
 
@@ -192,15 +227,14 @@ void claim_free(struct lock_state *state, struct claim *claim) {
     mem_free(claim->value);
     claim_unlink(claim);
     list_remove(&claim->of_owner);
-    omap_remove(&state->by_session, &claim->of_session);
-    heap_remove(&state->due, &claim->due.item);
-    if (owner->session != 0) session_count(state, owner->session, false);
+    heap_remove(&state->claims_due, &claim->due);
+    if (owner->session) session_remove(state, owner->session, claim);
     if (list_empty(&owner->claims)) owner_free(state, owner);
-    mem_free(claim);
+    pool_give(&state->claims, claim);
 }
 
 void lock_drop_if_unused(struct lock_state *state, struct lock *lock) {
-    if (lock->holder_count + lock->waiter_count > 0 || lock->delay.item.at != 0) return;
+    if (lock->holder_count + lock->waiter_count > 0 || lock->delay.at != 0) return;
     digest_sub(&state->digest, lock_digest_of(lock));
     hash_remove(&state->locks, &lock->index);
     list_remove(&lock->all);
@@ -211,7 +245,7 @@ void lock_drop_if_unused(struct lock_state *state, struct lock *lock) {
 // ---- who is next
 
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits) {
-    if (lock->delay.item.at != 0) return false;
+    if (lock->delay.at != 0) return false;
     if (lock->mode == LOCK_PERMITS)
         return lock->total - lock->taken >= (PLANTED(NATIVE_LOCK_PERMITS_LENT) ? 1 : permits);
     if (lock->holder_count == 0 || PLANTED(NATIVE_LOCK_HELD_TWICE)) return true;
@@ -224,7 +258,7 @@ static void tell(const struct lock_state *state, struct apply *apply, const stru
     struct lock_event event = {.type = type,
                                .name = lock_name(claim->lock),
                                .owner = owner_text(claim->owner),
-                               .session = claim->owner->session,
+                               .session = owner_session(claim->owner),
                                .ticket = claim->ticket,
                                .token = claim->token,
                                .loss = loss,
@@ -258,7 +292,7 @@ void claim_grant(struct lock_state *state, struct apply *apply, struct claim *cl
     next_token(state, apply);
     claim->token = state->token;
     claim->holds = 1;
-    claim->since_ms = apply->log_time_ms;
+    claim->since_ms = apply->log_time_ms & CLAIM_SINCE_MS_MAX;
     claim_set_due(state, claim, claim->ttl_ms > 0 ? lock_time_after(apply->log_time_ms, claim->ttl_ms) : UINT64_MAX);
     claim_link(claim, true);
     if (claim->value) claim->value->version = claim->token;
@@ -270,7 +304,7 @@ void claim_grant(struct lock_state *state, struct apply *apply, struct claim *cl
 static void lock_advance(struct lock_state *state, struct apply *apply, struct lock *lock, bool led) {
     while (lock->waiter_count > 0) {
         struct claim *first = CONTAINER_OF(lock->waiters.next, struct claim, of_lock);
-        if (first->ending) { // its session ends in this entry: it gets nothing
+        if (first->owner->session && first->owner->session->ending) { // in this entry: it gets nothing
             digest_sub(&state->digest, claim_digest_of(first));
             claim_free(state, first);
             continue;
@@ -309,26 +343,13 @@ void claim_lost(struct lock_state *state, struct apply *apply, struct claim *cla
         tell(state, apply, claim, held ? LOCK_EVENT_LOST : LOCK_EVENT_TIMED_OUT, loss, reason);
     if (held && claim->delay_ms > 0) {
         digest_sub(&state->digest, lock_digest_of(lock));
-        heap_set(&state->due, &lock->delay.item, lock_time_after(apply->log_time_ms, claim->delay_ms), lock->number);
+        heap_set(&state->delays_due, &lock->delay, lock_time_after(apply->log_time_ms, claim->delay_ms), lock->number);
         digest_add(&state->digest, lock_digest_of(lock));
     }
     claim_end(state, apply, claim);
 }
 
 // ---- the model
-
-static int compare_claims(const struct omap_node *a, const struct omap_node *b) {
-    const struct claim *x = CONTAINER_OF_CONST(a, struct claim, of_session);
-    const struct claim *y = CONTAINER_OF_CONST(b, struct claim, of_session);
-    if (x->owner->session != y->owner->session) return x->owner->session < y->owner->session ? -1 : 1;
-    return x->number < y->number ? -1 : x->number > y->number;
-}
-
-static int session_key(const void *key, const struct omap_node *node) {
-    const struct claim *claim = CONTAINER_OF_CONST(node, struct claim, of_session);
-    uint64_t session = *(const uint64_t *)key;
-    return session <= claim->owner->session ? -1 : 1; // below the session's first claim
-}
 
 static void *lock_create(void) {
     struct lock_state *state = mem_zalloc(sizeof *state);
@@ -338,8 +359,9 @@ static void *lock_create(void) {
     list_init(&state->all);
     list_init(&state->kinds[0]);
     list_init(&state->kinds[1]);
-    omap_init(&state->by_session, compare_claims);
-    heap_init(&state->due);
+    pool_init(&state->claims, sizeof(struct claim), CLAIMS_PER_SLAB);
+    heap_init(&state->claims_due);
+    heap_init(&state->delays_due);
     arena_init(&state->arena);
     state->digest = counters_digest_of(state);
     return state;
@@ -355,7 +377,7 @@ static void lock_destroy(void *model) {
         struct lock *lock = CONTAINER_OF(state->all.next, struct lock, all);
         free_claims(state, &lock->holders);
         free_claims(state, &lock->waiters);
-        heap_remove(&state->due, &lock->delay.item);
+        heap_remove(&state->delays_due, &lock->delay);
         list_remove(&lock->all);
         out_of_kind(state, lock);
         mem_free(lock);
@@ -363,35 +385,38 @@ static void lock_destroy(void *model) {
     hash_free(&state->locks);
     hash_free(&state->owners);
     hash_free(&state->sessions);
-    heap_free(&state->due);
+    heap_free(&state->claims_due);
+    heap_free(&state->delays_due);
+    pool_free(&state->claims);
     arena_free(&state->arena);
     mem_free(state);
-}
-
-static struct claim *first_of(const struct lock_state *state, uint64_t session) {
-    struct omap_node *node = omap_lower_bound(&state->by_session, session_key, &session);
-    struct claim *claim = node ? CONTAINER_OF(node, struct claim, of_session) : NULL;
-    return claim && claim->owner->session == session ? claim : NULL;
-}
-
-static struct claim *next_of(const struct claim *before) {
-    struct omap_node *node = omap_next(&before->of_session);
-    struct claim *claim = node ? CONTAINER_OF(node, struct claim, of_session) : NULL;
-    return claim && claim->owner->session == before->owner->session ? claim : NULL;
 }
 
 static void lock_session_end(void *model, struct apply *apply, uint64_t session) {
     struct lock_state *state = model;
     if (PLANTED(NATIVE_LOCK_OUTLIVES_SESSION)) return;
     digest_sub(&state->digest, counters_digest_of(state));
-    for (struct claim *claim = first_of(state, session); claim; claim = next_of(claim)) claim->ending = true;
-    for (struct claim *claim; (claim = first_of(state, session)) != NULL;)
-        claim_lost(state, apply, claim, LOCK_LOSS_SESSION, bytes_of("", 0));
+    struct lock_session *of = session_find(state, session);
+    if (of) {
+        session_order(of);
+        of->ending = true;
+        for (uint32_t left = of->count; left > 0; left = session_claims(state, session)) // the last one frees it
+            claim_lost(state, apply, CONTAINER_OF(of->claims.next, struct claim, of_session), LOCK_LOSS_SESSION,
+                       bytes_of("", 0));
+    }
     digest_add(&state->digest, counters_digest_of(state));
 }
 
+// In the order of time, then of numbers.
+static struct heap_item *first_due(const struct lock_state *state) {
+    struct heap_item *claim = heap_first(&state->claims_due), *delay = heap_first(&state->delays_due);
+    if (claim == NULL || delay == NULL) return claim ? claim : delay;
+    bool claim_first = claim->time != delay->time ? claim->time < delay->time : claim->tie < delay->tie;
+    return claim_first ? claim : delay;
+}
+
 static uint64_t lock_next_deadline(const void *model) {
-    const struct heap_item *first = heap_first(&((const struct lock_state *)model)->due);
+    const struct heap_item *first = first_due(model);
     return first ? first->time : UINT64_MAX;
 }
 
@@ -400,16 +425,15 @@ static size_t lock_expire(void *model, struct apply *apply, size_t max) {
     size_t ended = 0;
     digest_sub(&state->digest, counters_digest_of(state));
     for (; ended < max; ended++) {
-        struct heap_item *first = heap_first(&state->due);
+        struct heap_item *first = first_due(state);
         if (first == NULL || first->time > apply->log_time_ms) break;
-        struct lock_due *due = CONTAINER_OF(first, struct lock_due, item);
-        if (due->kind == DUE_CLAIM) {
-            claim_lost(state, apply, CONTAINER_OF(due, struct claim, due), LOCK_LOSS_EXPIRED, bytes_of("", 0));
+        if (first == heap_first(&state->claims_due)) {
+            claim_lost(state, apply, CONTAINER_OF(first, struct claim, due), LOCK_LOSS_EXPIRED, bytes_of("", 0));
             continue;
         }
-        struct lock *lock = CONTAINER_OF(due, struct lock, delay);
+        struct lock *lock = CONTAINER_OF(first, struct lock, delay);
         digest_sub(&state->digest, lock_digest_of(lock));
-        heap_remove(&state->due, first);
+        heap_remove(&state->delays_due, first);
         digest_add(&state->digest, lock_digest_of(lock));
         lock_advance(state, apply, lock, false);
     }
@@ -427,15 +451,15 @@ bool lock_verify(const void *model, struct bytes name, uint64_t token) {
 
 static void show_claim(const struct claim *claim, const struct lock_query *query) {
     struct lock_claim_info info = {.owner = owner_text(claim->owner),
-                                   .session = claim->owner->session,
-                                   .place = claim->number,
+                                   .session = owner_session(claim->owner),
+                                   .place = claim_number(claim),
                                    .ticket = claim->ticket,
                                    .token = claim->token,
                                    .mode = claim->mode,
                                    .permits = claim->permits,
                                    .holds = claim->holds,
                                    .ttl_ms = claim->ttl_ms,
-                                   .due_ms = claim->due.item.at != 0 ? claim->due.item.time : 0,
+                                   .due_ms = claim->due.at != 0 ? claim->due.time : 0,
                                    .since_ms = claim->since_ms,
                                    .version = claim->value ? claim->value->version : 0,
                                    .value = claim_value(claim)};
@@ -460,6 +484,16 @@ static void show_lock(const struct lock *lock, const struct lock_query *query) {
     show_claims(&lock->waiters, query);
 }
 
+static void show_session(struct lock_session *session, const struct lock_query *query) {
+    if (session == NULL) return;
+    session_order(session);
+    for (const struct list *at = session->claims.next; at != &session->claims; at = at->next) {
+        const struct claim *claim = CONTAINER_OF_CONST(at, struct claim, of_session);
+        show_head(claim->lock, query);
+        show_claim(claim, query);
+    }
+}
+
 static void show_kind(const struct lock_state *state, const struct lock *after, size_t left,
                       const struct lock_query *query) {
     bool elections = query->only == LOCK_ELECTIONS;
@@ -476,10 +510,7 @@ static void lock_query_model(const void *model, const void *asked, struct result
     const struct lock_query *query = asked;
     *result = (struct result){.model = MODEL_LOCK};
     if (query->session != 0) {
-        for (const struct claim *claim = first_of(state, query->session); claim; claim = next_of(claim)) {
-            show_head(claim->lock, query);
-            show_claim(claim, query);
-        }
+        show_session(session_find(state, query->session), query);
         return;
     }
     if (query->name.len > 0) {
@@ -504,7 +535,8 @@ static struct digest lock_digest(const void *model) {
 
 static uint64_t lock_memory(const void *model) {
     const struct lock_state *state = model;
-    return (uint64_t)state->locks.count * (sizeof(struct lock) + 48) + state->by_session.count * sizeof(struct claim) +
+    return (uint64_t)state->locks.count * (sizeof(struct lock) + 48) +
+           (uint64_t)state->claims.live * sizeof(struct claim) +
            (uint64_t)state->owners.count * (sizeof(struct lock_owner) + 48) +
            (uint64_t)state->sessions.count * sizeof(struct lock_session) + state->value_bytes;
 }

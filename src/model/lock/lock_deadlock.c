@@ -67,7 +67,7 @@ const char *lock_circle(struct lock_state *state, const struct lock *lock, struc
     state->searches++;
     for (size_t i = 0; i < search.count; i++) {
         const struct step *step = &search.steps[i];
-        enum lock_mode as = step->claim ? step->claim->mode : mode;
+        enum lock_mode as = step->claim ? (enum lock_mode)step->claim->mode : mode;
         const char *circle = follow(&search, step, as, &step->lock->holders);
         if (circle == NULL) circle = follow(&search, step, as, &step->lock->waiters);
         if (circle != NULL) return circle;

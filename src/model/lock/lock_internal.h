@@ -13,15 +13,9 @@
 #include "base/hash.h"
 #include "base/heap.h"
 #include "base/list.h"
-#include "base/omap.h"
+#include "base/pool.h"
 #include "model/lease/lease.h"
 #include "model/lock/lock.h"
-
-enum lock_due_kind { DUE_CLAIM, DUE_DELAY };
-struct lock_due { // in the model's heap of deadlines; the tie is the number of the claim or the lock
-    struct heap_item item;
-    enum lock_due_kind kind;
-};
 
 struct lock {
     struct hash_node index; // by name
@@ -32,7 +26,7 @@ struct lock {
     uint32_t holder_count, waiter_count, taken; // taken: permits out
     enum lock_mode mode;                        // PERMITS, ELECTION, or EXCLUSIVE for what is shared or exclusive
     uint32_t total;                             // of PERMITS
-    struct lock_due delay;                      // nobody gets it before (lock-delay)
+    struct heap_item delay;                     // nobody gets it before (lock-delay)
     size_t name_len;
     uint8_t name[];
 };
@@ -40,9 +34,9 @@ struct lock {
 struct lock_owner {
     struct hash_node index; // by session and text
     struct list claims;
-    uint64_t session;
-    uint64_t visited; // by which search for circles
-    size_t len;
+    struct lock_session *session; // NULL: none
+    uint32_t visited;             // by which search for circles
+    uint8_t len;
     uint8_t text[];
 };
 
@@ -52,24 +46,28 @@ struct claim_value {  // of an election's candidate
     uint8_t bytes[];
 };
 
-struct claim {
-    struct list of_lock; // holders or waiters
+struct claim {              // 100,000 of them may wait at once: no byte is here for comfort
+    struct list of_lock;    // holders or waiters
+    struct list of_session; // in the order of their numbers; of no session: unlinked
     struct list of_owner;
-    struct omap_node of_session; // by (session, number)
     struct lock *lock;
     struct lock_owner *owner;
-    uint64_t number, ticket, token, since_ms, ttl_ms, delay_ms; // ticket: of the newest request for it
-    enum lock_mode mode;
-    uint32_t permits, holds;
-    bool ending;               // its session ends in the entry under way
-    struct lock_due due;       // of its time to live, or of its waiting
-    struct claim_value *value; // ELECTION; else NULL
+    struct heap_item due;             // of its time to live, or of its waiting; its tie is the claim's number
+    struct claim_value *value;        // ELECTION; else NULL
+    uint64_t ticket, token;           // ticket: of the newest request for it
+    uint64_t since_ms : 62, mode : 2; // enum lock_mode
+    uint32_t ttl_ms, delay_ms, permits, holds;
 };
+#define CLAIM_SINCE_MS_MAX ((1ull << 62) - 1)
+_Static_assert(LOCK_TTL_MS_MAX <= UINT32_MAX, "times of a claim");
 
-struct lock_session { // how many claims a session has
+struct lock_session {
     struct hash_node index;
+    struct list claims;
     uint64_t session;
     uint32_t count;
+    bool unordered; // as they were loaded: to be put in order before anybody asks
+    bool ending;    // in the entry under way
 };
 
 struct lock_state {
@@ -77,12 +75,13 @@ struct lock_state {
     struct list all;
     struct list kinds[2]; // [1]: elections
     uint64_t elections;
-    struct omap by_session;
-    struct heap due;
+    struct pool claims;
+    struct heap claims_due, delays_due;
     struct digest digest;
-    uint64_t number, token, searches; // the newest given out; searches is no state
-    uint64_t value_bytes;             // of all claims
-    struct arena arena;               // of the newest result
+    uint64_t number, token; // the newest given out
+    uint32_t searches;      // no state
+    uint64_t value_bytes;   // of all claims
+    struct arena arena;     // of the newest result
     struct lock_result result;
 };
 
@@ -91,6 +90,13 @@ static inline struct bytes lock_name(const struct lock *lock) {
 }
 static inline struct bytes owner_text(const struct lock_owner *owner) {
     return bytes_of(owner->text, owner->len);
+}
+
+static inline uint64_t owner_session(const struct lock_owner *owner) {
+    return owner->session ? owner->session->session : 0;
+}
+static inline uint64_t claim_number(const struct claim *claim) {
+    return claim->due.tie;
 }
 
 static inline enum lock_mode lock_kind(enum lock_mode mode) { // of all who use a lock
@@ -107,7 +113,7 @@ void lock_set_kind(struct lock_state *state, struct lock *lock, enum lock_mode m
 struct lock_owner *owner_find(const struct lock_state *state, uint64_t session, struct bytes text);
 struct claim *claim_of(const struct lock *lock, const struct lock_owner *owner); // NULL: none
 struct claim *claim_make(struct lock_state *state, struct lock *lock, uint64_t session, struct bytes text,
-                         uint64_t number);                      // NULL: the number is taken (damaged bytes only)
+                         uint64_t number);
 void claim_free(struct lock_state *state, struct claim *claim); // out of every table; digests are the caller's
 void claim_link(struct claim *claim, bool holds);               // at the end of the lock's holders or waiters
 bool lock_compatible(const struct lock *lock, enum lock_mode mode, uint32_t permits); // with those who hold it

@@ -74,11 +74,11 @@ static struct lock *lock_for(struct lock_state *state, const struct lock_request
 static struct claim *new_claim(struct lock_state *state, struct apply *apply, struct lock *lock, uint64_t session,
                                const struct lock_request *q) {
     struct claim *claim = claim_make(state, lock, session, q->owner, ++state->number);
-    claim->mode = q->mode;
+    claim->mode = (unsigned)q->mode & 3u;
     claim->permits = q->permits;
-    claim->ttl_ms = q->ttl_ms;
-    claim->delay_ms = q->delay_ms;
-    claim->since_ms = apply->log_time_ms;
+    claim->ttl_ms = (uint32_t)q->ttl_ms;
+    claim->delay_ms = (uint32_t)q->delay_ms;
+    claim->since_ms = apply->log_time_ms & CLAIM_SINCE_MS_MAX;
     if (q->mode == LOCK_ELECTION) claim_set_value(state, claim, q->value);
     return claim;
 }
@@ -243,7 +243,7 @@ static int apply_renew(struct lock_state *state, struct apply *apply, uint64_t s
     if (claim == NULL) return LOCK_NOT_HELD;
     if (ttl_ms == 0 || ttl_ms > LOCK_TTL_MS_MAX || claim->ttl_ms == 0) return LOCK_BAD_ARGUMENTS;
     digest_sub(&state->digest, claim_digest_of(claim));
-    claim->ttl_ms = ttl_ms;
+    claim->ttl_ms = (uint32_t)ttl_ms;
     if (!PLANTED(NATIVE_LOCK_NOT_RENEWED)) claim_set_due(state, claim, lock_time_after(apply->log_time_ms, ttl_ms));
     digest_add(&state->digest, claim_digest_of(claim));
     out->granted = true;

@@ -38,7 +38,7 @@ static size_t lock_record(const struct lock *lock, uint8_t *to) {
     out_u64(&out, lock->number);
     out_u64(&out, lock->mode);
     out_u64(&out, lock->total);
-    out_u64(&out, lock->delay.item.at != 0 ? lock->delay.item.time : UINT64_MAX);
+    out_u64(&out, lock->delay.at != 0 ? lock->delay.time : UINT64_MAX);
     return (size_t)(out.at - to);
 }
 
@@ -47,8 +47,8 @@ static size_t claim_record(const struct claim *claim, uint8_t *to) {
     *out.at++ = claim->token != 0 ? RECORD_HOLDER : RECORD_WAITER;
     out_u64(&out, claim->lock->number);
     out_text(&out, claim->owner->text, claim->owner->len);
-    out_u64(&out, claim->owner->session);
-    out_u64(&out, claim->number);
+    out_u64(&out, owner_session(claim->owner));
+    out_u64(&out, claim_number(claim));
     out_u64(&out, claim->ticket);
     out_u64(&out, claim->token);
     out_u64(&out, claim->since_ms);
@@ -57,14 +57,14 @@ static size_t claim_record(const struct claim *claim, uint8_t *to) {
     out_u64(&out, claim->mode);
     out_u64(&out, claim->permits);
     out_u64(&out, claim->holds);
-    out_u64(&out, claim->due.item.at != 0 ? claim->due.item.time : UINT64_MAX);
+    out_u64(&out, claim->due.at != 0 ? claim->due.time : UINT64_MAX);
     return (size_t)(out.at - to);
 }
 
 static size_t value_record(const struct claim *claim, uint8_t *to) {
     struct out out = {to};
     *out.at++ = RECORD_VALUE;
-    out_u64(&out, claim->number);
+    out_u64(&out, claim_number(claim));
     out_u64(&out, claim->value->version);
     out_text(&out, claim->value->bytes, claim->value->len);
     return (size_t)(out.at - to);
@@ -165,49 +165,52 @@ static bool load_lock(struct lock_state *state, struct reader *r) {
     if (!list_empty(&state->all) && CONTAINER_OF(state->all.prev, struct lock, all)->number >= number) return false;
     struct lock *lock = lock_make(state, name, (enum lock_mode)mode, (uint32_t)total);
     lock->number = number;
-    if (delay != UINT64_MAX) heap_set(&state->due, &lock->delay.item, delay, number);
+    if (delay != UINT64_MAX) heap_set(&state->delays_due, &lock->delay, delay, number);
     digest_add(&state->digest, lock_digest_of(lock));
     return true;
 }
 
-static bool claim_good(const struct lock_state *state, const struct lock *lock, const struct claim *c,
-                       struct bytes owner, uint64_t session, bool holds) {
-    if (c->number > c->ticket || c->ticket > state->number || c->token > state->token || (c->token != 0) != holds)
+struct loaded { // a claim as its record has it
+    struct bytes owner;
+    uint64_t session, number, ticket, token, since_ms, ttl_ms, delay_ms, mode, permits, holds, due_ms;
+};
+
+static bool counts_good(const struct loaded *c, bool holds) {
+    if (c->mode > LOCK_ELECTION || c->permits == 0 || c->permits > UINT32_MAX || c->holds > UINT32_MAX) return false;
+    if (c->ttl_ms > LOCK_TTL_MS_MAX || c->delay_ms > LOCK_TTL_MS_MAX || c->since_ms > CLAIM_SINCE_MS_MAX) return false;
+    return c->owner.len <= LOCK_OWNER_BYTES_MAX && (c->token != 0) == holds && (!holds || c->holds > 0);
+}
+
+static bool claim_good(const struct lock_state *state, const struct lock *lock, const struct loaded *c, bool holds) {
+    if (!counts_good(c, holds) || c->number > c->ticket || c->ticket > state->number || c->token > state->token)
         return false;
-    if (owner.len > LOCK_OWNER_BYTES_MAX || c->permits == 0 || lock->mode != lock_kind(c->mode)) return false;
-    const struct lock_owner *known = owner_find(state, session, owner);
+    if (lock->mode != lock_kind((enum lock_mode)c->mode)) return false;
+    const struct lock_owner *known = owner_find(state, c->session, c->owner);
     if (known != NULL && claim_of(lock, known) != NULL) return false;
+    bool first = holds || list_empty(&lock->waiters); // who waits stands behind all who came before
+    if (!first && claim_number(CONTAINER_OF_CONST(lock->waiters.prev, struct claim, of_lock)) >= c->number)
+        return false;
     return !holds || lock->mode != LOCK_PERMITS || lock->total - lock->taken >= c->permits;
 }
 
 static bool load_claim(struct lock_state *state, struct reader *r, bool holds) {
     struct lock *lock = list_empty(&state->all) ? NULL : CONTAINER_OF(state->all.prev, struct lock, all);
     uint64_t number = read_u64_le(r);
-    struct bytes owner = read_text(r);
-    uint64_t session = read_u64_le(r);
-    struct claim c = {.number = read_u64_le(r)};
-    c.ticket = read_u64_le(r);
-    c.token = read_u64_le(r);
-    c.since_ms = read_u64_le(r);
-    c.ttl_ms = read_u64_le(r);
-    c.delay_ms = read_u64_le(r);
-    uint64_t mode = read_u64_le(r), permits = read_u64_le(r), count = read_u64_le(r), due = read_u64_le(r);
-    if (r->failed || lock == NULL || lock->number != number || mode > LOCK_ELECTION) return false;
-    if (permits > UINT32_MAX || count > UINT32_MAX || (holds && count == 0)) return false;
-    c.mode = (enum lock_mode)mode;
-    c.permits = (uint32_t)permits;
-    if (!claim_good(state, lock, &c, owner, session, holds)) return false;
-    struct claim *claim = claim_make(state, lock, session, owner, c.number);
-    if (claim == NULL) return false;
+    struct loaded c = {.owner = read_text(r)};
+    uint64_t *const numbers[] = {&c.session,  &c.number, &c.ticket,  &c.token, &c.since_ms, &c.ttl_ms,
+                                 &c.delay_ms, &c.mode,   &c.permits, &c.holds, &c.due_ms};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) *numbers[i] = read_u64_le(r);
+    if (r->failed || lock == NULL || lock->number != number || !claim_good(state, lock, &c, holds)) return false;
+    struct claim *claim = claim_make(state, lock, c.session, c.owner, c.number);
     claim->ticket = c.ticket;
     claim->token = c.token;
-    claim->since_ms = c.since_ms;
-    claim->ttl_ms = c.ttl_ms;
-    claim->delay_ms = c.delay_ms;
-    claim->mode = c.mode;
-    claim->permits = c.permits;
-    claim->holds = (uint32_t)count;
-    claim_set_due(state, claim, due);
+    claim->since_ms = c.since_ms & CLAIM_SINCE_MS_MAX;
+    claim->ttl_ms = (uint32_t)c.ttl_ms;
+    claim->delay_ms = (uint32_t)c.delay_ms;
+    claim->mode = c.mode & 3u;
+    claim->permits = (uint32_t)c.permits;
+    claim->holds = (uint32_t)c.holds;
+    claim_set_due(state, claim, c.due_ms);
     if (c.mode == LOCK_ELECTION) claim_set_value(state, claim, bytes_of("", 0)); // its own follows
     claim_link(claim, holds);
     digest_add(&state->digest, claim_digest_of(claim));
@@ -221,7 +224,7 @@ static bool load_value(struct lock_state *state, struct reader *r) {
     if (r->failed || lock == NULL || value.len > LOCK_VALUE_BYTES_MAX || version > state->token) return false;
     struct list *of = lock->waiter_count > 0 ? &lock->waiters : &lock->holders;
     struct claim *claim = list_empty(of) ? NULL : CONTAINER_OF(of->prev, struct claim, of_lock);
-    if (claim == NULL || claim->number != number || claim->value == NULL) return false;
+    if (claim == NULL || claim_number(claim) != number || claim->value == NULL) return false;
     if (claim->token == 0 ? version != 0 : version < claim->token) return false;
     digest_sub(&state->digest, claim_digest_of(claim));
     claim_set_value(state, claim, value);

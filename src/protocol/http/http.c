@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define BACKUP_CHUNK_BYTES (256u << 10)
+#define HTTP_CALLS_PER_SLAB 1000u
 
 static const char *reason(int status) {
     switch (status) {
@@ -58,16 +59,26 @@ struct http_answered {
     uint8_t bytes[];
 };
 
+static uint32_t commands_max(const struct http_instance *instance) {
+    return instance->settings->commands_max != 0 ? instance->settings->commands_max : HTTP_COMMANDS_MAX;
+}
+
+static bool crowded(const struct http_instance *instance) {
+    return instance->commands >= commands_max(instance);
+}
+
 static void stall(struct http_connection *c) {
     c->stalled = true;
     client_pause(c->client);
+    if (crowded(c->instance) && list_empty(&c->in_crowd)) list_push_back(&c->instance->crowded, &c->in_crowd);
 }
 
 static bool may_begin(const struct http_connection *c) {
     if (c->backup != NULL || c->stream != NULL) return false;
     if (list_empty(&c->places)) return true;
     const struct http_waiting *newest = CONTAINER_OF_CONST(c->places.prev, struct http_waiting, place);
-    return !newest->alone && !c->last && c->place_count < HTTP_UNDER_WAY_MAX && c->held_bytes <= HTTP_HELD_BYTES_HOLD;
+    uint32_t most = crowded(c->instance) ? HTTP_UNDER_WAY_CROWD : HTTP_UNDER_WAY_MAX;
+    return !newest->alone && !c->last && c->place_count < most && c->held_bytes <= HTTP_HELD_BYTES_HOLD;
 }
 
 static bool may_go_on(const struct http_connection *c) {
@@ -75,10 +86,29 @@ static bool may_go_on(const struct http_connection *c) {
     return !c->deferred && c->place_count <= HTTP_UNDER_WAY_MAX / 2 && may_begin(c);
 }
 
-void http_go_on(struct http_connection *c) {
-    if (!c->stalled || c->resting || c->closing || !may_go_on(c)) return;
+static void go_on(struct http_connection *c) {
     c->stalled = false;
+    list_remove(&c->in_crowd);
     client_resume(c->client);
+}
+
+void http_go_on(struct http_connection *c) {
+    if (!c->stalled || c->resting || c->closing) return;
+    if (may_go_on(c))
+        go_on(c);
+    else
+        stall(c); // the reason may be another one by now
+}
+
+// Connections that the crowd has stopped go on when half of it has gone, in the order in which they came.
+void http_commands(struct http_instance *instance, int more) {
+    instance->commands += (uint32_t)more;
+    if (instance->commands != commands_max(instance) / 2) return;
+    while (!list_empty(&instance->crowded)) { // none joins meanwhile: they go on later
+        struct http_connection *c = CONTAINER_OF(instance->crowded.next, struct http_connection, in_crowd);
+        list_remove(&c->in_crowd);
+        if (c->stalled && !c->resting && !c->closing && !c->deferred && may_begin(c)) go_on(c);
+    }
 }
 
 static void put(struct http_connection *c, const void *data, size_t len) {
@@ -340,19 +370,22 @@ static void *http_start(struct service *service, const void *settings) {
     instance->service = service;
     instance->settings = settings;
     list_init(&instance->connections);
+    list_init(&instance->crowded);
     list_init(&instance->agents);
     list_init(&instance->streams);
     hash_init(&instance->sessions);
     hash_init(&instance->numbers);
+    pool_init(&instance->calls, sizeof(struct http_call), HTTP_CALLS_PER_SLAB);
     return instance;
 }
 
 static void http_stop(void *state) {
     struct http_instance *instance = state;
-    ENSURE(list_empty(&instance->connections) && list_empty(&instance->agents));
+    ENSURE(list_empty(&instance->connections) && list_empty(&instance->agents) && instance->calls.live == 0);
     native_turns_free(instance);
     hash_free(&instance->sessions);
     hash_free(&instance->numbers);
+    pool_free(&instance->calls);
     mem_free(instance);
 }
 
@@ -364,6 +397,7 @@ static void *http_open(void *state, struct client *client) {
     c->parse = http_parse_new();
     c->since_ms = service_now_ms(instance->service);
     list_init(&c->places);
+    list_init(&c->in_crowd);
     writer_init(&c->held);
     list_push_back(&instance->connections, &c->link);
     events_begin(instance);
@@ -372,6 +406,7 @@ static void *http_open(void *state, struct client *client) {
 
 static void http_close(void *connection) {
     struct http_connection *c = connection;
+    list_remove(&c->in_crowd); // what ends now lets others go on, not this one
     while (!list_empty(&c->places)) {
         struct http_waiting *waiting = CONTAINER_OF(c->places.next, struct http_waiting, place);
         if (waiting->answered) {
@@ -379,7 +414,7 @@ static void http_close(void *connection) {
             continue;
         }
         http_wait_end(waiting);
-        if (waiting->gone != NULL) waiting->gone(waiting);
+        if (waiting->native) call_gone(CONTAINER_OF(waiting, struct http_call, waiting));
     }
     writer_free(&c->held);
     if (c->backup != NULL) end_backup(c);
@@ -487,8 +522,8 @@ static void http_tick(void *state, uint64_t now_ms) {
         if (c->closing || c->stream != NULL) continue;
         if (c->resting) {
             c->resting = false;
-            c->stalled = !may_go_on(c);
-            if (!c->stalled) client_resume(c->client);
+            c->stalled = true;
+            http_go_on(c);
             continue;
         }
         if (!list_empty(&c->places)) continue;

@@ -14,6 +14,8 @@ extern const struct protocol http_protocol;
 #define HTTP_IDLE_MS 75000u      // a connection without requests is closed
 #define HTTP_PIPELINED_MAX 8u    // requests of one piece of input; the rest of it waits for the next tick (100 ms)
 #define HTTP_UNDER_WAY_MAX 1024u // native operations of one connection; further requests wait
+#define HTTP_COMMANDS_MAX 4096u  // and reads of all connections under way: over it pipelines are short, so that a burst
+#define HTTP_UNDER_WAY_CROWD 16u // of 100,000 takes no memory that nobody needs afterwards
 #define HTTP_HELD_BYTES_HOLD (256u << 10)   // answers behind an unfinished one: over it no further request begins,
 #define HTTP_HELD_BYTES_MAX (16u << 20)     // and over this (few claim so much) the connection is broken off
 #define HTTP_EVENT_STREAMS_MAX 256u         // of one node: some watch all the time; each costs one write a tick at most
@@ -24,9 +26,9 @@ extern const struct protocol http_protocol;
 #define HTTP_BACKUP_TURN_BYTES (4u << 20)   // of a backup in one tick (100 ms): it leaves the loop to the clients
 
 struct http_settings {
-    struct node *node;            // set behind node_start, before the first connection
-    bool allow_remote;            // administration and backups from other machines too
-    uint32_t request_ms, idle_ms; // 0: the defaults above
+    struct node *node;                          // set behind node_start, before the first connection
+    bool allow_remote;                          // administration and backups from other machines too
+    uint32_t request_ms, idle_ms, commands_max; // 0: the defaults above
     // The snapshot file of this index. open gives NULL when it cannot; else the file's size and name. read gives bytes,
     // or a negative errno.
     void *(*backup_open)(void *context, uint64_t index, uint64_t *bytes, char name[64]);

@@ -12,6 +12,7 @@
 #pragma once
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/pool.h"
 #include "protocol/http/http.h"
 #include "protocol/http/http_parse.h"
 #include <jansson.h>
@@ -31,7 +32,10 @@ struct http_instance {
     // native operations (native_agent.c)
     struct list agents;
     struct hash sessions, numbers; // agents by session; calls by what event they wait for
-    struct http_agent *own;        // of calls without a session; NULL until there is one
+    struct pool calls;
+    uint32_t commands;      // calls whose command or read is under way
+    struct list crowded;    // connections that wait until these are fewer
+    struct http_agent *own; // of calls without a session; NULL until there is one
 #define HTTP_RECENT_OPERATIONS 64u
     const struct native_operation *recent[HTTP_RECENT_OPERATIONS]; // found lately, by their path (http.c)
     struct list streams;                                           // events.c
@@ -40,17 +44,17 @@ struct http_instance {
     struct native_turns *turns; // whose turn it is in which service (native_registry_turns.c); NULL until asked
 };
 
-struct http_waiting {                           // an answer that comes later
-    struct list place;                          // among its connection's, in the order of their requests
-    struct http_connection *connection;         // NULL: it is gone
-    void (*gone)(struct http_waiting *waiting); // told when it goes; may be NULL
-    bool breaks_off;                            // there is no answer for a client that has shut its sending side
-    bool answered;                              // the head of a struct http_answered (http.c)
-    bool alone;                                 // no request begins behind it before it is answered
-    bool head, keep_alive;                      // of its request
+struct http_waiting {                   // an answer that comes later
+    struct list place;                  // among its connection's, in the order of their requests
+    struct http_connection *connection; // NULL: it is gone
+    bool native;                        // of a struct http_call, which is told when it goes
+    bool breaks_off;                    // there is no answer for a client that has shut its sending side
+    bool answered;                      // the head of a struct http_answered (http.c)
+    bool alone;                         // no request begins behind it before it is answered
+    bool head, keep_alive;              // of its request
 };
 struct http_connection {
-    struct list link;
+    struct list link, in_crowd;
     struct http_instance *instance;
     struct client *client;
     struct http_parse *parse;
@@ -95,6 +99,7 @@ struct http_connection *http_back(struct http_waiting *waiting);
 void http_wait(struct http_connection *c, struct http_waiting *waiting);
 struct http_connection *http_wait_end(struct http_waiting *waiting);
 void http_go_on(struct http_connection *c); // requests that waited for answers, or for one that is alone no longer
+void http_commands(struct http_instance *instance, int more); // one more or one less is under way
 void http_send_backup(struct http_connection *c, void *backup, uint64_t bytes, const char *name);
 
 #define HTTP_EVENT_STREAM "text/event-stream"

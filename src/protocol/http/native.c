@@ -236,25 +236,25 @@ static bool take(struct http_connection *c, const struct native_field *field, st
 void native_standards(struct http_call *call) {
     const struct native_field *fields = call->operation->fields;
     for (size_t i = 0; fields[i].name != NULL; i++)
-        call->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
+        call->open->values[i] = (struct native_value){.number = fields[i].standard, .text = bytes_of("", 0)};
 }
 
 static bool take_all(struct http_connection *c, struct http_call *call) {
     const struct native_field *fields = call->operation->fields;
     const char *key;
     json_t *value;
-    json_object_foreach(call->body, key, value) {
+    json_object_foreach(call->open->body, key, value) {
         const struct native_field *field = fields;
         while (field->name != NULL && strcmp(field->name, key) != 0) field++;
         if (field->name == NULL) return wrong(c, key, "%.64s: there is no such field", key);
     }
     native_standards(call);
     for (size_t i = 0; fields[i].name != NULL; i++) {
-        json_t *given = json_object_get(call->body, fields[i].name);
+        json_t *given = json_object_get(call->open->body, fields[i].name);
         if (given == NULL && fields[i].required) return wrong(c, fields[i].name, "%s: it is missing", fields[i].name);
-        if (given != NULL && !take(c, &fields[i], &call->values[i], given)) return false;
+        if (given != NULL && !take(c, &fields[i], &call->open->values[i], given)) return false;
         if (given != NULL && fields[i].type == NATIVE_BASE64 &&
-            !take_base64(c, &fields[i], &call->values[i], call->body))
+            !take_base64(c, &fields[i], &call->open->values[i], call->open->body))
             return false;
     }
     return true;
@@ -264,10 +264,10 @@ const struct native_value *call_value(const struct http_call *call, const char *
     const struct native_field *fields = call->operation->fields;
     size_t i = 0;
     for (; fields[i].name != NULL; i++) // one file's words are mostly one word in memory
-        if (fields[i].name == name) return &call->values[i];
+        if (fields[i].name == name) return &call->open->values[i];
     for (i = 0; fields[i].name != NULL && strcmp(fields[i].name, name) != 0;) i++;
     ENSURE(fields[i].name != NULL);
-    return &call->values[i];
+    return &call->open->values[i];
 }
 
 struct bytes call_text(const struct http_call *call, const char *field) {
@@ -352,9 +352,9 @@ static bool take_key(struct http_connection *c, const struct http_request *reque
                      NULL);
         return false;
     }
-    struct native_once *once = call->once = mem_zalloc(sizeof *once);
+    struct native_once *once = call->open->once = mem_zalloc(sizeof *once);
     once->key_len = read_key(request->idempotency_key, once->key);
-    fingerprint_of(operation, call->body, once->fingerprint);
+    fingerprint_of(operation, call->open->body, once->fingerprint);
     if (once->key_len == 0)
         http_problem(c, "bad-request", "Idempotency-Key: a string of 1 to 240 visible characters is wanted", NULL);
     return once->key_len > 0;
@@ -367,13 +367,16 @@ static size_t field_count(const struct native_operation *operation) {
     return count;
 }
 
-// In one piece: values, and behind them a text with a zero byte at its end. Gives the place of the text.
-static char *make_values(struct http_call *call, const uint8_t *text, size_t len) {
-    size_t count = field_count(call->operation);
-    call->values = mem_alloc(count * sizeof *call->values + len + 1);
-    char *out = (char *)(call->values + count);
+// In one piece: what an open call needs, and behind its values a text with a zero byte at its end. Gives the place of
+// the text.
+static char *open_call(struct http_call *call, const uint8_t *text, size_t len) {
+    size_t head = sizeof *call->open + field_count(call->operation) * sizeof *call->open->values;
+    struct call_open *open = mem_alloc(head + len + 1);
+    memset(open, 0, sizeof *open);
+    char *out = (char *)open + head;
     if (len > 0) memcpy(out, text, len);
     out[len] = 0;
+    call->open = open;
     return out;
 }
 
@@ -382,41 +385,59 @@ static bool is_number(const struct native_field *field) {
            field->type == NATIVE_CHOICE;
 }
 
-// What waits may be many. A longer text was a message or a result: nobody asks for it once it was submitted.
+static bool is_word_of(const char *words, const char *word) { // each with a space behind it
+    size_t len = strlen(word);
+    for (; *words != 0; words += strcspn(words, " ") + 1)
+        if (strncmp(words, word, len) == 0 && words[len] == ' ') return true;
+    return false;
+}
+
+// What waits may be many. A longer text was a message or a result: nobody asks for it once it was submitted; and whose
+// session it is, its agent knows.
+static bool is_kept(const struct native_operation *operation, const struct native_field *field,
+                    const struct native_value *value) {
+    if (!value->given || field->type == NATIVE_SESSION) return false;
+    if (!is_number(field) && value->text.len > NATIVE_FOLDED_TEXT_MAX) return false;
+    return operation->kept == NULL || is_word_of(operation->kept, field->name);
+}
+
 void call_fold(struct http_call *call) {
     struct writer w;
     const struct native_field *fields = call->operation->fields;
-    if (call->values == NULL) return;
+    struct call_open *open = call->open;
+    ENSURE(!call->is_folded && open->once == NULL && open->answer == NULL);
     for (size_t i = 0; fields[i].name != NULL; i++)
-        if (call->values[i].list != NULL) return;
+        if (open->values[i].list != NULL) return;
     writer_init(&w);
     for (size_t i = 0; fields[i].name != NULL; i++) {
-        const struct native_value *value = &call->values[i];
-        if (!value->given || (!is_number(&fields[i]) && value->text.len > NATIVE_FOLDED_TEXT_MAX)) continue;
+        const struct native_value *value = &open->values[i];
+        if (!is_kept(call->operation, &fields[i], value)) continue;
         write_u8(&w, (uint8_t)i);
         if (is_number(&fields[i]))
             write_varint(&w, value->number);
         else
             write_blob(&w, value->text);
     }
+    json_decref(open->body);
+    mem_free(open);
+    call->is_folded = true;
     call->folded = w.len > 0 ? mem_alloc(w.len) : NULL;
     if (w.len > 0) memcpy(call->folded, w.data, w.len);
     call->folded_len = (uint32_t)w.len;
     writer_free(&w);
-    mem_free(call->values);
-    json_decref(call->body);
-    call->values = NULL;
-    call->body = NULL;
 }
 
 void call_unfold(struct http_call *call) {
-    if (call->values != NULL) return;
-    const char *text = make_values(call, call->folded, call->folded_len);
+    if (!call->is_folded) return;
+    uint8_t *folded = call->folded;
+    const char *text = open_call(call, folded, call->folded_len);
     struct reader r = reader_of(text, call->folded_len);
+    call->is_folded = false;
+    mem_free(folded);
     native_standards(call);
     while (reader_left(&r) > 0) {
         size_t i = read_u8(&r);
-        struct native_value *value = &call->values[i];
+        struct native_value *value = &call->open->values[i];
         value->given = true;
         if (is_number(&call->operation->fields[i]))
             value->number = read_varint(&r);
@@ -424,16 +445,13 @@ void call_unfold(struct http_call *call) {
             value->text = read_blob(&r);
     }
     ENSURE(!r.failed);
-    mem_free(call->folded);
-    call->folded = NULL;
-    call->folded_len = 0;
 }
 
 // By the library. false: it was answered.
 static bool read_call(struct http_connection *c, const struct http_request *request, struct http_call *call) {
-    json_decref(call->body); // what was read before it was left to the library
-    call->body = read_object(c, request);
-    return call->body != NULL && take_key(c, request, call) && take_all(c, call);
+    json_decref(call->open->body); // what was read before it was left to the library
+    call->open->body = read_object(c, request);
+    return call->open->body != NULL && take_key(c, request, call) && take_all(c, call);
 }
 
 bool http_native_beside(const struct native_operation *operation, const struct http_request *request) {
@@ -445,17 +463,14 @@ bool http_native(struct http_connection *c, const struct http_request *request) 
     if (operation == NULL) return false;
     if (!may_run(c, operation, request)) return true;
     c->wants_events = strstr(request->accept, HTTP_EVENT_STREAM) != NULL;
-    struct http_call *call = mem_zalloc(sizeof *call);
+    struct http_call *call = pool_take(&c->instance->calls);
+    memset(call, 0, sizeof *call);
     call->operation = operation;
-    char *text = make_values(call, request->body.data, request->body.len);
+    char *text = open_call(call, request->body.data, request->body.len);
     bool flat = request->idempotency_key == NULL && native_flat(call, text, request->body.len);
-    if (flat || read_call(c, request, call)) {
+    if (flat || read_call(c, request, call))
         call_begin(c, call);
-    } else {
-        json_decref(call->body);
-        mem_free(call->once);
-        mem_free(call->values);
-        mem_free(call);
-    }
+    else
+        call_dispose(c->instance, call);
     return true;
 }

@@ -59,6 +59,7 @@ struct native_operation {
     const char *path, *about;
     const struct native_field *fields; // of the request; ends with name NULL
     const struct native_field *answer; // of a 200; ends with name NULL
+    const char *kept;                  // fields that are wanted while it waits, each with a space behind; NULL: all
     const char *errors;   // names, with a space behind each; those of `native_common_errors` go without saying
     bool administration;  // from the node's own machine only, unless allow-remote
     bool keyed;           // honours the header Idempotency-Key: its model keeps the results (struct result_keeper)

@@ -14,33 +14,46 @@ static const struct protocol agent_protocol;
 // ---- calls
 
 static bool number_matches(const struct hash_node *node, const void *key) {
-    return CONTAINER_OF_CONST(node, struct http_call, by_number)->number == *(const uint64_t *)key;
+    return node->hash == *(const uint64_t *)key;
 }
 
 struct http_call *call_waiting_for(struct http_instance *instance, uint64_t number) {
-    struct hash_node *node = hash_find(&instance->numbers, hash_u64(number), number_matches, &number);
+    struct hash_node *node = hash_find(&instance->numbers, number, number_matches, &number);
     if (node == NULL) return NULL;
     struct http_call *call = CONTAINER_OF(node, struct http_call, by_number);
     call_unfold(call);
     return call;
 }
 
+static bool is_under_way(enum call_state state) {
+    return state == CALL_SUBMITTED || state == CALL_READS;
+}
+
 static void set_state(struct http_call *call, enum call_state state, struct list *list) {
     if (call->numbered) hash_remove(&call->agent->instance->numbers, &call->by_number);
     call->numbered = false;
-    call->state = state;
+    int more = is_under_way(state) - is_under_way(call->state);
+    call->state = (uint8_t)state;
     list_remove(&call->of_agent);
     if (list != NULL) list_push_back(list, &call->of_agent);
+    if (more != 0) http_commands(call->agent->instance, more);
+}
+
+void call_dispose(struct http_instance *instance, struct http_call *call) {
+    if (call->is_folded) {
+        mem_free(call->folded);
+    } else {
+        json_decref(call->open->body);
+        json_decref(call->open->answer);
+        mem_free(call->open->once);
+        mem_free(call->open);
+    }
+    pool_give(&instance->calls, call);
 }
 
 static void call_free(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
-    json_decref(call->body);
-    json_decref(call->answer);
-    mem_free(call->once);
-    mem_free(call->values);
-    mem_free(call->folded);
-    mem_free(call);
+    call_dispose(call->agent->instance, call);
 }
 
 void call_end(struct http_call *call) {
@@ -50,7 +63,8 @@ void call_end(struct http_call *call) {
 // Its connection has gone. What was got under an Idempotency-Key stays: the same request gets it.
 static void call_drop(struct http_call *call) {
     set_state(call, CALL_GATED, NULL);
-    if (call->operation->gone == NULL || call->once != NULL || call->agent->state != AGENT_READY || call->cleans_up ||
+    bool keyed = !call->is_folded && call->open->once != NULL;
+    if (call->operation->gone == NULL || keyed || call->agent->state != AGENT_READY || call->cleans_up ||
         PLANTED(NATIVE_WAIT_OUTLIVES_CONNECTION)) {
         call_free(call);
         return;
@@ -60,25 +74,24 @@ static void call_drop(struct http_call *call) {
     call->operation->gone(call);
 }
 
-static void call_gone(struct http_waiting *waiting) {
-    struct http_call *call = CONTAINER_OF(waiting, struct http_call, waiting);
+void call_gone(struct http_call *call) {
     if (call->state != CALL_SUBMITTED) call_drop(call); // else its answer says what there is to give back
 }
 
 static void deliver(struct http_call *call) {
     struct http_connection *c = http_wait_end(&call->waiting);
     if (c != NULL) {
-        c->retry_after_s = (call->retry_after_ms + 999) / 1000;
-        http_answer_compact(c, call->status, "application/json", call->answer);
-        call->answer = NULL; // taken
+        c->retry_after_s = (call->open->retry_after_ms + 999) / 1000;
+        http_answer_compact(c, call->open->status, "application/json", call->open->answer);
+        call->open->answer = NULL; // taken
     }
     call_free(call);
 }
 
 void call_answer(struct http_call *call, int status, json_t *json) {
     struct http_agent *agent = call->agent;
-    call->status = status;
-    call->answer = json;
+    call->open->status = status;
+    call->open->answer = json;
     if (call->waiting.connection == NULL) {
         call_drop(call);
     } else if (agent->session != 0 && agent->state == AGENT_READY && !client_may_tell(agent->client)) {
@@ -98,7 +111,7 @@ void call_answer_text(struct http_call *call, struct writer *w) {
         call_answer(call, 200, json);
     } else {
         struct http_connection *c = http_wait_end(&call->waiting);
-        c->retry_after_s = (call->retry_after_ms + 999) / 1000;
+        c->retry_after_s = (call->open->retry_after_ms + 999) / 1000;
         http_answer(c, 200, "application/json", bytes_of(w->data, w->len));
         call_free(call);
     }
@@ -130,8 +143,9 @@ void call_fail_command(struct http_call *call, int error) {
 // The command goes to the machine inside of one that looks for the key first. false: it takes no key, and the call was
 // answered.
 static bool wrap(struct http_call *call, struct writer *w) {
-    struct idempotency_once once = {.key = bytes_of(call->once->key, call->once->key_len),
-                                    .fingerprint = bytes_of(call->once->fingerprint, sizeof call->once->fingerprint),
+    const struct native_once *asked = call->open->once;
+    struct idempotency_once once = {.key = bytes_of(asked->key, asked->key_len),
+                                    .fingerprint = bytes_of(asked->fingerprint, sizeof asked->fingerprint),
                                     .ttl_ms = NATIVE_ONCE_TTL_MS,
                                     .command = bytes_of(w->data, w->len)};
     struct command inner;
@@ -164,9 +178,9 @@ static void fail_once(struct http_call *call, int error) {
 }
 
 void call_submit(struct http_call *call, struct writer *w) {
-    if (call->once != NULL && !wrap(call, w)) return;
+    if (call->open->once != NULL && !wrap(call, w)) return;
     set_state(call, CALL_SUBMITTED, &call->agent->submitted);
-    call->tag = client_submit(call->agent->client, bytes_of(w->data, w->len));
+    call->open->tag = client_submit(call->agent->client, bytes_of(w->data, w->len));
     writer_free(w);
 }
 
@@ -178,13 +192,22 @@ void agent_submit(struct http_agent *agent, struct writer *w) {
 void call_read(struct http_call *call) {
     call_unfold(call);
     set_state(call, CALL_READS, &call->agent->reading);
-    call->tag = client_read_index(call->agent->client);
+    call->open->tag = client_read_index(call->agent->client);
 }
 
 static void set_number(struct http_call *call, uint64_t number) {
-    call->number = number;
+    ENSURE(!call->numbered);
     call->numbered = true;
-    hash_insert(&call->agent->instance->numbers, &call->by_number, hash_u64(number));
+    hash_insert(&call->agent->instance->numbers, &call->by_number, number);
+}
+
+void call_set_number(struct http_call *call, uint64_t number) {
+    if (!call->numbered) call->by_number.hash = number; // else it has come with that number
+}
+
+uint64_t call_until(struct http_call *call, uint64_t wait_ms) {
+    if (call->until_ms == 0) call->until_ms = call->open->since_ms + wait_ms;
+    return call->until_ms;
 }
 
 void call_cancel(struct http_call *call, struct writer *w, uint64_t number) {
@@ -193,9 +216,9 @@ void call_cancel(struct http_call *call, struct writer *w, uint64_t number) {
 }
 
 void call_wait(struct http_call *call, uint64_t number) {
-    call->number = number;
-    mem_free(call->once); // nothing was kept of it
-    call->once = NULL;
+    call_set_number(call, number);
+    mem_free(call->open->once); // nothing was kept of it
+    call->open->once = NULL;
     if (call->waiting.connection == NULL) {
         call_drop(call);
         return;
@@ -217,7 +240,7 @@ uint64_t call_attach_number(const struct http_call *call) {
 }
 
 static bool acknowledged(const struct http_call *call) {
-    return client_acked_ms(call->agent->client) >= call->since_ms;
+    return client_acked_ms(call->agent->client) >= call->open->since_ms;
 }
 
 void call_keepalive(struct http_call *call) {
@@ -335,7 +358,7 @@ static void run_waiting(struct http_agent *agent) {
 static struct http_call *front_of(struct list *list, uint64_t tag) {
     if (list_empty(list)) return NULL;
     struct http_call *call = CONTAINER_OF(list->next, struct http_call, of_agent);
-    return call->tag == tag ? call : NULL;
+    return call->open->tag == tag ? call : NULL;
 }
 
 static bool attached(struct http_agent *agent, const struct result *result) {
@@ -397,7 +420,7 @@ static void agent_read_ready(void *connection, uint64_t tag, int error) {
         return;
     }
     struct list *at = agent->reading.next;
-    while (at != &agent->reading && CONTAINER_OF(at, struct http_call, of_agent)->tag != tag) at = at->next;
+    while (at != &agent->reading && CONTAINER_OF(at, struct http_call, of_agent)->open->tag != tag) at = at->next;
     if (at == &agent->reading) return; // its connection has gone
     struct http_call *call = CONTAINER_OF(at, struct http_call, of_agent);
     list_remove(&call->of_agent);
@@ -438,13 +461,14 @@ void call_attach(struct http_call *call, uint32_t ttl_ms) {
     call->agent = agent;
     agent->state = AGENT_ATTACHES;
     set_state(call, CALL_SUBMITTED, &agent->submitted);
-    call->tag = client_attach(agent->client, 0, agent->secret, ttl_ms, LEASE_KIND_NATIVE);
+    call->open->tag = client_attach(agent->client, 0, agent->secret, ttl_ms, LEASE_KIND_NATIVE);
 }
 
 static const char *session_of(const struct http_call *call) { // its text, with a zero byte behind it
     const struct native_field *fields = call->operation->fields;
     for (size_t i = 0; fields[i].name != NULL; i++)
-        if (fields[i].type == NATIVE_SESSION && call->values[i].given) return (const char *)call->values[i].text.data;
+        if (fields[i].type == NATIVE_SESSION && call->open->values[i].given)
+            return (const char *)call->open->values[i].text.data;
     return NULL;
 }
 
@@ -453,7 +477,8 @@ static void begin(struct http_call *call, struct http_instance *instance) {
     bool secret = true;
     struct http_agent *agent = session != NULL ? agent_of(instance, session, &secret) : agent_without_session(instance);
     if (agent == NULL) {
-        call_fail(call, "not-applied", "this node serves nobody now", NULL);
+        http_problem(http_wait_end(&call->waiting), "not-applied", "this node serves nobody now", NULL);
+        call_dispose(instance, call);
         return;
     }
     call->agent = agent;
@@ -471,8 +496,8 @@ static void begin(struct http_call *call, struct http_instance *instance) {
 }
 
 void call_begin(struct http_connection *c, struct http_call *call) {
-    call->since_ms = service_now_ms(c->instance->service);
-    call->waiting.gone = call_gone;
+    call->open->since_ms = service_now_ms(c->instance->service);
+    call->waiting.native = true;
     list_init(&call->of_agent);
     http_wait(c, &call->waiting);
     begin(call, c->instance);
@@ -481,7 +506,7 @@ void call_begin(struct http_connection *c, struct http_call *call) {
 // ---- time and events
 
 static void tick_call(struct http_call *call, uint64_t now_ms) {
-    if (call->state == CALL_KEEPALIVE && now_ms >= call->since_ms + NATIVE_KEEPALIVE_MS)
+    if (call->state == CALL_KEEPALIVE && now_ms >= call->open->since_ms + NATIVE_KEEPALIVE_MS)
         call_fail(call, "not-applied", "no leader has acknowledged it", NULL);
     else if (call->state == CALL_WAITS_FOR_EVENT && now_ms >= call->until_ms)
         call_read(call);
@@ -510,8 +535,8 @@ static void closed(struct http_agent *agent) {
         struct http_call *call = CONTAINER_OF(at, struct http_call, of_agent);
         next = at->next;
         if (call->operation->reply != session_close_reply) continue;
-        call->status = 200;
-        call->answer = json_object();
+        call->open->status = 200;
+        call->open->answer = json_object();
         deliver(call);
     }
 }

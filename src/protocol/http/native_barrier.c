@@ -55,11 +55,11 @@ static void member_reply(struct http_call *call, const struct result *result) {
 
 // In line no longer. Who was let in meanwhile stays inside: the others have begun, and its session answers for it.
 static void enter_gone(struct http_call *call) {
-    if (call->answer == NULL && call->number != 0) {
+    if (call->open->answer == NULL && call_number_waited(call) != 0) {
         struct writer w;
         writer_init(&w);
         barrier_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
-                             call_text(call, "member"), call->number & ~TICKET);
+                             call_text(call, "member"), call_number_waited(call) & ~TICKET);
         agent_submit(call->agent, &w);
     }
     call_end(call);
@@ -125,10 +125,10 @@ static void latch_wait_read(struct http_call *call) {
         .page = {.name = call_text(call, "name"), .max = 1}, .latch = keep_latch, .context = &latch};
     struct result result;
     service_query(service, MODEL_BARRIER, &query, &result);
-    if (call->until_ms == 0) call->until_ms = call->since_ms + call_number(call, "wait_ms");
+    uint64_t until_ms = call_until(call, call_number(call, "wait_ms"));
     if (latch.number == 0)
         fail(call, BARRIER_NOT_FOUND);
-    else if (latch.count > 0 && service_now_ms(service) < call->until_ms)
+    else if (latch.count > 0 && service_now_ms(service) < until_ms)
         call_wait(call, latch.number | LATCH);
     else
         latch_answer(call, latch.count);

@@ -207,13 +207,13 @@ static uint64_t waiting_number(struct bytes name) {
 
 static void config_watch_read(struct http_call *call) {
     uint64_t now_ms = service_now_ms(call->agent->instance->service);
-    if (call->until_ms == 0) call->until_ms = call->since_ms + call_number(call, "wait_ms");
+    uint64_t until_ms = call_until(call, call_number(call, "wait_ms"));
     struct reading reading = {0};
     read_version(call, &reading, 0, false); // a namespace that is not there may come to be
     uint64_t revision = (uint64_t)json_integer_value(json_object_get(reading.json, "revision"));
     bool changed = revision != call_number(call, "revision");
     json_decref(reading.json);
-    if (!changed && now_ms < call->until_ms) {
+    if (!changed && now_ms < until_ms) {
         call_wait(call, waiting_number(call_text(call, "name")));
         return;
     }

@@ -28,7 +28,7 @@ static void elected(struct http_call *call, uint64_t token, uint64_t version, ui
     json_t *json = json_object();
     json_object_set_new(json, "token", json_number(token));
     json_object_set_new(json, "version", json_number(version));
-    call->number = ticket;
+    call_set_number(call, ticket);
     call_answer(call, 200, json);
 }
 
@@ -44,11 +44,11 @@ static void campaign_reply(struct http_call *call, const struct result *result) 
 
 // Who is not there any more neither waits nor leads, unless it has asked again.
 static void campaign_gone(struct http_call *call) {
-    if (call->number != 0) {
+    if (call_number_waited(call) != 0) {
         struct writer w;
         writer_init(&w);
         lock_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
-                          call_text(call, "candidate"), call->number & ~TICKET, true);
+                          call_text(call, "candidate"), call_number_waited(call) & ~TICKET, true);
         agent_submit(call->agent, &w);
     }
     call_end(call);
@@ -120,9 +120,9 @@ static uint64_t name_number(struct bytes name) {
 static void observe_read(struct http_call *call) {
     struct lock_claim_info leader = leader_of(call);
     const struct native_value *seen = call_value(call, "version");
-    if (call->until_ms == 0) call->until_ms = call->since_ms + call_number(call, "wait_ms");
+    uint64_t until_ms = call_until(call, call_number(call, "wait_ms"));
     bool waits = seen->given && seen->number == leader.version;
-    if (waits && service_now_ms(call->agent->instance->service) < call->until_ms)
+    if (waits && service_now_ms(call->agent->instance->service) < until_ms)
         call_wait(call, name_number(call_text(call, "name")));
     else
         show_leader(call, &leader);
@@ -315,6 +315,7 @@ static const struct native_operation operations[] = {
      .errors = "busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
      .run = campaign_run,
      .reply = campaign_reply,
+     .kept = "name candidate ",
      .gone = campaign_gone},
     {.path = "/v1/election/resign",
      .about = "Leads no longer. The first in line is elected.",

@@ -55,12 +55,12 @@ static bool take_word(struct flat *flat, const char *word) {
 
 // The call's body becomes the list, which owns the numbers.
 static bool take_list(struct flat *flat, const struct native_field *field, struct native_value *out) {
-    if (flat->call->body != NULL || !take_char(flat, '[')) return false;
-    out->list = flat->call->body = json_array();
+    if (flat->call->open->body != NULL || !take_char(flat, '[')) return false;
+    out->list = flat->call->open->body = json_array();
     do {
         uint64_t number;
         if (!take_digits(flat, &number) || number == 0) return false;
-        json_array_append_new(flat->call->body, json_number(number));
+        json_array_append_new(flat->call->open->body, json_number(number));
     } while (take_char(flat, ','));
     size_t count = json_array_size(out->list);
     return take_char(flat, ']') && count >= field->low && count <= field->high;
@@ -99,7 +99,7 @@ static bool take_member(struct flat *flat) {
     if (!take_plain(flat, &name)) return false;
     while (field->name != NULL && strcmp(field->name, (const char *)name.data) != 0) field++;
     if (field->name == NULL || !take_char(flat, ':')) return false;
-    struct native_value *value = &flat->call->values[field - flat->call->operation->fields];
+    struct native_value *value = &flat->call->open->values[field - flat->call->operation->fields];
     return !value->given && take_value(flat, field, value);
 }
 
@@ -116,6 +116,6 @@ bool native_flat(struct http_call *call, char *text, size_t len) {
     }
     skip_space(&flat);
     for (size_t i = 0; fields[i].name != NULL; i++)
-        if (fields[i].required && !call->values[i].given) return false;
+        if (fields[i].required && !call->open->values[i].given) return false;
     return flat.at == text + len; // a zero byte in the middle is none of ours
 }

@@ -80,7 +80,7 @@ static void guard_reply(struct http_call *call, const struct result *result) {
         return;
     }
     json_t *json = json_object();
-    if (result->op == GUARD_ISSUE) json_object_set(json, "tokens", json_object_get(call->body, "tokens"));
+    if (result->op == GUARD_ISSUE) json_object_set(json, "tokens", json_object_get(call->open->body, "tokens"));
     if (result->op == GUARD_TRANSITION) {
         set_text(json, "state", guard->state);
         json_object_set_new(json, "repeated", json_boolean(guard->repeated));
@@ -109,8 +109,8 @@ static void guard_issue_run(struct http_call *call) {
         json_array_append_new(list, token);
         tokens[i] = bytes_of_text(json_string_value(token));
     }
-    if (call->body == NULL) call->body = json_object();
-    json_object_set_new(call->body, "tokens", list);
+    if (call->open->body == NULL) call->open->body = json_object();
+    json_object_set_new(call->open->body, "tokens", list);
     struct writer w;
     writer_init(&w);
     guard_write_issue(&w, call_session(call), call_attach_number(call), call_text(call, "purpose"),
@@ -191,7 +191,7 @@ static int by_name(const void *a, const void *b) {
 
 // In the order of names: a retry is the same request in whatever order its JSON names them. To be freed.
 static struct guard_addition *additions_of(const struct http_call *call, size_t *count) {
-    json_t *deltas = json_object_get(call->body, "deltas"), *delta;
+    json_t *deltas = json_object_get(call->open->body, "deltas"), *delta;
     const char *name;
     struct guard_addition *additions = mem_alloc(json_object_size(deltas) * sizeof *additions);
     *count = 0;

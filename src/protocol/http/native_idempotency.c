@@ -10,7 +10,7 @@ static uint64_t waiting_number(uint64_t ticket) {
     return (uint64_t)MODEL_IDEMPOTENCY << 56 | ticket;
 }
 static uint64_t waiting_ticket(const struct http_call *call) {
-    return call->number & ((1ull << 56) - 1);
+    return call_number_waited(call) & ((1ull << 56) - 1);
 }
 
 static void fail(struct http_call *call, int error, const struct idempotency_result *key) {
@@ -58,7 +58,7 @@ static void runs(struct http_call *call, uint64_t token, uint64_t ticket, uint32
     answer_number(&w, "token", token);
     answer_number(&w, "ticket", ticket);
     answer_number(&w, "attempt", attempt);
-    call->token = token;
+    call->open->token = token;
     call_answer_text(call, &w);
 }
 
@@ -103,9 +103,10 @@ static void idempotency_begin_reply(struct http_call *call, const struct result 
 }
 
 static void idempotency_begin_gone(struct http_call *call) {
-    if (call->token != 0) {
-        give_up(call, call->token);
-    } else if (call->number != 0 && call_waiting_for(call->agent->instance, call->number) == NULL) {
+    if (call->open->token != 0) {
+        give_up(call, call->open->token);
+    } else if (call_number_waited(call) != 0 &&
+               call_waiting_for(call->agent->instance, call_number_waited(call)) == NULL) {
         struct writer w;
         writer_init(&w);
         idempotency_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "key"),
@@ -377,6 +378,7 @@ static const struct native_operation operations[] = {
      .errors = "in-progress mismatch timed-out cancelled limit session-expired session-moved ",
      .run = idempotency_begin_run,
      .reply = idempotency_begin_reply,
+     .kept = "key owner ",
      .gone = idempotency_begin_gone},
     {.path = "/v1/idempotency/complete",
      .about = "Stores the run's result, for all who wait and all who come later. Refused when a newer run began.",

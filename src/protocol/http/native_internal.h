@@ -52,25 +52,33 @@ struct native_once { // the header Idempotency-Key, and the digest of the reques
 };
 
 enum call_state { CALL_WAITS_FOR_AGENT, CALL_SUBMITTED, CALL_READS, CALL_KEEPALIVE, CALL_WAITS_FOR_EVENT, CALL_GATED };
-struct http_call {
+struct call_open {                // what a call needs while it does something, and not while it waits for an event
+    json_t *body;                 // its texts are those of `values`; NULL: they are behind `values`
+    struct native_once *once;     // NULL: none
+    json_t *answer;               // CALL_GATED
+    uint64_t tag;                 // of its command or read
+    uint64_t since_ms;            // when it came; 0: it has waited since
+    uint64_t token;               // of a run that began, and was not told yet
+    uint64_t retry_after_ms;      // told in a header too, in whole seconds; 0: no
+    int status;                   // CALL_GATED: the answer that waits
+    struct native_value values[]; // of each field; behind them texts
+};
+struct http_call {               // 100,000 of them may wait at once
     struct http_waiting waiting; // its connection
     struct list of_agent;
-    struct hash_node by_number; // while `numbered`: it waits for an event of this number (of a ticket or a token)
+    struct hash_node by_number; // while `numbered`: of call_number_waited
     struct http_agent *agent;
     const struct native_operation *operation;
-    json_t *body;                // its texts are those of `values`; NULL: they are behind `values`
-    struct native_once *once;    // NULL: none
-    struct native_value *values; // of each field; NULL while it is folded: a call that waits is small
-    uint8_t *folded;             // the values that were given, short
+    uint64_t until_ms;
+    union {
+        struct call_open *open;
+        uint8_t *folded; // while `is_folded`: the values that were given, short
+    };
     uint32_t folded_len;
-    enum call_state state;
-    int status; // CALL_GATED: the answer that waits
+    uint8_t state; // enum call_state
+    bool is_folded;
     bool numbered;
     bool cleans_up; // its connection has gone, and it gives back what it got
-    json_t *answer; // CALL_GATED
-    uint64_t tag, number, since_ms, until_ms;
-    uint64_t token;          // of a run that began, and was not told yet
-    uint64_t retry_after_ms; // told in a header too, in whole seconds; 0: no
 };
 
 // native.c
@@ -89,14 +97,18 @@ void http_problem(struct http_connection *c, const char *error, const char *deta
 bool native_flat(struct http_call *call, char *text, size_t len);
 
 // native_agent.c
-void call_begin(struct http_connection *c, struct http_call *call); // finds its agent and runs it
+void call_dispose(struct http_instance *instance, struct http_call *call); // of no agent, and nowhere linked
+void call_gone(struct http_call *call);                                    // its connection has
+void call_begin(struct http_connection *c, struct http_call *call);        // finds its agent and runs it
 void call_answer(struct http_call *call, int status, json_t *json); // frees the call; held back by the keep-alive rule
 void call_answer_text(struct http_call *call, struct writer *w); // the same with 200; ends the object, takes the writer
 void call_fail(struct http_call *call, const char *error, const char *detail, json_t *members); // at once
 void call_fail_command(struct http_call *call, int error);                                      // of COMMAND_ERRORS
-void call_submit(struct http_call *call, struct writer *w); // a command; takes the writer
-void call_read(struct http_call *call);                     // operation->read follows
-void call_wait(struct http_call *call, uint64_t number);    // for an event that names this ticket or token
+void call_submit(struct http_call *call, struct writer *w);    // a command; takes the writer
+void call_read(struct http_call *call);                        // operation->read follows
+uint64_t call_until(struct http_call *call, uint64_t wait_ms); // until when it may wait; set at its first read
+void call_set_number(struct http_call *call, uint64_t number); // what it got without waiting, for `gone`
+void call_wait(struct http_call *call, uint64_t number);       // for an event that names this ticket or token
 // Submits the end of its wait. The event may come first, so it is waited for on, under another number.
 void call_cancel(struct http_call *call, struct writer *w, uint64_t number);
 void call_keepalive(struct http_call *call);
@@ -104,6 +116,10 @@ void call_attach(struct http_call *call, uint32_t ttl_ms); // a new session
 void call_end(struct http_call *call);                     // nobody is told
 uint64_t call_session(const struct http_call *call);
 uint64_t call_attach_number(const struct http_call *call);
+// The event that it waits for, or last waited for; 0: none. Tickets, tokens and digests are as good as their hashes.
+static inline uint64_t call_number_waited(const struct http_call *call) {
+    return call->by_number.hash;
+}
 struct http_call *call_waiting_for(struct http_instance *instance, uint64_t number); // NULL: none
 void agent_submit(struct http_agent *agent, struct writer *w); // nobody waits for its answer; takes the writer
 void agents_tick(struct http_instance *instance, uint64_t now_ms);

@@ -65,7 +65,7 @@ static void limiter_take_run(struct http_call *call) {
 }
 
 static void decision(struct http_call *call, const struct limiter_result *limiter, struct writer *w) {
-    call->retry_after_ms = limiter->retry_after_ms;
+    call->open->retry_after_ms = limiter->retry_after_ms;
     answer_begin(w);
     answer_bool(w, "allowed", limiter->allowed);
     answer_number(w, "limit", limiter->limit);
@@ -85,7 +85,7 @@ static void limiter_take_reply(struct http_call *call, const struct result *resu
 
 // What a rate allowed is spent; a permit or a lease goes back.
 static void limiter_take_gone(struct http_call *call) {
-    json_int_t token = json_integer_value(json_object_get(call->answer, "token"));
+    json_int_t token = json_integer_value(json_object_get(call->open->answer, "token"));
     if (token != 0) {
         struct writer w;
         writer_init(&w);

@@ -65,7 +65,7 @@ static void granted(struct http_call *call, uint64_t token, uint64_t ticket, uin
     answer_number(&w, "token", token);
     answer_number(&w, "ticket", ticket);
     answer_number(&w, "holds", holds);
-    call->number = ticket;
+    call_set_number(call, ticket);
     call_answer_text(call, &w);
 }
 
@@ -83,11 +83,11 @@ static void lock_acquire_reply(struct http_call *call, const struct result *resu
 // The ticket is this request's: had its owner asked again meanwhile, that keeps the place, and what it was told it
 // holds.
 static void lock_acquire_gone(struct http_call *call) {
-    if (call->number != 0) {
+    if (call_number_waited(call) != 0) {
         struct writer w;
         writer_init(&w);
         lock_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"),
-                          call_text(call, "owner"), call->number, true);
+                          call_text(call, "owner"), call_number_waited(call), true);
         agent_submit(call->agent, &w);
     }
     call_end(call);
@@ -224,9 +224,9 @@ static void watched(struct http_call *call, const char *loss, struct bytes reaso
 
 static void lock_watch_read(struct http_call *call) {
     uint64_t now_ms = service_now_ms(call->agent->instance->service), wait_ms = call_number(call, "wait_ms");
-    if (call->until_ms == 0) call->until_ms = call->since_ms + wait_ms;
+    uint64_t until_ms = call_until(call, wait_ms);
     bool held = is_held(call);
-    if (held && now_ms < call->until_ms)
+    if (held && now_ms < until_ms)
         call_wait(call, call_number(call, "token") | TOKEN_NUMBER);
     else
         watched(call, held ? NULL : "gone", bytes_of("", 0));
@@ -510,6 +510,7 @@ static const struct native_operation operations[] = {
      .errors = "not-held busy timed-out cancelled superseded deadlock kind limit session-expired session-moved ",
      .keyed = true,
      .keyed_if = "with a session, without ttl_ms and wait_ms",
+     .kept = "name owner ",
      .run = lock_acquire_run,
      .reply = lock_acquire_reply,
      .gone = lock_acquire_gone},

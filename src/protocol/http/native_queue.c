@@ -190,14 +190,14 @@ static void give_back(struct http_call *call, uint64_t token) {
 
 static void queue_claim_gone(struct http_call *call) {
     struct writer w;
-    if (call->answer == NULL && call->number != 0) {
+    if (call->open->answer == NULL && call_number_waited(call) != 0) {
         writer_init(&w);
-        uint64_t ticket = call->number & ~TICKET;
+        uint64_t ticket = call_number_waited(call) & ~TICKET;
         queue_write_cancel(&w, call_session(call), call_attach_number(call), call_text(call, "name"), ticket);
         call_cancel(call, &w, ticket | CANCELLED);
         return;
     }
-    const json_t *messages = json_object_get(call->answer, "messages"), *message;
+    const json_t *messages = json_object_get(call->open->answer, "messages"), *message;
     size_t i;
     json_array_foreach(messages, i, message) {
         give_back(call, (uint64_t)json_integer_value(json_object_get(message, "token")));

@@ -286,10 +286,10 @@ static void watch_read(struct http_call *call) {
     uint64_t now_ms = service_now_ms(call->agent->instance->service), version = 0;
     struct bytes service = call_text(call, "service");
     struct registry_query query = {.service = service, .version = &version};
-    if (call->until_ms == 0) call->until_ms = call->since_ms + call_number(call, "wait_ms");
+    uint64_t until_ms = call_until(call, call_number(call, "wait_ms"));
     ask(call, &query);
     bool changed = version != call_number(call, "version"); // lower: a backup was restored
-    if (!changed && now_ms < call->until_ms) {
+    if (!changed && now_ms < until_ms) {
         call_wait(call, watch_number(service));
         return;
     }
@@ -345,7 +345,7 @@ static void pick_reply(struct http_call *call, const struct result *result) {
 }
 
 static void pick_gone(struct http_call *call) {
-    json_int_t token = json_integer_value(json_object_get(call->answer, "lease"));
+    json_int_t token = json_integer_value(json_object_get(call->open->answer, "lease"));
     if (token != 0) {
         struct writer w;
         writer_init(&w);

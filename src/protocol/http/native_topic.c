@@ -324,8 +324,8 @@ static void ask(struct http_call *call, struct topic_query *query, struct readin
 }
 
 static bool may_wait(struct http_call *call) {
-    if (call->until_ms == 0) call->until_ms = call->since_ms + call_number(call, "wait_ms");
-    return service_now_ms(call->agent->instance->service) < call->until_ms;
+    uint64_t until_ms = call_until(call, call_number(call, "wait_ms"));
+    return service_now_ms(call->agent->instance->service) < until_ms;
 }
 
 static void fetch_read(struct http_call *call) {
