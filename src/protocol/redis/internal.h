@@ -253,47 +253,73 @@ __attribute__((format(printf, 2, 3))) void text_format(struct writer *out, const
     X("client|trackinginfo", own_client_trackinginfo)                                                                  \
     X("client|help", own_help)                                                                                         \
     X("client|unpause", own_ok)                                                                                        \
-    X("command", own_command) X("command|count", own_command_count) X("command|info", own_command_info)                \
-        X("command|list", own_command_list) X("command|docs", own_command_docs)                                        \
-            X("command|getkeys", own_command_getkeys) X("command|help", own_help) X("config|get", own_config_get) X(   \
-                "config|set", own_config_set) X("config|resetstat", own_config_resetstat) X("config|help", own_help)   \
-                X("info", own_info) X("time", own_time) X("lastsave", own_lastsave) X("lolwut", own_lolwut) X(         \
-                    "acl|whoami", own_acl_whoami) X("memory|doctor", own_memory_doctor) X("memory|purge", own_ok)      \
-                    X("memory|help", own_help) X("latency|latest", own_empty) X("latency|history", own_empty) X(       \
-                        "latency|reset", own_zero) X("latency|doctor", own_latency_doctor) X("latency|help", own_help) \
-                        X("slowlog|get", own_empty) X("slowlog|len", own_zero) X("slowlog|reset", own_ok)              \
-                            X("slowlog|help", own_help) X("module|list", own_empty) X("role", own_role) X(             \
-                                "wait", own_wait) X("readonly", own_readonly)                                          \
-                                X("readwrite", own_readwrite) X("asking", own_ok) X("cluster|info", own_cluster_info)  \
-                                    X("cluster|slots", own_cluster_slots) X("cluster|shards", own_cluster_shards) X(   \
-                                        "cluster|nodes", own_cluster_nodes) X("cluster|myid", own_cluster_myid)        \
-                                        X("cluster|keyslot", own_cluster_keyslot) X(                                   \
-                                            "cluster|countkeysinslot",                                                 \
-                                            own_cluster_countkeysinslot) X("cluster|replicas", own_cluster_replicas)   \
-                                            X("cluster|slaves", own_cluster_replicas) X("cluster|help", own_help) X(   \
-                                                "sentinel|get-master-addr-by-name",                                    \
-                                                own_sentinel_address) X("sentinel|masters", own_sentinel_masters)      \
-                                                X("sentinel|master", own_sentinel_master) X(                           \
-                                                    "sentinel|replicas",                                               \
-                                                    own_sentinel_replicas) X("sentinel|slaves", own_sentinel_replicas) \
-                                                    X("sentinel|sentinels", own_sentinel_sentinels) X(                 \
-                                                        "sentinel|ckquorum",                                           \
-                                                        own_sentinel_ckquorum) X("sentinel|myid", own_cluster_myid)    \
-                                                        X("sentinel|help", own_help) X("subscribe", own_subscribe) X(  \
-                                                            "psubscribe",                                              \
-                                                            own_subscribe) X("ssubscribe", own_subscribe)              \
-                                                            X("unsubscribe",                                           \
-                                                              own_unsubscribe) X("punsubscribe", own_unsubscribe)      \
-                                                                X("sunsubscribe", own_unsubscribe) X(                  \
-                                                                    "publish", own_publish) X("spublish", own_publish) \
-                                                                    X("pubsub|channels", own_pubsub_channels)          \
-                                                                        X("pubsub|numsub", own_pubsub_numsub)          \
-                                                                            X("pubsub|numpat", own_pubsub_numpat)      \
-                                                                                X("pubsub|shardchannels",              \
-                                                                                  own_pubsub_channels)                 \
-                                                                                    X("pubsub|shardnumsub",            \
-                                                                                      own_pubsub_numsub)               \
-                                                                                        X("pubsub|help", own_help)
+    X("command", own_command)                                                                                          \
+    X("command|count", own_command_count)                                                                              \
+    X("command|info", own_command_info)                                                                                \
+    X("command|list", own_command_list)                                                                                \
+    X("command|docs", own_command_docs)                                                                                \
+    X("command|getkeys", own_command_getkeys)                                                                          \
+    X("command|help", own_help)                                                                                        \
+    X("config|get", own_config_get)                                                                                    \
+    X("config|set", own_config_set)                                                                                    \
+    X("config|resetstat", own_config_resetstat)                                                                        \
+    X("config|help", own_help)                                                                                         \
+    X("info", own_info)                                                                                                \
+    X("time", own_time)                                                                                                \
+    X("lastsave", own_lastsave)                                                                                        \
+    X("lolwut", own_lolwut)                                                                                            \
+    X("acl|whoami", own_acl_whoami)                                                                                    \
+    X("memory|doctor", own_memory_doctor)                                                                              \
+    X("memory|purge", own_ok)                                                                                          \
+    X("memory|help", own_help)                                                                                         \
+    X("latency|latest", own_empty)                                                                                     \
+    X("latency|history", own_empty)                                                                                    \
+    X("latency|reset", own_zero)                                                                                       \
+    X("latency|doctor", own_latency_doctor)                                                                            \
+    X("latency|help", own_help)                                                                                        \
+    X("slowlog|get", own_empty)                                                                                        \
+    X("slowlog|len", own_zero)                                                                                         \
+    X("slowlog|reset", own_ok)                                                                                         \
+    X("slowlog|help", own_help)                                                                                        \
+    X("module|list", own_empty)                                                                                        \
+    X("role", own_role)                                                                                                \
+    X("wait", own_wait)                                                                                                \
+    X("readonly", own_readonly)                                                                                        \
+    X("readwrite", own_readwrite)                                                                                      \
+    X("asking", own_ok)                                                                                                \
+    X("cluster|info", own_cluster_info)                                                                                \
+    X("cluster|slots", own_cluster_slots)                                                                              \
+    X("cluster|shards", own_cluster_shards)                                                                            \
+    X("cluster|nodes", own_cluster_nodes)                                                                              \
+    X("cluster|myid", own_cluster_myid)                                                                                \
+    X("cluster|keyslot", own_cluster_keyslot)                                                                          \
+    X("cluster|countkeysinslot", own_cluster_countkeysinslot)                                                          \
+    X("cluster|replicas", own_cluster_replicas)                                                                        \
+    X("cluster|slaves", own_cluster_replicas)                                                                          \
+    X("cluster|help", own_help)                                                                                        \
+    X("sentinel|get-master-addr-by-name", own_sentinel_address)                                                        \
+    X("sentinel|masters", own_sentinel_masters)                                                                        \
+    X("sentinel|master", own_sentinel_master)                                                                          \
+    X("sentinel|replicas", own_sentinel_replicas)                                                                      \
+    X("sentinel|slaves", own_sentinel_replicas)                                                                        \
+    X("sentinel|sentinels", own_sentinel_sentinels)                                                                    \
+    X("sentinel|ckquorum", own_sentinel_ckquorum)                                                                      \
+    X("sentinel|myid", own_cluster_myid)                                                                               \
+    X("sentinel|help", own_help)                                                                                       \
+    X("subscribe", own_subscribe)                                                                                      \
+    X("psubscribe", own_subscribe)                                                                                     \
+    X("ssubscribe", own_subscribe)                                                                                     \
+    X("unsubscribe", own_unsubscribe)                                                                                  \
+    X("punsubscribe", own_unsubscribe)                                                                                 \
+    X("sunsubscribe", own_unsubscribe)                                                                                 \
+    X("publish", own_publish)                                                                                          \
+    X("spublish", own_publish)                                                                                         \
+    X("pubsub|channels", own_pubsub_channels)                                                                          \
+    X("pubsub|numsub", own_pubsub_numsub)                                                                              \
+    X("pubsub|numpat", own_pubsub_numpat)                                                                              \
+    X("pubsub|shardchannels", own_pubsub_channels)                                                                     \
+    X("pubsub|shardnumsub", own_pubsub_numsub)                                                                         \
+    X("pubsub|help", own_help)
 
 // The same handler may stand in several rows.
 #define X(name, handler) void handler(struct connection *c, const struct call *call);
