@@ -113,12 +113,11 @@ static bool expire_allowed(const struct key *key, unsigned only, uint64_t deadli
 static void expire(struct keys_call *call, bool seconds, bool absolute) {
     unsigned only;
     int64_t value, unix_ms;
-    if (!argument_number(call, call->argv[2], &value)) return;
+    if (!expire_conditions(call, &only) || !argument_number(call, call->argv[2], &value)) return;
     if (!unix_time(call, value, seconds, absolute, &unix_ms)) {
         reply_error(&call->out, "ERR invalid expire time in '%s' command", call->row->name);
         return;
     }
-    if (!expire_conditions(call, &only)) return;
     struct key *key = key_find(call, call->database, call->argv[1]);
     uint64_t deadline = log_of_unix(call, unix_ms);
     if (key == NULL || !expire_allowed(key, only, deadline)) {

@@ -44,7 +44,9 @@ static double middle_of(uint32_t cell, double max) {
 }
 
 static struct place place_of(double score) {
-    uint64_t bits = score > 0 && score < 0x1p63 ? (uint64_t)score : 0;
+    // A score that is no place, as Redis on x86 takes it: the bits of the signed number.
+    bool fits = score > -0x1p63 && score < 0x1p63;
+    uint64_t bits = fits ? (uint64_t)(int64_t)score : 0;
     return (struct place){middle_of(gather(bits >> 1), LONGITUDE_MAX), middle_of(gather(bits), LATITUDE_MAX)};
 }
 
