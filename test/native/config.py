@@ -288,10 +288,9 @@ def config_cli_watch_tells_by_a_signal(c):
     dest = c.folder + "/signal.json"
     publish(c, "signal", {"a": "1"})
     show = "cat '%s' | tr -d '\\n '; echo" % dest
-    # The shell waits in a builtin: with `sleep` in the foreground this failed twice on a loaded machine, the file
-    # written and the lines missing or too many. Which of both is what the message tells, should it come again.
-    process = watch(c, "signal", "trap \"%s\" HUP; (trap '' HUP; exec sleep 1000) & %s; echo $$; while :; do wait $!; done"
-                    % (show, show), "--file", dest, "--signal", "HUP")
+    # Not HUP: a shell cannot trap what was ignored when it was started, as by nohup.
+    process = watch(c, "signal", "trap \"%s\" USR1; %s; echo $$; while :; do sleep 0.05; done" % (show, show),
+                    "--file", dest, "--signal", "USR1")
     lines = lines_of(process)
     until("it runs", lambda: len(lines) == 2)
     publish(c, "signal", {"a": "2"})
