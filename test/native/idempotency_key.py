@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from run import Asking, get, good, test, until
+from run import Asking, get, good, stand_still, test, until
 
 
 def keyed(c, key, operation, node=0, /, **fields):
@@ -128,7 +128,7 @@ def key_of_a_lock_whose_answer_nobody_heard(c):
     port, others = c.http(leader), [c.processes[i] for i in range(3) if i != leader]
     session = good(port, "session/create", ttl_ms=60000)["session"]
     for process in others:
-        process.send_signal(signal.SIGSTOP)
+        stand_still(process)
     try:
         connections = []
         for name, header in (("plain", ""), ("keyed", "Idempotency-Key: unheard\r\n")):

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 
-from run import Asking, KeptAlive, ask, good, refused, session, test, until
+from run import Asking, KeptAlive, ask, good, refused, session, stand_still, test, until
 
 
 class Anywhere:
@@ -406,7 +406,7 @@ def queue_command_ends_when_the_message_is_lost(c):
     worker = c.command("queue", "work", "lost", "--once", "--visibility", "2000", "--grace", "300", "--server", c.servers(),
                        "--", "sh", "-c", "trap '' TERM; echo $$ $PARLEY_QUEUE_TOKEN; while :; do sleep 1; done")
     pid, token = map(int, worker.stdout.readline().split())
-    worker.send_signal(19)  # SIGSTOP
+    stand_still(worker)
     got = claim(c, "lost", wait_ms=30000)[0]
     assert got["token"] > token
     worker.send_signal(18)

@@ -11,7 +11,7 @@ import threading
 import time
 
 from fake import Fake, answers, passes_on
-from run import Asking, KeptAlive, Skipped, ask, good, refused, session, test, until
+from run import Asking, KeptAlive, Skipped, ask, good, refused, session, stand_still, test, until
 
 
 class Target:
@@ -595,7 +595,7 @@ def registration_outlives_its_servers(c):
     process = c.command("service", "register", "again", "h:1", "--ttl", "2000", "--server", c.servers(), "--", "sleep", "100")
     until("it is there", lambda: ids(c, "again") == ["h:1"])
     first = show(c, "again")["instances"][0]["registration"]
-    process.send_signal(signal.SIGSTOP)
+    stand_still(process)
     until("it is gone", lambda: ids(c, "again") == [])
     process.send_signal(signal.SIGCONT)
     until("it is there again", lambda: ids(c, "again") == ["h:1"])

@@ -8,7 +8,7 @@ import threading
 import time
 
 from limits_queues import Anywhere, run, together
-from run import Asking, KeptAlive, ask, good, refused, session, test, until
+from run import Asking, KeptAlive, ask, good, refused, session, stand_still, test, until
 
 
 def create(c, name, partitions, **fields):
@@ -295,7 +295,7 @@ def killed_and_paused(c, name, disturb):
     producing.start()
     until("they read", lambda: len(readers.lines()) > 20, 30)
     consumers[0].kill()
-    consumers[1].send_signal(signal.SIGSTOP)
+    stand_still(consumers[1])
     disturb()
     until("the paused one's partitions are others'", lambda: "c1" not in
           [p["member"] for p in Anywhere(c).ask("topic/group", name=name, group="g")["partitions"]], 30)
