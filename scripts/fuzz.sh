@@ -9,7 +9,7 @@ seconds=${1:-20}
 scripts/install_dependencies.sh clang libclang-rt-14-dev || exit 1
 
 out=build/fuzz
-make --no-print-directory -s -j"$(nproc)" -f scripts/fuzz.mk MODE=fuzz CC=clang harnesses \
+make --no-print-directory -s -j"$(nproc)" -f scripts/fuzz.mk MODE=fuzz CC=clang EXTRA=-Werror harnesses \
     MODE_FLAGS="-O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" || exit 1
 export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=0
 log=$(mktemp)
