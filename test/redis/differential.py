@@ -118,7 +118,7 @@ class Servers:
 # ---- commands, drawn from the argument trees
 
 TYPES = ["string", "int", "hash", "list", "set", "zset", "stream"]
-KEYS = {kind: ["%s:%d" % (kind, i) for i in range(4)] for kind in TYPES + ["lex"]}
+KEYS = {kind: ["%s:%d" % (kind, i) for i in range(4)] for kind in TYPES + ["lex", "geo"]}
 ALL_KEYS = [key for keys in KEYS.values() for key in keys] + ["none"]
 GROUP_KIND = {"string": ["string", "int"], "hash": ["hash"], "list": ["list"], "set": ["set"], "sorted-set": ["zset"],
               "stream": ["stream"], "bitmap": ["string"], "hyperloglog": ["string"], "geo": ["zset"]}
@@ -147,7 +147,7 @@ class Source:
     def __init__(self, docs, names, seed, only):
         self.random = random.Random(seed)
         self.trees = {}
-        for name, doc in docs.items():
+        for name, doc in sorted(docs.items()):  # the server tells them in an order of chance
             top = name.split("|")[0]
             if doc["group"] in SKIPPED_GROUPS or top in SKIPPED or name not in names or (only and top not in only):
                 continue
@@ -237,6 +237,9 @@ class Source:
             tail = [self.pick(KEYS["lex"]) if word in KEYS["zset"] else word for word in tail]
         elif name in ("zadd", "zincrby") or name.endswith("store"):
             tail = [self.pick(KEYS["zset"]) if word in KEYS["lex"] else word for word in tail]
+        # Places among scores that are none (infinite ones) are what C leaves open, so they have keys of their own.
+        own, others = (KEYS["geo"], KEYS["zset"] + KEYS["lex"]) if name.startswith("geo") else (KEYS["zset"], KEYS["geo"])
+        tail = [self.pick(own) if word in others else word for word in tail]
         self.count[name] += 1
         return [word.upper() if self.random.random() < 0.1 else word for word in words] + tail
 
